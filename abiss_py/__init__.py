@@ -1,0 +1,50 @@
+"""Watershed and mean-affinity agglomeration of affinity maps, exact and independent of chunking.
+
+    affinities (X, Y, Z, 3)          float32 0..1, or uint8 = value/255
+        | steepest edges, connected components     kernels/watershed.py
+    basins
+        | small ones absorbed, strongest edge first    kernels/absorption.py
+    supervoxels (X, Y, Z)            uint64, id = 1 + index of the first voxel
+        | contacts: sum and count of affinities    kernels/region_graph.py
+    region graph
+        | best mean first, while above the threshold    kernels/agglomeration.py
+    segments (X, Y, Z)               uint64, id = 1 + index of the first voxel
+
+Arrays are (X, Y, Z) or (X, Y, Z, C), x fastest; affinity channel c at voxel v is the affinity
+between v and v - e_c. A volume may be cut into chunks anywhere: `watershed_chunk` decides what a
+chunk can decide, `merge_regions` the rest, and the result is the same bytes.
+"""
+
+from abiss_py.agglomeration import Agglomeration, agglomerate
+from abiss_py.contacts import Contacts
+from abiss_py.dtypes import AffinityType, affinity_type
+from abiss_py.errors import AbissError, AffinityError, ArgumentError
+from abiss_py.octree import Segmentation, merge_grid, segment
+from abiss_py.place import Place
+from abiss_py.relabel import Mapping
+from abiss_py.stitching import Edges, Face, Merge, Region, merge_regions
+from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
+
+__all__ = [
+    "AbissError",
+    "AffinityError",
+    "AffinityType",
+    "Agglomeration",
+    "ArgumentError",
+    "ChunkWatershed",
+    "Contacts",
+    "Edges",
+    "Face",
+    "Mapping",
+    "Merge",
+    "Place",
+    "Region",
+    "Segmentation",
+    "WatershedRules",
+    "affinity_type",
+    "agglomerate",
+    "merge_grid",
+    "merge_regions",
+    "segment",
+    "watershed_chunk",
+]

@@ -1,0 +1,241 @@
+"""Watershed of one chunk, as far as the chunk can decide it.
+
+The chunk's array holds one voxel more beyond each upper face behind which the volume goes on, so
+that all six edges of each of its voxels are known. Of those extra voxels only the edges back into
+the chunk are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abiss_py.contacts import Contacts
+from abiss_py.dtypes import AffinityType, affinity_type, as_weights
+from abiss_py.errors import ArgumentError
+from abiss_py.kernels import absorption, region_graph, spanning_forest, watershed
+from abiss_py.place import Place
+from abiss_py.relabel import roots
+from abiss_py.stitching import Edges, Face, Region
+
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class WatershedRules:
+    """The parameters of the watershed: affinities `high` and `low`, voxel counts `size` and `dust`."""
+
+    high: float
+    low: float
+    size: int
+    dust: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 1:
+            raise ArgumentError(f"low is {self.low} and high {self.high}; allowed is 0 <= low < high <= 1")
+        if self.size < 0 or self.dust < 0:
+            raise ArgumentError(f"size is {self.size} and dust {self.dust}; allowed are 0 voxels or more")
+
+
+@dataclass(frozen=True)
+class ChunkWatershed:
+    """What a chunk knows after its own watershed.
+
+    `labels` (X, Y, Z) uint32 numbers the chunk's clusters 1, 2, ... in the order of their first
+    voxels. `keys[label]` is 1 + the index of that voxel in the volume, `voxels[label]` the cluster's
+    size (both 0 at label 0, background). `contacts` are between labels, inside the chunk.
+    `region` is what goes up the octree: the clusters that are not decided yet.
+    """
+
+    labels: NDArray[np.uint32]
+    keys: Int64s
+    voxels: Int64s
+    contacts: Contacts
+    region: Region
+    basins: int
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """A chunk's affinities as kernels take them, with the thresholds in the same integers."""
+
+    w: NDArray[Any]
+    kind: AffinityType
+    place: Place
+    low: Any
+    high: Any
+    sizes: Int64s
+    strides: Int64s
+
+
+@dataclass(frozen=True)
+class _Basins:
+    """Basins 1, 2, ... of a chunk: label volume (flat), sizes, first voxels, keys of the best edges."""
+
+    labels: NDArray[np.uint32]
+    voxels: Int64s
+    first: Int64s
+    best: NDArray[np.uint64]
+
+
+def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> ChunkWatershed:
+    """Watershed, size rule and contacts of one chunk.
+
+    `affinities` is (X, Y, Z, 3) uint8 or float32 with the shape `place.padded`. Raises ArgumentError
+    for another shape or type, AffinityError for values that are not from 0 to 1.
+    """
+    grid = _grid(affinities, rules, place)
+    joined, up = _joins(grid)
+    basins = _basins(grid, joined)
+    forest = _forest(grid, basins, rules.size)
+    a, b = _ends(forest, basins.labels, place)
+    is_open = _touching(basins.labels, basins.voxels.size, place)
+    parent = np.arange(basins.voxels.size, dtype=np.uint32)
+    voxels, undecided = basins.voxels.copy(), np.zeros(forest.size, np.bool_)
+    absorption.absorb(a, b, rules.size, parent, voxels, is_open, undecided)
+
+    tops = np.flatnonzero(parent == np.arange(parent.size))
+    tops = tops[(tops > 0) & (is_open[tops] | (voxels[tops] >= rules.dust))]
+    number = np.zeros(parent.size, np.uint32)
+    number[tops] = np.arange(1, tops.size + 1)
+    cluster = number[roots(parent)]
+    contacts = _contacts(grid, cluster, basins.labels)  # from here on the labels are clusters
+
+    keys = np.concatenate([[0], 1 + place.voxel_index(basins.first[tops])])
+    sizes = np.concatenate([[0], voxels[tops]])
+    carried = 1 + np.flatnonzero(is_open[tops])
+    labels = basins.labels.reshape(place.shape, order="F")
+    region = Region(
+        place=place,
+        keys=keys[carried],
+        voxels=sizes[carried],
+        edges=_edges(forest[undecided], keys[cluster[a[undecided]]], keys[cluster[b[undecided]]], place),
+        faces=_faces(grid, keys, labels, joined.reshape(place.shape, order="F"), up),
+    )
+    return ChunkWatershed(labels, keys, sizes, contacts, region, basins.voxels.size - 1)
+
+
+def _grid(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> _Grid:
+    if affinities.shape != (*place.padded, 3):
+        raise ArgumentError(f"affinities have the shape {affinities.shape}; expected {(*place.padded, 3)}")
+    if 3 * int(np.prod(place.shape)) > watershed.INDEX_MASK:
+        raise ArgumentError(f"a chunk of {place.shape} voxels is too large; at most 2^32 / 3 voxels fit")
+    kind = affinity_type(affinities.dtype)
+    x, y, z = place.padded
+    return _Grid(
+        w=as_weights(affinities),
+        kind=kind,
+        place=place,
+        low=kind.at_most(rules.low),
+        high=kind.at_least(rules.high),
+        sizes=np.array(place.shape, np.int64),
+        strides=np.array([x, x * y, x * y * z], np.int64),
+    )
+
+
+def _joins(grid: _Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
+    """The map of joins (flat), and for each axis the plane of steepest edges that leave upwards."""
+    nx, ny, nz = grid.place.shape
+    joined = np.empty(nx * ny * nz, np.uint8)
+    up = [np.empty(shape, np.uint8, order="F") for shape in ((ny, nz), (nx, nz), (nx, ny))]
+    inner = grid.place.inner_faces
+    ends = np.array([(axis, side) not in inner for side in (0, 1) for axis in range(3)])
+    flat = [plane.reshape(-1, order="F") for plane in up]
+    watershed.joins(grid.w, grid.sizes, grid.strides, ends, grid.low, grid.high, joined, *flat)
+    return joined, up
+
+
+def _basins(grid: _Grid, joined: NDArray[np.uint8]) -> _Basins:
+    labels = np.empty(joined.size, np.uint32)
+    final = watershed.components(joined, grid.sizes, labels)
+    count = watershed.flatten(final)
+    voxels, first = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    best = np.zeros(count + 1, np.uint64)
+    watershed.best_edges(grid.w, grid.sizes, grid.strides, grid.low, final, labels, voxels, first, best)
+    return _Basins(labels, voxels, first, best)
+
+
+def _forest(grid: _Grid, basins: _Basins, size: int) -> NDArray[np.uint64]:
+    """Keys of the edges that may matter to the size rule, strongest first."""
+    parent = np.arange(basins.voxels.size, dtype=np.uint32)
+    voxels = basins.voxels.copy()
+    weakest = np.full(parent.size, spanning_forest.STRONGEST)
+    forest = np.empty(parent.size, np.uint64)
+    keys = basins.best[basins.best > 0]
+    a, b = _ends(keys, basins.labels, grid.place)
+    count = spanning_forest.contract(keys, a, b, parent, voxels, weakest, forest, 0)
+    keys, a, b = spanning_forest.collect(
+        grid.w, grid.sizes, grid.strides, grid.low, size, basins.labels, roots(parent), voxels, weakest
+    )
+    best = np.zeros(parent.size, np.uint64)
+    while keys.size:
+        spanning_forest.best_of_list(keys, a, b, best)
+        count = spanning_forest.contract_list(keys, a, b, best, parent, voxels, weakest, forest, count)
+        kept = spanning_forest.keep_open_edges(keys, a, b, size, parent, voxels, weakest, best)
+        keys, a, b = keys[:kept], a[:kept], b[:kept]
+    return np.sort(forest[:count])[::-1]
+
+
+def _ends(
+    keys: NDArray[np.uint64], labels: NDArray[np.uint32], place: Place
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The labels at both ends of the edges that keys name."""
+    nx, ny, _ = place.shape
+    a, b = np.empty(keys.size, np.uint32), np.empty(keys.size, np.uint32)
+    spanning_forest.edge_ends(keys, labels, nx, nx * ny, a, b)
+    return a, b
+
+
+def _plane(volume: NDArray[Any], axis: int, side: int) -> NDArray[Any]:
+    """The voxels of a volume (X, Y, Z) at one of its faces."""
+    plane: NDArray[Any] = volume.take(0 if side == 0 else volume.shape[axis] - 1, axis=axis)
+    return plane
+
+
+def _touching(labels: NDArray[np.uint32], count: int, place: Place) -> NDArray[np.bool_]:
+    """Which labels have a voxel at an inner face."""
+    found = np.zeros(count, np.bool_)
+    volume = labels.reshape(place.shape, order="F")
+    for axis, side in place.inner_faces:
+        found[_plane(volume, axis, side)] = True
+    found[0] = False
+    return found
+
+
+def _contacts(grid: _Grid, cluster: NDArray[np.uint32], labels: NDArray[np.uint32]) -> Contacts:
+    """Relabel in place from basins to clusters, and the clusters' contacts inside the chunk."""
+    values = grid.w if grid.kind.dtype == np.uint8 else grid.w.view(np.float32)
+    origin, whole = np.array(grid.place.minimum), np.array(grid.place.whole)
+    rows = region_graph.contacts(values, grid.sizes, grid.strides, origin, whole, grid.kind.step, cluster, labels)
+    rows = rows[np.argsort(rows[:, 0])]
+    pair = rows[:, 0]
+    return Contacts(pair >> 32, pair & 0xFFFFFFFF, *(np.ascontiguousarray(rows[:, i]) for i in (1, 2, 3)))
+
+
+def _edges(keys: NDArray[np.uint64], a: Int64s, b: Int64s, place: Place) -> Edges:
+    local = watershed.INDEX_MASK - (keys & np.uint64(watershed.INDEX_MASK)).astype(np.int64)
+    return Edges(a, b, (keys >> np.uint64(32)).astype(np.uint32), place.edge_index(local))
+
+
+def _faces(
+    grid: _Grid,
+    keys: Int64s,
+    labels: NDArray[np.uint32],
+    joined: NDArray[np.uint8],
+    up: list[NDArray[np.uint8]],
+) -> dict[tuple[int, int], Face]:
+    """The planes through which the chunk will be stitched to its neighbours."""
+    padded = grid.w.reshape((*grid.place.padded, 3), order="F")
+    nx, ny, nz = grid.place.shape
+    faces = {}
+    for axis, side in grid.place.inner_faces:
+        plane = keys[_plane(labels, axis, side)]
+        if side == 1:
+            faces[axis, side] = Face(plane, up[axis].astype(np.bool_), None)
+        else:
+            weights = _plane(padded[:nx, :ny, :nz, axis], axis, 0).astype(np.uint32)
+            faces[axis, side] = Face(plane, _plane(joined, axis, 0) & (1 << axis) > 0, weights)
+    return faces
