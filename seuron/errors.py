@@ -1,0 +1,39 @@
+"""The errors a user can meet.
+
+Every message says what was wrong, what was given, what is allowed and what to do next.
+`PermanentError` marks faults that another try cannot mend: the runners do not retry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SeuronError(Exception):
+    """Base of every error that seuron raises on purpose."""
+
+
+class PermanentError(SeuronError):
+    """A fault that will come back on every try (bad data, bad parameters)."""
+
+
+class ParameterErrors(PermanentError, ValueError):
+    """All that is wrong with a set of parameters, at once."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        title = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__(f"{title} with the parameters:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+class DataError(PermanentError, ValueError):
+    """The voxels themselves are wrong: NaN in an affinity map, a missing block."""
+
+
+class VolumeError(PermanentError):
+    """A volume cannot be opened, or is not what the parameters say."""
+
+
+class RunError(SeuronError):
+    """A run cannot be prepared, resumed or finished."""

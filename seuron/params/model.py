@@ -1,0 +1,89 @@
+"""Parsing parameters: text and JSON in, a frozen model out, every problem named at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seuron.errors import ParameterErrors
+
+
+class Parameters(BaseModel):
+    """Base of every stage's parameters: frozen, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+Model = TypeVar("Model", bound=Parameters)
+
+
+def parse_parameters(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """The model made of `values`; raises ParameterErrors with all problems at once."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = _problems(model, error)
+        wrong = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+        problems += _combinations(model, values, wrong) if wrong else []
+        raise ParameterErrors(problems) from error
+
+
+def _combinations(model: type[Model], values: Mapping[str, Any], wrong: set[str]) -> list[str]:
+    """What is wrong with the combination of those values that are fine by themselves.
+
+    pydantic checks combinations only once every field is valid, so the wrong fields are left out
+    (a required one gets a stand-in) and problems that speak of them are dropped.
+    """
+    rest = {key: value for key, value in values.items() if key not in wrong}
+    for name, field in model.model_fields.items():
+        if field.is_required() and name not in rest:
+            rest[name] = "-"
+    try:
+        model.model_validate(rest)
+    except ValidationError as error:
+        found = _problems(model, error)
+        return [problem for problem in found if not any(f"`{name}`" in problem for name in wrong)]
+    return []
+
+
+def _problems(model: type[Parameters], error: ValidationError) -> list[str]:
+    """A sentence for each of pydantic's errors; a check of combinations may hold several."""
+    return [line for item in error.errors() for line in _explain(model, dict(item)).split("\n")]
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as a dictionary. A value is read as JSON where it is JSON, else as text."""
+    values, problems = {}, []
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            problems.append(f"`{setting}` is not a setting; write key=value, for example chunk_size=128,128,128")
+            continue
+        try:
+            values[key.strip()] = json.loads(text)
+        except json.JSONDecodeError:
+            values[key.strip()] = text
+    if problems:
+        raise ParameterErrors(problems)
+    return values
+
+
+def _explain(model: type[Parameters], item: dict[str, Any]) -> str:
+    """One sentence for one of pydantic's errors."""
+    name = str(item["loc"][0]) if item["loc"] else ""
+    if item["type"] == "extra_forbidden":
+        near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(model.model_fields)}"
+        return f"`{name}` is not a parameter; {hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if not name:
+        return message
+    field = model.model_fields.get(name)
+    what = f" ({field.description})" if field is not None and field.description else ""
+    if item["type"] == "missing":
+        return f"`{name}` is missing{what}"
+    return f"`{name}`: got {item.get('input')!r}: {message}{what}"

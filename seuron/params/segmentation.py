@@ -1,0 +1,132 @@
+"""The parameters of a segmentation run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from seuron.params.model import Parameters
+
+
+def _numbers(count: int) -> BeforeValidator:
+    """Accept `1,2,3`, `1 2 3` and `[1, 2, 3]` where numbers are wanted: forms and shells send text."""
+
+    def parse(value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.replace(",", " ").replace("[", " ").replace("]", " ").split()
+        if isinstance(value, (list, tuple)) and len(value) != count:
+            raise ValueError(f"expected {count} numbers, for example {'1,2,3,4,5,6'[: 2 * count - 1]}")
+        return value
+
+    return BeforeValidator(parse)
+
+
+def _none_if_blank(value: Any) -> Any:
+    """Web forms send an empty text for a field that was left alone."""
+    return None if value is None or (isinstance(value, str) and not value.strip()) else value
+
+
+Positive = Annotated[int, Field(gt=0)]
+Size = Annotated[tuple[Positive, Positive, Positive], _numbers(3)]
+Corners = Annotated[tuple[int, int, int, int, int, int] | None, _numbers(6), BeforeValidator(_none_if_blank)]
+Path = Annotated[str | None, BeforeValidator(_none_if_blank)]
+
+
+def _field(default: Any, group: str, help: str, *, unit: str = "", **limits: Any) -> Any:
+    """A parameter with what the form, the command line and the docs show of it."""
+    return Field(default, description=help, json_schema_extra={"group": group, "unit": unit}, **limits)
+
+
+class SegmentationParams(Parameters):
+    """An image, or affinities made from one, becomes supervoxels and segments.
+
+    Thresholds are affinities, 0 to 1, whatever the affinity layer's type: uint8 counts as value/255.
+    """
+
+    image: Path = _field(
+        None,
+        "Input",
+        "precomputed image to segment; affinities are predicted from it",
+        examples=["file:///data/demo/image"],
+    )
+    affinities: Path = _field(
+        None,
+        "Input",
+        "precomputed affinities (3 channels: x, y, z; uint8 or float32) to use instead of predicting them",
+    )
+    mip: int = _field(0, "Input", "scale of the input to work at; 0 is the finest", ge=0)
+    bbox: Corners = _field(
+        None,
+        "Input",
+        "box to segment: x0, y0, z0, x1, y1, z1, the end not included; the whole input when left out",
+        unit="voxels",
+    )
+    missing_blocks: Literal["error", "zero"] = _field(
+        "error", "Input", "what a block that the input does not hold means: an error, or zeros (counted in the report)"
+    )
+    ground_truth: Path = _field(None, "Input", "precomputed labels to score the segmentation against; 0 is ignored")
+    output: str = _field(
+        ...,
+        "Output",
+        "folder of the run: its layers, tables and report",
+        min_length=1,
+        examples=["file:///data/runs/first"],
+    )
+    block_size: Size = _field((64, 64, 64), "Output", "storage block of the layers that are written", unit="voxels")
+    chunk_size: Size = _field(
+        (256, 256, 256), "Chunks", "chunk that is segmented at once; the result does not depend on it", unit="voxels"
+    )
+    batch_chunks: int = _field(
+        0,
+        "Chunks",
+        "chunks along each side of a task's batch, a power of two; 0 chooses by the volume's size",
+        ge=0,
+        unit="chunks",
+    )
+    model: str = _field(
+        "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"
+    )
+    precision: Literal["auto", "bf16", "fp32"] = _field(
+        "auto", "Affinities", "arithmetic of the net; auto takes bf16 where the processor has it"
+    )
+    patch_size: Size = _field((96, 96, 96), "Affinities", "patch the net sees at once", unit="voxels")
+    patch_overlap: Size = _field((32, 32, 32), "Affinities", "overlap of neighbouring patches, blended", unit="voxels")
+    affinity_dtype: Literal["uint8", "float32"] = _field("uint8", "Affinities", "how predicted affinities are stored")
+    watershed_high: float = _field(
+        0.99, "Watershed", "voxels joined by an affinity of at least this are one basin", ge=0, le=1
+    )
+    watershed_low: float = _field(0.01, "Watershed", "affinities of at most this never join anything", ge=0, le=1)
+    watershed_size: int = _field(
+        200, "Watershed", "basins smaller than this are absorbed by their best neighbour", ge=0, unit="voxels"
+    )
+    watershed_dust: int = _field(
+        50, "Watershed", "supervoxels still smaller than this become background", ge=0, unit="voxels"
+    )
+    agglomeration_threshold: float = _field(
+        0.2, "Agglomeration", "supervoxels are joined while their contact's mean affinity is above this", ge=0, le=1
+    )
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> Self:
+        problems = []
+        if (self.image is None) == (self.affinities is None):
+            given = "both" if self.image is not None else "neither"
+            problems.append(f"give one of `image` and `affinities`, got {given}")
+        if self.watershed_low >= self.watershed_high:
+            problems.append(
+                f"`watershed_low` must be below `watershed_high`, got {self.watershed_low} and {self.watershed_high}"
+            )
+        if self.bbox is not None and any(a >= b for a, b in zip(self.bbox[:3], self.bbox[3:], strict=True)):
+            problems.append(f"`bbox` is empty: {list(self.bbox)}; each of x1, y1, z1 must be above x0, y0, z0")
+        if self.batch_chunks & (self.batch_chunks - 1):
+            problems.append(f"`batch_chunks` must be 0 or a power of two, got {self.batch_chunks}")
+        if any(2 * o > p for o, p in zip(self.patch_overlap, self.patch_size, strict=True)):
+            problems.append(f"`patch_overlap` {self.patch_overlap} is more than half of `patch_size` {self.patch_size}")
+        if 0 < self.agglomeration_threshold < 2**-30:
+            problems.append(
+                f"`agglomeration_threshold` must be 0 or at least 2^-30, got {self.agglomeration_threshold}"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

@@ -1,0 +1,175 @@
+"""From parameters and a volume's facts to the plan of a segmentation.
+
+Two grids start at the corner of the run's box. The *chunk* grid, cells of `chunk_size`, is what
+watershed works on, and `batch_chunks`^3 chunks are one task. The *region* grid, cells of
+`chunk_size` rounded up to whole storage blocks, is what layers are written by, so that no two
+tasks share a block. The merges above the leaves join 4x4x4 results of the tier below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from seuron.box import Box, Triple, triple
+from seuron.params import SegmentationParams
+from seuron.planning.plan import MAX_TIERS, Plan, Queue, Stage, Task, task_id
+
+#: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
+#: chunk to ten million.
+MERGE_SIDE = 4
+#: A leaf task should be worth its start: at least this many voxels where the volume has them,
+#: and never so few that there are more than `MAX_LEAVES` tasks in a tier.
+LEAF_VOXELS = 12_000_000
+MAX_LEAVES = 20_000
+#: Scales that one pyramid task makes at once.
+PYRAMID_SCALES = 3
+
+#: Measured on one core of a two-core machine (docs/performance.md): Mvox/s, and bytes a voxel.
+RATES: dict[str, tuple[float, int]] = {
+    "affinities": (0.5, 60),
+    "watershed": (8.0, 40),
+    "agglomeration": (100.0, 4),
+    "labels": (15.0, 40),
+    "pyramid": (20.0, 24),
+    "evaluation": (20.0, 40),
+    "report": (1000.0, 1),
+}
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """What a run needs to know of its input.
+
+    `box` is what will be segmented, in voxels of scale `mip`; `scales` how many scales the pyramid
+    of each output layer has; `identity` changes when the input's metadata or the net does.
+    `precision`, `grey_mean` and `grey_std` are how the net is run, chosen once for all tasks.
+    """
+
+    box: Box
+    resolution_nm: tuple[float, float, float]
+    dtype: str
+    scales: dict[str, int]
+    identity: str
+    precision: Literal["bf16", "fp32"] = "fp32"
+    grey_mean: float = 0.0
+    grey_std: float = 1.0
+
+
+def chunk_grid(params: SegmentationParams, box: Box) -> Triple:
+    """How many chunks there are along each axis."""
+    return box.grid_shape(params.chunk_size)
+
+
+def region_size(params: SegmentationParams) -> Triple:
+    """The chunk size, rounded up to whole storage blocks."""
+    return triple([-(-c // b) * b for c, b in zip(params.chunk_size, params.block_size, strict=True)])
+
+
+def batch_side(params: SegmentationParams, box: Box) -> int:
+    """Chunks along each side of a leaf task: what the run says, or what the volume's size asks for."""
+    if params.batch_chunks:
+        return params.batch_chunks
+    x, y, z = params.chunk_size
+    nx, ny, nz = chunk_grid(params, box)
+    side = 1
+    while side < 8 and (side**3 * x * y * z < LEAF_VOXELS or nx * ny * nz / side**3 > MAX_LEAVES):
+        side *= 2
+    return side
+
+
+def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
+    """The plan of a segmentation; equal input gives an equal plan, on any machine."""
+    side = batch_side(params, facts.box)
+    chunks = triple([c * side for c in params.chunk_size])
+    regions = triple([r * side for r in region_size(params)])
+    from_image = params.image is not None
+    stages: dict[str, list[tuple[Task, ...]]] = {
+        "affinities": [_cover("affinities", facts.box, regions, "gpu")] if from_image else [],
+        "watershed": _octree("watershed", facts.box, chunks),
+        "agglomeration": _octree("agglomeration", facts.box, chunks),
+        "labels": [_cover("labels", facts.box, regions, "cpu")],
+        "pyramid": _pyramid(params, facts),
+        "evaluation": _evaluation(facts, regions) if params.ground_truth else [],
+        "report": [(_task("report", 0, (0, 0, 0), facts.box, "manager"),)],
+    }
+    return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
+
+
+def _task(
+    stage: str, tier: int, index: Triple, box: Box, queue: Queue, layer: str = "", children: tuple[str, ...] = ()
+) -> Task:
+    rate, bytes_per_voxel = RATES[stage]
+    share = 1.0 if tier == 0 else 0.1  # a merge sees faces and tables, not voxels
+    return Task(
+        id=task_id(stage, tier, index, layer),
+        stage=stage,
+        tier=tier,
+        index=index,
+        box=box,
+        queue=queue,
+        layer=layer,
+        children=children,
+        seconds=round(box.voxels * share / rate / 1e6, 3),
+        memory_bytes=int(box.voxels * share * bytes_per_voxel),
+    )
+
+
+def _cover(stage: str, box: Box, cell: Triple, queue: Queue) -> tuple[Task, ...]:
+    """One task for each cell of a grid over the box."""
+    return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell))
+
+
+def _octree(stage: str, box: Box, cell: Triple) -> list[tuple[Task, ...]]:
+    """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
+    tiers = [_cover(stage, box, cell, "cpu")]
+    while len(tiers[-1]) > 1:
+        tiers.append(_merges(stage, len(tiers), tiers[-1], box))
+    return tiers
+
+
+def _merges(stage: str, tier: int, below: tuple[Task, ...], box: Box) -> tuple[Task, ...]:
+    groups: dict[Triple, list[Task]] = {}
+    for task in below:
+        groups.setdefault(triple([i // MERGE_SIDE for i in task.index]), []).append(task)
+    return tuple(
+        _task(stage, tier, index, _hull(group), "memory", children=tuple(task.id for task in group))
+        for index, group in groups.items()
+    )
+
+
+def _hull(tasks: list[Task]) -> Box:
+    """The smallest box that holds all of theirs."""
+    low = zip(*(task.box.minimum for task in tasks), strict=True)
+    high = zip(*(task.box.maximum for task in tasks), strict=True)
+    return Box(triple([min(values) for values in low]), triple([max(values) for values in high]))
+
+
+def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task, ...]]:
+    """Each tier makes up to `PYRAMID_SCALES` scales of every layer, in boxes that share no block.
+
+    A task's box is in voxels of scale 0; its tier says which scales it makes.
+    """
+    tiers = []
+    for tier in range(MAX_TIERS["pyramid"]):
+        first = tier * PYRAMID_SCALES
+        layers = [layer for layer, scales in facts.scales.items() if scales > first + 1]
+        if not layers:
+            break
+        # Halving at every scale on every axis is the most a pyramid does, so this many blocks of scale 0
+        # are whole blocks at the tier's last scale, whichever axes it leaves alone.
+        cell = triple([b << (first + PYRAMID_SCALES) for b in params.block_size])
+        tiers.append(
+            tuple(
+                _task("pyramid", tier, index, box, "cpu", layer=layer)
+                for layer, (index, box) in product(layers, facts.box.cells(cell))
+            )
+        )
+    return tiers
+
+
+def _evaluation(facts: VolumeFacts, regions: Triple) -> list[tuple[Task, ...]]:
+    tables = _cover("evaluation", facts.box, regions, "cpu")
+    total = _task("evaluation", 1, (0, 0, 0), facts.box, "manager", children=tuple(task.id for task in tables))
+    return [tables, (total,)]

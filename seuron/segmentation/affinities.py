@@ -1,0 +1,66 @@
+"""Stage `affinities`: the boundary net over the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seuron.box import Box, Triple
+from seuron.errors import RunError
+from seuron.inference.models import model_path
+from seuron.inference.normalisation import Normalisation
+from seuron.inference.predict import Predictor, predict_box, to_uint8
+from seuron.planning import Task
+from seuron.planning.segmentation import region_size
+from seuron.runs import Run
+from seuron.volumes import open_volume
+
+Counts = dict[str, float]
+
+
+def run(run: Run, task: Task) -> Counts:
+    """Predict the affinities of the task's box, region by region.
+
+    Patches lie on a grid that starts at the image's corner, and see the image beyond the run's box,
+    so a voxel's affinities do not depend on how the work is cut, nor on the box.
+    """
+    assert run.params.image is not None
+    image = open_volume(run.params.image, run.params.mip)
+    affinities = open_volume(run.layer("affinities"))
+    predictor = Predictor.load(_weights(run), _normalisation(run), run.facts.precision)
+    counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "filled_blocks": 0}
+    missing = run.params.missing_blocks
+
+    def read(minimum: Triple, maximum: Triple) -> NDArray[np.uint8]:
+        voxels: NDArray[np.uint8] = image.read(Box(minimum, maximum), missing=missing)[..., 0]
+        return voxels
+
+    for _, box in task.box.cells(region_size(run.params)):
+        predicted = predict_box(
+            read,
+            image.box.minimum,
+            image.box.maximum,
+            box.minimum,
+            box.maximum,
+            predictor,
+            run.params.patch_size,
+            run.params.patch_overlap,
+        )
+        stored = to_uint8(predicted) if affinities.dtype == np.uint8 else predicted
+        counts["stored_bytes"] += affinities.write(box, stored)
+        if missing == "zero":
+            counts["filled_blocks"] += len(image.missing_blocks(box))
+    return counts
+
+
+def _weights(run: Run) -> Path:
+    path = model_path(run.params.model)
+    if path is None:
+        raise RunError(f"the weights of the net {run.params.model!r} are gone; put them back and start the run again")
+    return path
+
+
+def _normalisation(run: Run) -> Normalisation:
+    return Normalisation(run.facts.grey_mean, run.facts.grey_std)

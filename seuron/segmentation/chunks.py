@@ -1,0 +1,45 @@
+"""The chunks of a leaf task, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from abiss_py import Place
+from seuron.box import Box, Triple, triple
+from seuron.planning import Task
+from seuron.planning.segmentation import batch_side
+from seuron.runs import Run
+
+
+def place_of(run: Run, box: Box) -> Place:
+    """A box in the coordinates that ids are counted in: the run's box begins at (0, 0, 0)."""
+    corner = run.facts.box.minimum
+    moved = box.shifted([-c for c in corner])
+    return Place(moved.minimum, moved.maximum, run.facts.box.shape)
+
+
+def chunks_of(run: Run, task: Task) -> Iterator[tuple[Triple, Box]]:
+    """The chunks of a leaf task, with their places in the run's chunk grid."""
+    side = batch_side(run.params, run.facts.box)
+    for index, box in task.box.cells(run.params.chunk_size):
+        yield triple([side * t + i for t, i in zip(task.index, index, strict=True)]), box
+
+
+def chunks_meeting(run: Run, box: Box) -> Iterator[tuple[Triple, Box]]:
+    """The chunks that share voxels with a box."""
+    corner, size = run.facts.box.minimum, run.params.chunk_size
+    first = [(a - o) // c for a, o, c in zip(box.minimum, corner, size, strict=True)]
+    last = [-((o - b) // c) for b, o, c in zip(box.maximum, corner, size, strict=True)]
+    for _, cell in Box(triple(first), triple(last)).cells((1, 1, 1)):
+        yield cell.minimum, run.facts.box.cell(size, cell.minimum)
+
+
+def leaf_index(run: Run, chunk: Triple) -> Triple:
+    """Which leaf task a chunk belongs to."""
+    side = batch_side(run.params, run.facts.box)
+    return triple([i // side for i in chunk])
+
+
+def chunk_name(kind: str, chunk: Triple) -> str:
+    """The name of one of a chunk's tables."""
+    return f"{kind}-{'_'.join(str(i) for i in chunk)}"

@@ -1,0 +1,18 @@
+"""Stage `pyramid`: the coarser scales of every layer that the run wrote."""
+
+from __future__ import annotations
+
+from seuron.planning import Task
+from seuron.planning.segmentation import PYRAMID_SCALES
+from seuron.runs import Run
+from seuron.volumes import open_volume
+from seuron.volumes.pyramid import downsample_scales
+
+Counts = dict[str, float]
+
+
+def run(run: Run, task: Task) -> Counts:
+    """The tier's scales of one layer, below the task's box."""
+    layer = open_volume(run.layer(task.layer))
+    stored = downsample_scales(layer, task.box, task.tier * PYRAMID_SCALES, PYRAMID_SCALES)
+    return {"voxels": task.box.voxels, "stored_bytes": stored}

@@ -1,0 +1,15 @@
+"""Stage `report`: the page that tells what the run did."""
+
+from __future__ import annotations
+
+from seuron.planning import Task
+from seuron.reporting import write_report
+from seuron.runs import Run
+
+Counts = dict[str, float]
+
+
+def run(run: Run, task: Task) -> Counts:
+    """Write report.html from the records, tables and layers of the run."""
+    write_report(run)
+    return {"records": len(run.records())}

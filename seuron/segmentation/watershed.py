@@ -1,0 +1,123 @@
+"""Stage `watershed`: affinities become clusters of voxels, all but their final ids.
+
+A leaf reads the affinities of its chunks, once, and leaves for each chunk (chunk indices are those
+of the run's grid):
+
+    labels-X_Y_Z      the chunk's clusters, numbered from 1: a value per voxel, x fastest
+    clusters-X_Y_Z    id and voxels of each number; row 0 is background
+    contacts-X_Y_Z    contacts of numbers inside the chunk
+
+Every task, leaf or merge, leaves:
+
+    names             what the clusters that came from below are called now
+    crossings         contacts through the faces that it closed
+    open-*, face-*    what it could not decide (`columns.write_region`)
+
+A cluster's supervoxel id is its name after the last task up the tree: `resolve`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abiss_py import (
+    AffinityError,
+    ChunkWatershed,
+    Merge,
+    Region,
+    WatershedRules,
+    affinity_type,
+    merge_grid,
+    merge_regions,
+    watershed_chunk,
+)
+from seuron.box import Box, Triple
+from seuron.errors import DataError
+from seuron.planning import Task
+from seuron.runs import Run
+from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
+from seuron.segmentation.columns import (
+    read_names,
+    read_region,
+    write_contacts,
+    write_names,
+    write_region,
+)
+from seuron.segmentation.tree import ancestors
+from seuron.storage import Storage
+from seuron.tables import write_table
+from seuron.volumes import Volume, open_volume
+
+Counts = dict[str, float]
+Int64s = NDArray[np.int64]
+
+
+def run(run: Run, task: Task) -> Counts:
+    """Watershed of a leaf's chunks, or of what the tasks below left open."""
+    if task.tier == 0:
+        return _leaf(run, task)
+    children = (run.plan.tasks[child] for child in task.children)
+    parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in children]
+    return _finish(run, task, merge_regions(parts, rules_of(run), affinity_type(run.affinity_dtype)))
+
+
+def resolve(run: Run, task_id: str, ids: Int64s) -> Int64s:
+    """The supervoxel ids of clusters, from what they were called before a task ran."""
+    for ancestor in ancestors(run.plan, task_id):
+        ids = read_names(run.tables(ancestor)).follow(ids)
+    return ids
+
+
+def rules_of(run: Run) -> WatershedRules:
+    params = run.params
+    return WatershedRules(params.watershed_high, params.watershed_low, params.watershed_size, params.watershed_dust)
+
+
+def _leaf(run: Run, task: Task) -> Counts:
+    volume = open_volume(run.layer("affinities"), run.affinity_mip)
+    tables, regions = run.tables(task.id), {}
+    counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
+    for index, box in chunks_of(run, task):
+        chunk, filled = _chunk(run, volume, box)
+        _write_chunk(tables, index, chunk)
+        regions[index] = chunk.region
+        counts["chunks"] += 1
+        counts["basins"] += chunk.basins
+        counts["filled_blocks"] += filled
+    merge = merge_grid(regions, rules_of(run), affinity_type(volume.dtype))
+    return counts | _finish(run, task, merge)
+
+
+def _chunk(run: Run, volume: Volume, box: Box) -> tuple[ChunkWatershed, int]:
+    """One chunk's watershed, and how many missing blocks were read as zeros."""
+    place = place_of(run, box)
+    padded = Box.from_shape(box.minimum, place.padded)
+    missing = run.params.missing_blocks
+    filled = 0
+    if missing == "zero":  # a block counts where it begins, so that no two chunks count it
+        begins = (block.intersect(run.facts.box).minimum for block in volume.missing_blocks(box))
+        filled = sum(box.contains(Box.from_shape(corner, (1, 1, 1))) for corner in begins)
+    try:
+        return watershed_chunk(volume.read(padded, missing=missing), rules_of(run), place), filled
+    except AffinityError as error:
+        x, y, z = (a + v for a, v in zip(box.minimum, error.voxel, strict=True))
+        raise DataError(
+            f"{volume.path}: chunk {box}: the affinity at voxel ({x}, {y}, {z}), channel {error.channel}, is "
+            f"{error.value}; allowed are numbers from 0 to 1. Repair the affinity map and start the run again"
+        ) from error
+
+
+def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed) -> None:
+    write_table(tables, chunk_name("labels", index), {"number": chunk.labels.reshape(-1, order="F")})
+    write_table(tables, chunk_name("clusters", index), {"id": chunk.keys, "voxels": chunk.voxels})
+    write_contacts(tables, chunk_name("contacts", index), chunk.contacts)
+
+
+def _finish(run: Run, task: Task, merge: Merge) -> Counts:
+    tables = run.tables(task.id)
+    write_names(tables, merge.mapping)
+    write_contacts(tables, "crossings", merge.contacts)
+    write_region(tables, merge.region)
+    region: Region = merge.region
+    return {"open_clusters": region.keys.size, "open_edges": region.edges.a.size}

@@ -1,0 +1,280 @@
+"""Precomputed volumes (Neuroglancer's format) through cloud-volume.
+
+cloud-volume owns the format: metadata, codecs, every storage scheme. Blocks are read through
+it. They are written block by block through `Storage`, so that a block exists whole or not at
+all and two deliveries of one task can write it at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seuron.box import Box, Triple, triple
+from seuron.errors import DataError, VolumeError
+from seuron.storage import Storage, cloud_path
+
+if TYPE_CHECKING:
+    from cloudvolume.frontends.precomputed import CloudVolumePrecomputed
+
+Kind = Literal["image", "segmentation"]
+Resolution = tuple[float, float, float]
+
+#: Edge of the 8x8x8 sub-blocks of the compressed_segmentation codec; the format's usual choice.
+SEGMENTATION_SUBBLOCK = (8, 8, 8)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One scale (mip) of a precomputed layer.
+
+    `box` is in voxels of this scale; `resolution_nm` is the voxel's size in nanometres.
+    """
+
+    path: str
+    mip: int = 0
+
+    @cached_property
+    def _cloud(self) -> CloudVolumePrecomputed:
+        return _open(self.path, self.mip, fill_missing=False)
+
+    @cached_property
+    def _lenient(self) -> CloudVolumePrecomputed:
+        return _open(self.path, self.mip, fill_missing=True)
+
+    @property
+    def box(self) -> Box:
+        bounds = self._cloud.bounds
+        return Box(triple(bounds.minpt), triple(bounds.maxpt))
+
+    @property
+    def resolution_nm(self) -> Resolution:
+        x, y, z = (float(value) for value in self._cloud.resolution)
+        return (x, y, z)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        found: np.dtype[Any] = np.dtype(self._cloud.dtype)
+        return found
+
+    @property
+    def channels(self) -> int:
+        return int(self._cloud.num_channels)
+
+    @property
+    def block_size(self) -> Triple:
+        return triple(self._cloud.chunk_size)
+
+    @property
+    def kind(self) -> Kind:
+        return "segmentation" if self._cloud.layer_type == "segmentation" else "image"
+
+    @property
+    def scales(self) -> int:
+        return len(self._cloud.info["scales"])
+
+    @property
+    def key(self) -> str:
+        """The folder of this scale below `path`."""
+        return str(self._cloud.key)
+
+    def read(self, box: Box, *, missing: Literal["error", "zero"] = "error") -> NDArray[Any]:
+        """The voxels of `box` as (X, Y, Z, C), Fortran order.
+
+        A block that is not stored raises DataError, or reads as zero when `missing` says so;
+        `missing_blocks` counts those.
+        """
+        if not self.box.contains(box):
+            raise VolumeError(f"{self.path}: the box {box} is outside the volume {self.box}; give a box inside it")
+        if box.voxels == 0:
+            return np.zeros((*(max(0, s) for s in box.shape), self.channels), self.dtype, order="F")
+        from cloudvolume.exceptions import EmptyVolumeException
+
+        cloud = self._cloud if missing == "error" else self._lenient
+        try:
+            return np.asfortranarray(cloud[box.slices])
+        except EmptyVolumeException as error:
+            raise DataError(
+                f"{self.path}: a block of the box {box} is missing ({error}). Every block must be stored, "
+                "or the run's `missing_blocks` must be set to `zero`"
+            ) from error
+
+    def blocks(self, box: Box) -> list[Box]:
+        """The storage blocks that meet `box`, each cut to the volume; x fastest."""
+        whole = self.box
+        box = box.intersect(whole)
+        if box.voxels == 0:
+            return []
+        first = [(a - o) // b for a, o, b in zip(box.minimum, whole.minimum, self.block_size, strict=True)]
+        last = [-((o - a) // b) for a, o, b in zip(box.maximum, whole.minimum, self.block_size, strict=True)]
+        grid = Box(triple(first), triple(last))
+        return [whole.cell(self.block_size, index.minimum) for _, index in grid.cells((1, 1, 1))]
+
+    def _name(self, block: Box) -> str:
+        ranges = (f"{a}-{b}" for a, b in zip(block.minimum, block.maximum, strict=True))
+        return f"{self.key}/{'_'.join(ranges)}"
+
+    def missing_blocks(self, box: Box) -> list[Box]:
+        """The blocks meeting `box` that are not stored; asks for those blocks only, not for the whole layer."""
+        from cloudvolume.lib import Bbox
+
+        box = box.intersect(self.box)
+        if box.voxels == 0:
+            return []
+        exist = self._cloud.image.exists(Bbox(box.minimum, box.maximum), mip=self.mip)
+        return [block for block in self.blocks(box) if not exist[self._name(block)]]
+
+    def write(self, box: Box, voxels: NDArray[Any]) -> int:
+        """Write whole blocks; returns the bytes stored.
+
+        `voxels` is (X, Y, Z) or (X, Y, Z, C) and has the shape of `box`, whose faces must lie on
+        block boundaries or on the volume's own faces.
+        """
+        from cloudvolume import chunks
+
+        if voxels.ndim == 3:
+            voxels = voxels[..., np.newaxis]
+        if voxels.shape != (*box.shape, self.channels) or voxels.dtype != self.dtype:
+            raise VolumeError(
+                f"{self.path}: cannot write {voxels.shape} {voxels.dtype} into {box}; "
+                f"expected {(*box.shape, self.channels)} {self.dtype}"
+            )
+        blocks = self.blocks(box)
+        if any(not box.contains(block) for block in blocks):
+            raise VolumeError(
+                f"{self.path}: the box {box} cuts through storage blocks of {self.block_size} voxels; "
+                f"write boxes that lie on the block grid starting at {self.box.minimum}"
+            )
+        storage, stored = Storage(self.path), 0
+        segmentation = self._cloud.encoding == "compressed_segmentation"
+        for block in blocks:
+            part = np.asfortranarray(voxels[block.within(box)])
+            content = chunks.encode(
+                part, self._cloud.encoding, block_size=SEGMENTATION_SUBBLOCK if segmentation else None
+            )
+            stored += storage.put(self._name(block), content, compress=segmentation)
+        return stored
+
+
+def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
+    from cloudvolume import CloudVolume
+
+    try:
+        return CloudVolume(
+            cloud_path(path), mip=mip, fill_missing=fill_missing, progress=False, bounded=True, cache=False
+        )
+    except Exception as error:  # cloud-volume raises a different type for every way this can fail
+        raise VolumeError(
+            f"cannot open {path} at mip {mip} as a precomputed volume ({type(error).__name__}: {error}). "
+            "Give the folder that holds its `info` file; `seuron import` makes one from HDF5, TIFF or Zarr"
+        ) from error
+
+
+def open_volume(path: str, mip: int = 0) -> Volume:
+    """Open one scale of a precomputed layer; raises VolumeError when that cannot be done."""
+    volume = Volume(cloud_path(path), mip)
+    volume._cloud  # noqa: B018  opened now, so that a wrong path is told here
+    return volume
+
+
+def pyramid_factors(shape: Sequence[int], resolution_nm: Sequence[float], smallest: int = 64) -> list[Triple]:
+    """Downsampling factors from one scale to the next, until the longest side is <= `smallest`.
+
+    An axis is halved only while its voxels are at most 1.5 times as long as the shortest, so that an
+    anisotropic volume becomes isotropic before its sections are mixed.
+    """
+    size, voxel, factors = list(shape), list(resolution_nm), []
+    while max(size) > smallest:
+        shortest = min(v for v, s in zip(voxel, size, strict=True) if s > 1)
+        factor = [2 if v <= 1.5 * shortest and s > 1 else 1 for v, s in zip(voxel, size, strict=True)]
+        size = [-(-s // f) for s, f in zip(size, factor, strict=True)]
+        voxel = [v * f for v, f in zip(voxel, factor, strict=True)]
+        factors.append(triple(factor))
+    return factors
+
+
+def _scale_info(
+    box: Box, resolution_nm: Resolution, factor: Triple, encoding: str, block_size: Triple
+) -> dict[str, Any]:
+    """One entry of `scales`: the layer pooled by `factor` cells that start at the box's first corner.
+
+    The format has whole voxels only, so where `factor` does not divide the corner the scale's
+    offset is the nearest one: the coarse picture sits up to half a coarse voxel beside the fine one.
+    """
+    size = triple([-(-s // f) for s, f in zip(box.shape, factor, strict=True)])
+    resolution = [int(v) if float(v).is_integer() else v for v in _scaled(resolution_nm, factor)]
+    scale: dict[str, Any] = {
+        "key": "_".join(f"{value:.9g}" for value in resolution),
+        "encoding": encoding,
+        "resolution": resolution,
+        "voxel_offset": [(2 * corner + f) // (2 * f) for corner, f in zip(box.minimum, factor, strict=True)],
+        "size": list(size),
+        "chunk_sizes": [[min(b, s) for b, s in zip(block_size, size, strict=True)]],
+    }
+    if encoding == "compressed_segmentation":
+        scale["compressed_segmentation_block_size"] = list(SEGMENTATION_SUBBLOCK)
+    return scale
+
+
+def _scaled(resolution_nm: Resolution, factor: Triple) -> list[float]:
+    # Nine digits are far below anything a microscope knows, and drop what 4.6 * 3 would leave behind.
+    return [float(f"{v * f:.9g}") for v, f in zip(resolution_nm, factor, strict=True)]
+
+
+def volume_info(
+    box: Box,
+    resolution_nm: Resolution,
+    *,
+    dtype: str,
+    channels: int = 1,
+    kind: Kind = "image",
+    block_size: Triple = (64, 64, 64),
+    pyramid: bool = True,
+) -> dict[str, Any]:
+    """The `info` of a layer: what `create_volume` writes. Raises VolumeError for what cannot be stored."""
+    if kind == "segmentation" and (dtype not in ("uint32", "uint64") or channels != 1):
+        raise VolumeError(
+            f"a segmentation cannot be {dtype} with {channels} channels; allowed are uint32 and uint64 with one"
+        )
+    if box.voxels == 0:
+        raise VolumeError(f"a layer cannot have the empty box {box}; give at least one voxel along each axis")
+    encoding = "compressed_segmentation" if kind == "segmentation" else "raw"
+    factors: list[Triple] = [(1, 1, 1)]
+    for step in pyramid_factors(box.shape, resolution_nm) if pyramid else []:
+        factors.append(triple([t * f for t, f in zip(factors[-1], step, strict=True)]))
+    return {
+        "@type": "neuroglancer_multiscale_volume",
+        "type": kind,
+        "data_type": dtype,
+        "num_channels": channels,
+        "scales": [_scale_info(box, resolution_nm, factor, encoding, block_size) for factor in factors],
+    }
+
+
+def create_volume(
+    path: str,
+    box: Box,
+    resolution_nm: Resolution,
+    *,
+    dtype: str,
+    channels: int = 1,
+    kind: Kind = "image",
+    block_size: Triple = (64, 64, 64),
+    pyramid: bool = True,
+) -> Volume:
+    """Write the metadata of a new layer, all scales of its pyramid included, and open its first scale.
+
+    Idempotent: the same arguments write the same `info`. Segmentations are stored as
+    compressed_segmentation, images raw. `seuron.volumes.pyramid` fills the further scales.
+    """
+    info = volume_info(
+        box, resolution_nm, dtype=dtype, channels=channels, kind=kind, block_size=block_size, pyramid=pyramid
+    )
+    Storage(path).put("info", json.dumps(info, indent=1, sort_keys=True).encode())
+    return Volume(cloud_path(path), 0)
