@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from abiss_py.kernels import compiled
 from abiss_py.kernels.union_find import find, union
-from abiss_py.kernels.watershed import INDEX_MASK
+from abiss_py.kernels.watershed import INDEX_MASK, borders
 
 STRONGEST = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -69,16 +69,19 @@ def contract(
 
 
 @compiled
-def _matters(
-    key: np.uint64,
-    a: Any,
-    b: Any,
-    size: int,
-    voxels: NDArray[np.int64],
-    weakest: NDArray[np.uint64],
-) -> Any:
-    """False for an edge that is certain to be refused."""
-    return voxels[a] < size or voxels[b] < size or key > weakest[a] or key > weakest[b]
+def limits(
+    parent: NDArray[np.uint32], size: int, voxels: NDArray[np.int64], weakest: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """For each basin its component and the component's limit, a row each.
+
+    An edge that is below the limits of both its components is certain to be refused.
+    """
+    rows = np.empty((parent.size, 2), np.uint64)
+    for basin in range(parent.size):
+        root = find(parent, np.uint32(basin))
+        rows[basin, 0] = root
+        rows[basin, 1] = weakest[root] if voxels[root] >= size else np.uint64(0)
+    return rows
 
 
 @compiled
@@ -87,51 +90,42 @@ def collect(
     sizes: NDArray[np.int64],
     strides: NDArray[np.int64],
     low: Any,
-    size: int,
     labels: NDArray[np.uint32],
-    component: NDArray[np.uint32],
-    voxels: NDArray[np.int64],
-    weakest: NDArray[np.uint64],
+    components: NDArray[np.uint64],
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]:
-    """All voxel edges between components that may matter: keys and components."""
+    """All voxel edges between components that may matter: keys, and the components at both ends.
+
+    `components` is what `limits` gave.
+    """
     nx, ny, nz = sizes[0], sizes[1], sizes[2]
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
-    nxy = nx * ny
-    keys = np.empty(nxy * nz // 8 + 1024, np.uint64)
+    keys = np.empty(nx * ny * nz // 8 + 3 * nx + 1, np.uint64)
     a = np.empty(keys.size, np.uint32)
     b = np.empty(keys.size, np.uint32)
+    found = np.empty(nx + 1, np.int64)
     count = 0
     for z in range(nz):
         for y in range(ny):
-            row = y * sx + z * sxy
-            at = y * nx + z * nxy
-            if count + 3 * nx > keys.size:
+            at = (y + z * ny) * nx
+            if count + 3 * nx >= keys.size:
                 keys = np.concatenate((keys[:count], np.empty(keys.size, np.uint64)))
                 a = np.concatenate((a[:count], np.empty(a.size, np.uint32)))
                 b = np.concatenate((b[:count], np.empty(b.size, np.uint32)))
-            for x in range(nx):
-                here = labels[at + x]
-                if here == 0:
+            for c in range(3):
+                if (c == 1 and y == 0) or (c == 2 and z == 0):
                     continue
-                for c in range(3):
-                    if (c == 0 and x == 0) or (c == 1 and y == 0) or (c == 2 and z == 0):
-                        continue
-                    step = 1 if c == 0 else (nx if c == 1 else nxy)
-                    there = labels[at + x - step]
-                    if there == here or there == 0:
-                        continue
-                    weight = w[c * sxyz + row + x]
-                    if weight <= low:
-                        continue
-                    left, right = component[here], component[there]
-                    if left == right:
-                        continue
+                step = 1 if c == 0 else (nx if c == 1 else nx * ny)
+                row = c * sxyz + y * sx + z * sxy
+                for i in range(borders(labels, at, at - step, 1 if c == 0 else 0, nx, found)):
+                    x = found[i]
+                    here, there = labels[at + x], labels[at + x - step]
+                    weight = w[row + x]
                     key = (np.uint64(weight) << np.uint64(32)) | np.uint64(INDEX_MASK - (3 * (at + x) + c))
-                    if _matters(key, left, right, size, voxels, weakest):
-                        keys[count] = key
-                        a[count] = left
-                        b[count] = right
-                        count += 1
+                    keys[count] = key
+                    a[count] = components[here, 0]
+                    b[count] = components[there, 0]
+                    limit = min(components[here, 1], components[there, 1])
+                    count += (weight > low) & (components[here, 0] != components[there, 0]) & (key > limit)
     return keys[:count], a[:count], b[:count]
 
 
@@ -180,23 +174,19 @@ def keep_open_edges(
     keys: NDArray[np.uint64],
     a: NDArray[np.uint32],
     b: NDArray[np.uint32],
-    size: int,
-    parent: NDArray[np.uint32],
-    voxels: NDArray[np.int64],
-    weakest: NDArray[np.uint64],
+    components: NDArray[np.uint64],
     best: NDArray[np.uint64],
 ) -> int:
     """Move the edges that still may matter to the front, with their components; returns how many.
 
-    Clears `best` of every root that is met.
+    Clears `best` of every component that is met.
     """
     count = 0
     for i in range(keys.size):
-        left, right = find(parent, a[i]), find(parent, b[i])
-        if left == right or not _matters(keys[i], left, right, size, voxels, weakest):
-            continue
+        left, right = np.uint32(components[a[i], 0]), np.uint32(components[b[i], 0])
+        limit = min(components[a[i], 1], components[b[i], 1])
         keys[count], a[count], b[count] = keys[i], left, right
         best[left] = 0
         best[right] = 0
-        count += 1
+        count += (left != right) & (keys[i] > limit)
     return count

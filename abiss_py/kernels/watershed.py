@@ -194,6 +194,23 @@ def flatten(parent: NDArray[np.uint32]) -> int:
 
 
 @compiled
+def borders(
+    labels: NDArray[np.uint32], at: int, before: int, skip: int, size: int, found: NDArray[np.int64]
+) -> int:
+    """Where a row of labels differs from the row that begins at `before`, background left out.
+
+    Positions go to the front of `found`; returns how many. Written without a branch: labels differ
+    at a third of the voxels, in no pattern that a processor could guess.
+    """
+    count = 0
+    for x in range(skip, size):
+        here, there = labels[at + x], labels[before + x]
+        found[count] = x
+        count += (here != there) & (here != 0) & (there != 0)
+    return count
+
+
+@compiled
 def best_edges(
     w: NDArray[Any],
     sizes: NDArray[np.int64],
@@ -208,43 +225,30 @@ def best_edges(
     """Give every voxel its final label; count voxels, note first voxels and each basin's best edge."""
     nx, ny, nz = sizes[0], sizes[1], sizes[2]
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
-    at = 0
+    found = np.empty(nx + 1, np.int64)
     known = np.uint32(0)
     for z in range(nz):
         for y in range(ny):
-            row = y * sx + z * sxy
-            left = np.uint32(0)
+            at = (y + z * ny) * nx
             for x in range(nx):
-                here = final[labels[at]]
-                labels[at] = here
-                if here == 0:
-                    left = here
-                    at += 1
-                    continue
+                here = final[labels[at + x]]
+                labels[at + x] = here
                 voxels[here] += 1
                 if here > known:
                     known = here
-                    first[here] = at
-                for c in range(3):
-                    if c == 0:
-                        there = left
-                        weight = w[row + x]
-                    elif c == 1:
-                        if y == 0:
-                            continue
-                        there = labels[at - nx]
-                        weight = w[sxyz + row + x]
-                    else:
-                        if z == 0:
-                            continue
-                        there = labels[at - nx * ny]
-                        weight = w[2 * sxyz + row + x]
-                    if there == here or there == 0 or weight <= low:
+                    first[here] = at + x
+            for c in range(3):
+                if (c == 1 and y == 0) or (c == 2 and z == 0):
+                    continue
+                step = 1 if c == 0 else (nx if c == 1 else nx * ny)
+                row = c * sxyz + y * sx + z * sxy
+                for i in range(borders(labels, at, at - step, 1 if c == 0 else 0, nx, found)):
+                    x = found[i]
+                    weight = w[row + x]
+                    if weight <= low:
                         continue
-                    key = (np.uint64(weight) << np.uint64(32)) | np.uint64(INDEX_MASK - (3 * at + c))
-                    if key > best[here]:
-                        best[here] = key
-                    if key > best[there]:
-                        best[there] = key
-                left = here
-                at += 1
+                    key = (np.uint64(weight) << np.uint64(32)) | np.uint64(INDEX_MASK - (3 * (at + x) + c))
+                    here, there = labels[at + x], labels[at + x - step]
+                    best[here] = max(best[here], key)
+                    best[there] = max(best[there], key)
+    voxels[0] = 0

@@ -98,7 +98,8 @@ class Volume:
 
         cloud = self._cloud if missing == "error" else self._lenient
         try:
-            return np.asfortranarray(cloud[box.slices])
+            # cloud-volume turns the axes around when the box is a single voxel of several channels.
+            return np.asfortranarray(np.reshape(cloud[box.slices], (*box.shape, self.channels), order="F"))
         except EmptyVolumeException as error:
             raise DataError(
                 f"{self.path}: a block of the box {box} is missing ({error}). Every block must be stored, "

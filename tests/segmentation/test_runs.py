@@ -1,0 +1,221 @@
+"""Runs on disk: the same bytes whatever the chunks, batches, workers, kills and repetitions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+from strategies import affinity_maps
+
+import abiss_py
+from seuron.box import Box
+from seuron.errors import DataError, ParameterErrors
+from seuron.local import run_local
+from seuron.params import SegmentationParams, parse_parameters
+from seuron.runs import Run, prepare_run
+from seuron.storage import Storage
+from seuron.tasks import run_task
+from seuron.volumes import create_volume, open_volume
+
+CORNER = (10, 20, 30)
+RULES = {"high": 0.9, "low": 0.1, "size": 10, "dust": 3, "threshold": 0.3}
+SETTINGS = {
+    "watershed_high": 0.9,
+    "watershed_low": 0.1,
+    "watershed_size": 10,
+    "watershed_dust": 3,
+    "agglomeration_threshold": 0.3,
+}
+
+
+def smooth_affinities(shape: tuple[int, int, int], seed: int = 3) -> NDArray[np.uint8]:
+    """A map with blobs of some hundred voxels, uint8, so full of ties."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((*shape, 3)), (2, 2, 2, 0))
+    return np.asfortranarray(np.round(255 / (1 + np.exp(-40 * noise + 1))).astype(np.uint8))
+
+
+def save(path: Path, affinities: NDArray[Any]) -> str:
+    """Store affinities as a precomputed volume that does not begin at the origin."""
+    box = Box.from_shape(CORNER, affinities.shape[:3])
+    volume = create_volume(
+        str(path), box, (8, 8, 40), dtype=str(affinities.dtype), channels=3, block_size=(16, 16, 16), pyramid=False
+    )
+    volume.write(box, affinities)
+    return volume.path
+
+
+def parameters(source: str, output: Path, **changes: Any) -> SegmentationParams:
+    values = {"affinities": source, "output": str(output), "block_size": (16, 16, 16), **SETTINGS, **changes}
+    return parse_parameters(SegmentationParams, values)
+
+
+def layers_of(run: Run) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    names = ("supervoxels", "segmentation")
+    first, second = (open_volume(run.layer(name)).read(run.facts.box)[..., 0] for name in names)
+    return first, second
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    """The hash of every stored block and info file of both label layers, all scales."""
+    files = [path for layer in ("supervoxels", "segmentation") for path in (folder / layer).rglob("*")]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.is_file() and path.suffix != ".partial"  # what a killed writer left is never read
+    }
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    affinities=affinity_maps(24),
+    chunk=st.tuples(*(st.integers(3, 20) for _ in range(3))),
+    batch=st.sampled_from([1, 2, 4]),
+)
+def test_stored_layers_are_those_of_one_array(
+    tmp_path_factory: pytest.TempPathFactory, affinities: NDArray[Any], chunk: tuple[int, int, int], batch: int
+) -> None:
+    """Any chunk size and batch size stores what `abiss_py.segment` gives for the whole array."""
+    folder = tmp_path_factory.mktemp("run")
+    source = save(folder / "affinities", affinities)
+    run = run_local(parameters(source, folder / "out", chunk_size=chunk, batch_chunks=batch))
+    whole = abiss_py.segment(affinities, **RULES)
+    supervoxels, segments = layers_of(run)
+    np.testing.assert_array_equal(supervoxels, whole.supervoxels)
+    np.testing.assert_array_equal(segments, whole.segments)
+    counts = [run.record(task.id).counts for task in run.plan.stage("labels").tasks]  # type: ignore[union-attr]
+    assert sum(c["supervoxels"] for c in counts) == len(np.unique(supervoxels[supervoxels > 0]))
+    assert sum(c["segments"] for c in counts) == len(np.unique(segments[segments > 0]))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save(tmp_path_factory.mktemp("input") / "affinities", smooth_affinities((70, 60, 50)))
+
+
+@pytest.fixture(scope="module")
+def reference(source: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The bytes of a run in one chunk and one process."""
+    folder = tmp_path_factory.mktemp("reference")
+    run_local(parameters(source, folder))
+    return bytes_of(folder)
+
+
+def test_three_tiers_and_two_workers_give_the_same_bytes(
+    source: str, reference: dict[str, str], tmp_path: Path
+) -> None:
+    """A tree of merges and a pool of processes change no byte of any scale."""
+    run = run_local(parameters(source, tmp_path, chunk_size=(13, 12, 11), batch_chunks=1), workers=2)
+    assert len(run.plan.stage("watershed").tiers) == 3
+    assert bytes_of(tmp_path) == reference
+
+
+def test_a_run_killed_anywhere_goes_on(source: str, reference: dict[str, str], tmp_path: Path) -> None:
+    """SIGKILL of the whole process group, again and again: what was finished is kept, the bytes are the same."""
+    settings = parameters(source, tmp_path, chunk_size=(32, 32, 32), batch_chunks=1)
+    script = (
+        "import sys; from seuron.local import run_local; from seuron.params import *; "
+        "run_local(parse_parameters(SegmentationParams, __import__('json').loads(sys.argv[1])), workers=2)"
+    )
+    finished: dict[str, bytes] = {}
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, settings.model_dump_json()], start_new_session=True
+        )
+        target = len(finished) + 6
+        while len(Storage(str(tmp_path)).names("tasks/")) < target:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        now = {path.name: path.read_bytes() for path in (tmp_path / "tasks").glob("[!.]*.json")}
+        assert all(now[name] == content for name, content in finished.items()), "a finished task ran again"
+        finished = now
+    run_local(settings)
+    assert bytes_of(tmp_path) == reference
+
+
+def test_a_task_delivered_twice_does_no_harm(source: str, reference: dict[str, str], tmp_path: Path) -> None:
+    """Every task done again, its record gone, with the whole run finished around it."""
+    run = run_local(parameters(source, tmp_path, chunk_size=(40, 40, 40), batch_chunks=1))
+    for task in run.plan.tasks.values():
+        before = run.record(task.id)
+        assert run_task(run, task.id) == before, "a finished task must not run again"
+        (tmp_path / "tasks" / f"{task.id}.json").unlink()
+        run_task(run, task.id)
+    assert bytes_of(tmp_path) == reference
+
+
+def test_two_runs_share_nothing(source: str, reference: dict[str, str], tmp_path: Path) -> None:
+    """Tasks of two runs, one after the other in one process, keep to their own folder."""
+    runs = [
+        prepare_run(parameters(source, tmp_path / name, chunk_size=(40, 40, 40), agglomeration_threshold=threshold))
+        for name, threshold in (("a", 0.3), ("b", 0.7))
+    ]
+    for task in runs[0].plan.tasks:
+        for run in runs:
+            run_task(run, task)
+    assert bytes_of(tmp_path / "a") == reference
+    assert bytes_of(tmp_path / "b") != reference
+
+
+def test_nan_is_an_error_that_names_chunk_and_voxel(tmp_path: Path) -> None:
+    """The task fails for good, with coordinates of the volume, not of the chunk."""
+    affinities = np.full((40, 20, 20, 3), 0.5, np.float32, order="F")
+    affinities[33, 7, 9, 1] = np.nan
+    source = save(tmp_path / "affinities", affinities)
+    with pytest.raises(DataError, match=r"chunk \[42\.\.50, 20\.\.40, 30\.\.50\].*voxel \(43, 27, 39\), channel 1.*nan"):
+        run_local(parameters(source, tmp_path / "out", chunk_size=(16, 32, 32)))
+
+
+def test_missing_blocks_are_an_error_or_counted_zeros(tmp_path: Path) -> None:
+    """A hole in the input stops the run, unless the parameters say what it means."""
+    affinities = smooth_affinities((40, 40, 40))
+    source = save(tmp_path / "affinities", affinities)
+    hole = next((tmp_path / "affinities").rglob("26-42_36-52_46-62"))
+    hole.unlink()
+    with pytest.raises(DataError, match="missing"):
+        run_local(parameters(source, tmp_path / "strict", chunk_size=(20, 20, 20)))
+    run = run_local(parameters(source, tmp_path / "out", chunk_size=(15, 15, 15), missing_blocks="zero"))
+    affinities[16:32, 16:32, 16:32] = 0
+    np.testing.assert_array_equal(layers_of(run)[1], abiss_py.segment(affinities, **RULES).segments)
+    assert sum(record.counts.get("filled_blocks", 0) for record in run.records()) == 1
+
+
+def test_all_that_is_wrong_is_said_at_once(source: str, tmp_path: Path) -> None:
+    """A wrong box and a wrong truth: one error, and nothing is written."""
+    empty = create_volume(str(tmp_path / "labels"), Box((0, 0, 0), (4, 4, 4)), (8, 8, 40), dtype="float32")
+    wrong = parameters(source, tmp_path / "out", bbox=(0, 0, 0, 30, 30, 31), ground_truth=empty.path)
+    with pytest.raises(ParameterErrors) as error:
+        prepare_run(wrong)
+    assert len(error.value.problems) == 2
+    assert "outside the volume" in str(error.value)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ParameterErrors, match="cannot open"):
+        prepare_run(parameters(str(tmp_path / "nothing"), tmp_path / "out"))
+    image = parameters(source, tmp_path / "out").model_copy(update={"image": source, "affinities": None})
+    with pytest.raises(ParameterErrors, match="3 channels; expected 1"):
+        prepare_run(image)
+
+
+def test_an_output_with_other_data_is_refused(source: str, tmp_path: Path) -> None:
+    """Another run's folder, or a folder with other files, is not written into."""
+    prepare_run(parameters(source, tmp_path / "out"))
+    prepare_run(parameters(source, tmp_path / "out"))
+    with pytest.raises(ParameterErrors, match=r"another run's data \(agglomeration_threshold was 0.3, now 0.5\)"):
+        prepare_run(parameters(source, tmp_path / "out", agglomeration_threshold=0.5))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("do not touch")
+    with pytest.raises(ParameterErrors, match="thesis.txt"):
+        prepare_run(parameters(source, tmp_path / "other"))
