@@ -8,6 +8,7 @@ tasks share a block. The merges above the leaves join 4x4x4 results of the tier 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -157,9 +158,7 @@ def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task,
         layers = [layer for layer, scales in facts.scales.items() if scales > first + 1]
         if not layers:
             break
-        # Halving at every scale on every axis is the most a pyramid does, so this many blocks of scale 0
-        # are whole blocks at the tier's last scale, whichever axes it leaves alone.
-        cell = triple([b << (first + PYRAMID_SCALES) for b in params.block_size])
+        cell = _pyramid_cell(params, facts.box, first + PYRAMID_SCALES)
         tiers.append(
             tuple(
                 _task("pyramid", tier, index, box, "cpu", layer=layer)
@@ -167,6 +166,17 @@ def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task,
             )
         )
     return tiers
+
+
+def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
+    """Voxels of scale 0 that are whole blocks `scales` scales up, and leave at most `MAX_LEAVES` cells.
+
+    Halving every axis at every scale is the most a pyramid does, so this holds for every pyramid.
+    """
+    cell = triple([b << scales for b in params.block_size])
+    while math.prod(box.grid_shape(cell)) > MAX_LEAVES:
+        cell = triple([2 * c for c in cell])
+    return cell
 
 
 def _evaluation(facts: VolumeFacts, regions: Triple) -> list[tuple[Task, ...]]:

@@ -1,0 +1,163 @@
+"""Scores from a contingency table: variation of information, adapted Rand, and the worst objects.
+
+Conventions, as in the CREMI and SNEMI3D challenges: voxels whose ground truth is 0 are not
+counted; background of the segmentation (0) is counted as one segment, so that leaving voxels out
+costs. The figures equal `variation_of_information` and `adapted_rand_error` of scikit-image with
+`ignore_labels=(0,)`, except that its precision and recall are exchanged against their own
+description (scikit-image issue 6485); here they are as described.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from seuron.errors import DataError
+from seuron.evaluation.contingency import ContingencyTable, Counts, Ids
+from seuron.storage import Storage
+
+#: How many of the worst objects are listed, and how many partners of each.
+WORST = 10
+PARTNERS = 5
+#: Where a run keeps its scores, below its output folder.
+SCORES_FILE = "scores.json"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Overlap(_Model):
+    """An object of the other side, and the voxels shared with it."""
+
+    id: int
+    voxels: int
+
+
+class ObjectError(_Model):
+    """One object and what it adds to a score: a segment that merges, or a true object that is split.
+
+    `bits` is its share of VOI merge or VOI split; `overlaps` are the largest, at most five.
+    """
+
+    id: int
+    voxels: int
+    bits: float
+    overlaps: list[Overlap]
+
+
+class Scores(_Model):
+    """How well a segmentation agrees with ground truth."""
+
+    voi_split: float = Field(description="bits by which true objects are cut up: H(segmentation | truth)")
+    voi_merge: float = Field(description="bits by which segments join true objects: H(truth | segmentation)")
+    adapted_rand_error: float = Field(description="1 - F score of voxel pairs; 0 is best")
+    adapted_rand_precision: float = Field(description="pairs joined in both, of those joined in the segmentation")
+    adapted_rand_recall: float = Field(description="pairs joined in both, of those joined in the truth")
+    voxels: int = Field(description="voxels with ground truth, the ones that count")
+    ignored_voxels: int = Field(description="voxels without ground truth")
+    background_voxels: int = Field(description="voxels with ground truth that the segmentation leaves out (0)")
+    segments: int = Field(description="segments, background apart, that meet ground truth")
+    truths: int = Field(description="true objects")
+    worst_merges: list[ObjectError] = Field(description="segments that add most to VOI merge")
+    worst_splits: list[ObjectError] = Field(description="true objects that add most to VOI split")
+
+    @property
+    def voi(self) -> float:
+        """Variation of information, split and merge together, in bits."""
+        return self.voi_split + self.voi_merge
+
+
+def scores(table: ContingencyTable) -> Scores:
+    """All scores of a table; raises DataError when no voxel has ground truth."""
+    counted = table.truths != 0
+    segments, truths, voxels = table.segments[counted], table.truths[counted], table.voxels[counted]
+    if voxels.size == 0:
+        raise DataError(
+            f"none of the {table.total} voxels has ground truth (all are 0, which is ignored); "
+            "give a box where objects are labelled"
+        )
+    total = int(voxels.sum())
+    segment_ids, segment_of = np.unique(segments, return_inverse=True)
+    truth_ids, truth_of = np.unique(truths, return_inverse=True)
+    segment_sizes, truth_sizes = _sums(segment_of, voxels), _sums(truth_of, voxels)
+    merge_bits = _entropies(voxels, segment_of, segment_sizes)
+    split_bits = _entropies(voxels, truth_of, truth_sizes)
+    error, precision, recall = _adapted_rand(voxels, segment_sizes, truth_sizes)
+    return Scores(
+        voi_split=float(split_bits.sum() / total),
+        voi_merge=float(merge_bits.sum() / total),
+        adapted_rand_error=error,
+        adapted_rand_precision=precision,
+        adapted_rand_recall=recall,
+        voxels=total,
+        ignored_voxels=table.total - total,
+        background_voxels=int(voxels[segments == 0].sum()),
+        segments=int(np.count_nonzero(segment_ids)),
+        truths=len(truth_ids),
+        worst_merges=_worst(merge_bits / total, segment_ids, segment_sizes, segments, truths, voxels),
+        worst_splits=_worst(split_bits / total, truth_ids, truth_sizes, truths, segments, voxels),
+    )
+
+
+def _sums(groups: NDArray[np.intp], voxels: Counts) -> Counts:
+    sums = np.zeros(int(groups.max()) + 1, np.int64)
+    np.add.at(sums, groups, voxels)
+    return sums
+
+
+def _entropies(voxels: Counts, groups: NDArray[np.intp], sizes: Counts) -> NDArray[np.float64]:
+    """For each group: bits of the choice among its parts, times its voxels."""
+    parts = voxels * np.log2(sizes[groups] / voxels)
+    return np.bincount(groups, weights=parts, minlength=len(sizes)).astype(np.float64, copy=False)
+
+
+def _adapted_rand(voxels: Counts, segment_sizes: Counts, truth_sizes: Counts) -> tuple[float, float, float]:
+    """Error, precision, recall over pairs of different voxels.
+
+    Where there are no pairs at all (every object is one voxel), none is wrong: precision and recall are 1.
+    """
+    both, in_segments, in_truths = (_pairs(counts) for counts in (voxels, segment_sizes, truth_sizes))
+    precision = both / in_segments if in_segments else 1.0
+    recall = both / in_truths if in_truths else 1.0
+    pairs = in_segments + in_truths
+    return (1.0 - 2.0 * both / pairs if pairs else 0.0), precision, recall
+
+
+def _pairs(counts: Counts) -> float:
+    # As floats: a body of 10^10 voxels has more pairs than int64 holds.
+    sizes = counts.astype(np.float64)
+    return float(sizes @ (sizes - 1.0))
+
+
+def _worst(bits: NDArray[np.float64], ids: Ids, sizes: Counts, owners: Ids, partners: Ids, voxels: Counts) -> list[Any]:
+    """The objects with most bits, worst first (the smaller id where equal), those without any left out."""
+    order = np.lexsort((ids, -bits))[:WORST]
+    found = []
+    for index in order[bits[order] > 0]:
+        mine = owners == ids[index]
+        shared, others = voxels[mine], partners[mine]
+        largest = np.lexsort((others, -shared))[:PARTNERS]
+        found.append(
+            ObjectError(
+                id=int(ids[index]),
+                voxels=int(sizes[index]),
+                bits=float(bits[index]),
+                overlaps=[Overlap(id=int(others[i]), voxels=int(shared[i])) for i in largest],
+            )
+        )
+    return found
+
+
+def write_scores(storage: Storage, found: Scores) -> None:
+    """Keep the scores of a run as `scores.json` in its folder."""
+    storage.put(SCORES_FILE, found.model_dump_json(indent=1).encode())
+
+
+def read_scores(storage: Storage) -> Scores | None:
+    """The scores of a run; None when it has not been scored."""
+    content = storage.get(SCORES_FILE)
+    return None if content is None else Scores.model_validate_json(content)

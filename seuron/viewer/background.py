@@ -1,0 +1,141 @@
+"""Starting the viewer's server once, in the background, and stopping it again.
+
+`STATE/server.json` says which process serves a state folder and where. It is believed only while
+that process answers for itself, so a crash, a reboot or a reused process id does no harm.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+from seuron.errors import RunError
+from seuron.storage import Storage
+from seuron.viewer.server import DEFAULT_PORT, HOST, ViewerServer, serve
+
+RECORD = "server.json"
+#: Seconds a start or a stop may take before it counts as failed; a start takes half of one.
+PATIENCE = 30.0
+
+
+def ensure_server(state_folder: str | Path) -> str:
+    """The URL of the server of `state_folder`, started in the background if it does not run.
+
+    Called twice, also at the same time, it starts one. Raises RunError when it does not come up.
+    """
+    folder = _folder(state_folder)
+    with _locked(folder):
+        record = _running(folder)
+        return str((record or _start(folder))["url"])
+
+
+def stop_server(state_folder: str | Path) -> bool:
+    """Stop the server of `state_folder`; returns whether one was running."""
+    folder = _folder(state_folder)
+    with _locked(folder):
+        record = _running(folder)
+        if record is not None:
+            os.kill(record["pid"], signal.SIGTERM)
+            _wait(lambda: _running(folder) is None, f"the viewer's server (process {record['pid']}) does not stop")
+        return record is not None
+
+
+def serve_recorded(state_folder: str, port: int) -> None:
+    """What the background process does: serve, and say where once requests are answered."""
+    folder = _folder(state_folder)
+
+    def record(server: ViewerServer) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        content = {**server.identity, "port": server.port, "url": server.url}
+        Storage(folder).put(RECORD, json.dumps(content).encode())
+
+    serve(folder, port, ready=record)
+
+
+def _folder(state_folder: str | Path) -> Path:
+    folder = Path(state_folder).expanduser().resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One start or stop at a time; the lock goes with the process that holds it."""
+    with (folder / "server.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    content = Storage(folder).get(RECORD)
+    if content is None:
+        return None
+    record: dict[str, Any] = json.loads(content)
+    return record
+
+
+def _running(folder: Path) -> dict[str, Any] | None:
+    """The recorded server, if it answers with the identity that was recorded."""
+    record = _record(folder)
+    if record is None:
+        return None
+    connection = HTTPConnection(HOST, record["port"], timeout=5)
+    try:
+        connection.request("GET", "/health")
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return record if isinstance(answer, dict) and answer.get("instance") == record["instance"] else None
+
+
+def _start(folder: Path) -> dict[str, Any]:
+    # The last port first: links in old reports and browser tabs stay good.
+    last = _record(folder)
+    port = last["port"] if last is not None else DEFAULT_PORT
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seuron.viewer", str(folder), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # it outlives the command that started it
+            env={**os.environ, "PYTHONPATH": _search_path()},
+        )
+    _wait(
+        lambda: process.poll() is not None or _running(folder) is not None,
+        f"the viewer's server does not answer; its output is in {log}",
+    )
+    record = _running(folder)
+    if record is None:
+        raise RunError(
+            f"the viewer's server ended with code {process.poll()}: {log.read_text()[-2000:].strip() or 'no output'}"
+        )
+    process.returncode = 0  # left running on purpose: subprocess would warn of a child nobody waits for
+    return record
+
+
+def _search_path() -> str:
+    """The started process finds the same seuron as this one, installed or not."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _wait(condition: Any, failure: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RunError(f"{failure} ({PATIENCE:.0f} s waited); look at the process or start again")
+        time.sleep(0.05)

@@ -1,0 +1,91 @@
+"""Plans: every voxel once, every block one writer, trees with one root."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seuron.box import Box, Triple
+from seuron.params import SegmentationParams
+from seuron.planning import MAX_TIERS, STAGES, Plan, VolumeFacts, make_plan
+
+sizes = st.tuples(*(st.integers(1, 40) for _ in range(3)))
+
+
+def plan_of(
+    shape: Triple, chunk: Triple, block: Triple, batch: int, image: bool = True, corner: Triple = (5, -3, 7)
+) -> tuple[Plan, VolumeFacts]:
+    source: dict[str, Any] = {"image": "i"} if image else {"affinities": "a"}
+    params = SegmentationParams(
+        **source, output="o", ground_truth="g", chunk_size=chunk, block_size=block, batch_chunks=batch
+    )
+    scales = {"affinities": 3, "supervoxels": 3, "segmentation": 3}
+    facts = VolumeFacts(Box.from_shape(corner, shape), (8, 8, 8), "uint8", scales, "x")
+    return make_plan(params, facts), facts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*(st.integers(1, 90) for _ in range(3))), sizes, sizes, st.sampled_from([1, 2, 4]))
+def test_leaves_cover_the_box_once(shape: Triple, chunk: Triple, block: Triple, batch: int) -> None:
+    """In every stage's first tier each voxel belongs to exactly one task."""
+    plan, facts = plan_of(shape, chunk, block, batch)
+    for stage in plan.stages:
+        for layer in {task.layer for task in stage.tiers[0]}:
+            seen = np.zeros(shape, np.uint8)
+            for task in stage.tiers[0]:
+                if task.layer == layer:
+                    seen[task.box.within(facts.box)] += 1
+            assert (seen == 1).all(), (stage.name, layer)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*(st.integers(1, 90) for _ in range(3))), sizes, sizes, st.sampled_from([1, 2, 4]))
+def test_no_two_tasks_write_a_block(shape: Triple, chunk: Triple, block: Triple, batch: int) -> None:
+    """Tasks that write layers begin on the block grid, whatever the chunks are."""
+    plan, facts = plan_of(shape, chunk, block, batch)
+    for name in ("affinities", "labels", "pyramid"):
+        for task in plan.stage(name).tiers[0]:
+            offsets = zip(task.box.minimum, facts.box.minimum, block, strict=True)
+            assert all((a - o) % b == 0 for a, o, b in offsets)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(*(st.integers(1, 90) for _ in range(3))), sizes, st.sampled_from([1, 2]))
+def test_trees_have_one_root_and_no_orphan(shape: Triple, chunk: Triple, batch: int) -> None:
+    """Each task of an octree is merged exactly once, and its parent's box holds it."""
+    plan, _ = plan_of(shape, chunk, (8, 8, 8), batch)
+    for name in ("watershed", "agglomeration"):
+        tiers = plan.stage(name).tiers
+        assert len(tiers[-1]) == 1
+        for below, above in zip(tiers, tiers[1:], strict=False):
+            children = [child for task in above for child in task.children]
+            assert sorted(children) == sorted(task.id for task in below)
+            for task in above:
+                assert all(task.box.contains(plan.tasks[child].box) for child in task.children)
+
+
+def test_stages_and_tiers_fit_the_row_that_airflow_draws() -> None:
+    """Ten million chunks stay within the tiers of the DAG, and within tens of thousands of tasks."""
+    shape = (256 * 250, 256 * 250, 512 * 160)
+    plan, _ = plan_of(shape, (256, 256, 512), (64, 64, 64), 0, corner=(0, 0, 0))
+    for stage in plan.stages:
+        assert len(stage.tiers) <= MAX_TIERS[stage.name], stage.name
+        assert max(len(tier) for tier in stage.tiers) <= 50_000, stage.name
+    assert tuple(stage.name for stage in plan.stages) == STAGES
+
+
+def test_a_small_volume_is_a_handful_of_tasks() -> None:
+    """Starting a task costs more than a small volume's work."""
+    plan, _ = plan_of((256, 256, 128), (128, 128, 128), (64, 64, 64), 0)
+    assert len(plan.tasks) <= 12
+    assert len({task.id for task in plan.tasks.values()}) == sum(len(stage.tasks) for stage in plan.stages)
+
+
+def test_a_plan_survives_json() -> None:
+    """plan.json is the plan."""
+    plan, _ = plan_of((90, 80, 70), (30, 30, 30), (8, 8, 8), 1)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan

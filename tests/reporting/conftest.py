@@ -1,0 +1,140 @@
+"""Small runs, as they lie on disk: cells, their membranes, affinities, labels, task records, scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from seuron.box import Box, Triple
+from seuron.evaluation import evaluate_volumes, write_scores
+from seuron.params import SegmentationParams
+from seuron.planning import VolumeFacts
+from seuron.reporting.report import render_report
+from seuron.runs import Run, TaskRecord
+from seuron.storage import local_folder
+from seuron.volumes import create_volume, open_volume
+from seuron.volumes.precomputed import Kind
+from seuron.volumes.pyramid import build_pyramid
+
+BOX = Box((10, 20, 30), (138, 132, 126))
+RESOLUTION = (8.0, 8.0, 8.0)
+
+
+def _cells(shape: Triple, count: int, seed: int) -> NDArray[np.uint64]:
+    """Voronoi cells of random points, 1 to `count`."""
+    from scipy.spatial import cKDTree
+
+    points = np.random.default_rng(seed).random((count, 3)) * shape
+    grid = np.stack(np.meshgrid(*(np.arange(s) for s in shape), indexing="ij"), axis=-1)
+    return (cKDTree(points).query(grid)[1] + 1).astype(np.uint64)
+
+
+def _affinities(labels: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    channels = []
+    for axis in range(3):
+        same = labels == np.roll(labels, 1, axis)
+        channels.append(gaussian_filter(same.astype(np.float32), 0.7) * 255)
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def _write(path: Path, voxels: NDArray[Any], kind: Kind) -> str:
+    channels = voxels.shape[3] if voxels.ndim == 4 else 1
+    volume = create_volume(str(path), BOX, RESOLUTION, dtype=str(voxels.dtype), channels=channels, kind=kind)
+    volume.write(BOX, voxels)
+    build_pyramid(open_volume(volume.path))
+    return volume.path
+
+
+def _records(run: Run) -> None:
+    """Every task of the plan done, two at a time, with counts as the stages make them."""
+    counts = {"watershed": {"supervoxels": 20.0, "voxels": 1000.0, "filled_blocks": 0.0}, "labels": {"segments": 40.0}}
+    free, origin = [0.0, 0.4], 1_700_000_000.0
+    for number, tier in enumerate(run.plan.tiers()):
+        start = max(free) + 0.1 if number else 0.0
+        free = [max(start, 0.0), max(start, 0.4)]
+        for task in tier:
+            lane = free.index(min(free))
+            seconds = 1 + (hash(task.box) % 7) / 5
+            run.finish(
+                TaskRecord(
+                    task_id=task.id,
+                    stage=task.stage,
+                    tier=task.tier,
+                    key=run.key,
+                    seconds=seconds,
+                    cpu_seconds=0.9 * seconds,
+                    peak_bytes=300_000_000 + number,
+                    started=origin + free[lane],
+                    ended=origin + free[lane] + seconds,
+                    host=f"machine:{lane}",
+                    counts=counts.get(task.stage, {}),
+                )
+            )
+            free[lane] += seconds
+
+
+def _facts(scales: int) -> VolumeFacts:
+    return VolumeFacts(BOX, RESOLUTION, "uint8", {"segmentation": scales}, "test")
+
+
+@pytest.fixture(scope="session")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The paths of an image, affinities and ground truth, as a user's own would lie anywhere."""
+    data = tmp_path_factory.mktemp("own data")
+    truth = _cells(BOX.shape, 40, 0)
+    affinities = _affinities(truth)
+    noise = np.random.default_rng(1).normal(0, 18, BOX.shape)
+    image = np.clip(affinities.min(axis=-1) * 0.55 + 60 + noise, 0, 255).astype(np.uint8)
+    return {
+        "image": _write(data / "image", image, "image"),
+        "affinities": _write(data / "affinities", affinities, "image"),
+        "truth": _write(data / "truth", truth, "segmentation"),
+    }
+
+
+def _write_labels(run: Run, truth: str) -> None:
+    labels = open_volume(truth).read(BOX)[..., 0]
+    grid = np.indices(BOX.shape).sum(axis=0) // 40
+    _write(Path(local_folder(run.layer("supervoxels")) or ""), labels * 8 + grid.astype(np.uint64), "segmentation")
+    merged = np.where(labels < 4, 0, labels // 2)
+    _write(Path(local_folder(run.layer("segmentation")) or ""), merged.astype(np.uint64), "segmentation")
+
+
+@pytest.fixture(scope="session")
+def scored_run(layers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run from an image, scored."""
+    output = tmp_path_factory.mktemp("runs") / "first run"
+    params = SegmentationParams(
+        image=layers["image"],
+        ground_truth=layers["truth"],
+        output=str(output),
+        watershed_size=600,
+        chunk_size=(64, 64, 64),
+    )
+    run = Run(params, _facts(3))
+    run.save()
+    affinities = open_volume(layers["affinities"]).read(BOX)
+    _write(output / "affinities", affinities, "image")
+    _write_labels(run, layers["truth"])
+    _records(run)
+    write_scores(run.storage, evaluate_volumes(run.layer("segmentation"), layers["truth"]))
+    return run
+
+
+@pytest.fixture(scope="session")
+def scored_html(scored_run: Run) -> str:
+    """The report of the finished run; making it once is enough."""
+    return render_report(scored_run, "http://127.0.0.1:8750/v/run/")
+
+
+@pytest.fixture
+def affinity_run(layers: dict[str, str], tmp_path: Path) -> Run:
+    """A run that has just begun: affinities were given, there is no image and no ground truth."""
+    run = Run(SegmentationParams(affinities=layers["affinities"], output=str(tmp_path / "run <b>")), _facts(3))
+    run.save()
+    return run

@@ -1,0 +1,127 @@
+"""The viewer in a real browser, with no network: every layer loads and shows.
+
+`SEURON_SCREENSHOTS=FOLDER` keeps the picture as FOLDER/viewer.png (docs/images is made that way).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seuron.runs import Run
+from seuron.viewer.registry import Registry
+from seuron.viewer.server import ViewerServer
+from seuron.viewer.state import register_run, viewer_link
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = "/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",  # WebGL2 without a graphics card
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing else can even be found
+]
+#: Generous: software rendering on a busy machine; it is a limit, not a wait.
+PATIENCE_MS = 60_000
+
+LOADED = """() => window.viewer && viewer.layerManager.managedLayers.length === %d && viewer.isReady()
+  && viewer.layerManager.managedLayers.every(m => m.layer && m.layer.renderLayers.some(
+      r => r.layerChunkProgressInfo.numVisibleChunksNeeded > 0
+        && r.layerChunkProgressInfo.numVisibleChunksAvailable === r.layerChunkProgressInfo.numVisibleChunksNeeded))"""
+PROBLEMS = """() => viewer.layerManager.managedLayers.flatMap(m => m.layer.dataSources.flatMap(d => [
+    ...(d.loadState === undefined || d.loadState.error ? [m.name + ': ' + (d.loadState && d.loadState.error)] : []),
+    ...[...d.messages].map(message => m.name + ': ' + message.message)]))
+  .concat([...document.querySelectorAll('.neuroglancer-status-container li, .neuroglancer-layer-group-viewer .error')]
+    .filter(e => e.offsetParent !== null).map(e => e.textContent))"""
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PANELS = """() => [...document.querySelectorAll('.neuroglancer-rendered-data-panel')].map(e => {
+    const r = e.getBoundingClientRect();
+    return [r.left, r.top, r.right, r.bottom].map(Math.round)})"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ViewerServer]:
+    server = ViewerServer(Registry(tmp_path), 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.stop()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium: neither /usr/bin/chromium nor one on the PATH (apt-get install chromium)")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1400, "height": 850})
+        browser.close()
+
+
+def _pixels(page: Any) -> NDArray[np.int16]:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(np.int16)
+
+
+def _centres(page: Any) -> list[NDArray[np.int16]]:
+    """The middle of each data panel, (rows, columns, RGB), free of its scale bar and buttons."""
+    shown, cut = _pixels(page), []
+    for left, top, right, bottom in page.evaluate(PANELS):
+        x, y, w, h = (left + right) // 2, (top + bottom) // 2, (right - left) // 4, (bottom - top) // 4
+        cut.append(shown[y - h : y + h, x - w : x + w])
+    return cut
+
+
+def _coloured(panel: NDArray[np.int16]) -> float:
+    """The share of pixels that are neither black, white nor grey."""
+    return float((panel.max(axis=2) - panel.min(axis=2) > 25).mean())
+
+
+def test_all_layers_show_without_a_network(small_run: Run, server: ViewerServer, page: Any) -> None:
+    """Opened as a user opens it: no request leaves the machine, no error, and colours where labels are."""
+    elsewhere: list[str] = []
+    failed: list[str] = []
+    page.on("request", lambda r: None if r.url.startswith((server.url, "blob:", "data:")) else elsewhere.append(r.url))
+    page.on("response", lambda r: failed.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    register_run(small_run, server.registry.folder)
+
+    page.goto(viewer_link(small_run, server.url))
+    page.wait_for_function(LOADED % 5, timeout=PATIENCE_MS)
+
+    folder = os.environ.get("SEURON_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / "viewer.png")
+    assert page.evaluate(PROBLEMS) == []
+    panels = _centres(page)
+    assert len(panels) == 4 + 3
+    for number, panel in enumerate(panels):
+        assert panel.std() > 5, f"panel {number} is empty"
+        # Affinities are white but for the membranes; labels colour everything.
+        assert _coloured(panel) > (0.02 if number == 4 else 0.5), f"panel {number} has no colours"
+
+    page.evaluate("() => viewer.layerManager.getLayerByName('segmentation').setVisible(false)")
+    page.wait_for_function("() => viewer.isReady()", timeout=PATIENCE_MS)
+    page.evaluate(DRAWN)
+    image = _centres(page)[0]
+    assert _coloured(image) < 0.05, "without labels the image is grey"
+    assert image.std() > 5
+    assert (elsewhere, failed) == ([], [])
