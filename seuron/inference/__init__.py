@@ -1,0 +1,1 @@
+"""Boundary nets on volumes. Import from the submodules: this file loads no torch."""
