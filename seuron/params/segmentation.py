@@ -91,7 +91,7 @@ class SegmentationParams(Parameters):
         "auto", "Affinities", "arithmetic of the net; auto takes bf16 where the processor has it"
     )
     patch_size: Size = _field((96, 96, 96), "Affinities", "patch the net sees at once", unit="voxels")
-    patch_overlap: Size = _field((32, 32, 32), "Affinities", "overlap of neighbouring patches, blended", unit="voxels")
+    patch_overlap: Size = _field((16, 16, 16), "Affinities", "overlap of neighbouring patches, blended", unit="voxels")
     affinity_dtype: Literal["uint8", "float32"] = _field("uint8", "Affinities", "how predicted affinities are stored")
     watershed_high: float = _field(
         0.99, "Watershed", "voxels joined by an affinity of at least this are one basin", ge=0, le=1

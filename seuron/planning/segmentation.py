@@ -24,6 +24,10 @@ MERGE_SIDE = 4
 #: and never so few that there are more than `MAX_LEAVES` tasks in a tier.
 LEAF_VOXELS = 12_000_000
 MAX_LEAVES = 20_000
+#: A task of the net has at most this many voxels along an axis (16 bytes a voxel of memory), and
+#: there are at least so many tasks, where the volume allows it, to keep several workers busy.
+LARGEST_PATCH_TASK = 512
+FEWEST_PATCH_TASKS = 4
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
 
@@ -80,6 +84,20 @@ def batch_side(params: SegmentationParams, box: Box) -> int:
     return side
 
 
+def inference_cell(params: SegmentationParams, box: Box) -> Triple:
+    """What one task runs the net on: whole regions, as many as leave `FEWEST_PATCH_TASKS` tasks.
+
+    Patches that overlap two tasks' boxes are computed by both, so that no task depends on another;
+    small boxes are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
+    """
+    cell = region_size(params)
+    while True:
+        larger = triple([2 * c for c in cell])
+        if max(larger) > LARGEST_PATCH_TASK or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
+            return cell
+        cell = larger
+
+
 def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     """The plan of a segmentation; equal input gives an equal plan, on any machine."""
     side = batch_side(params, facts.box)
@@ -87,7 +105,7 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     regions = triple([r * side for r in region_size(params)])
     from_image = params.image is not None
     stages: dict[str, list[tuple[Task, ...]]] = {
-        "affinities": [_cover("affinities", facts.box, regions, "gpu")] if from_image else [],
+        "affinities": [_cover("affinities", facts.box, inference_cell(params, facts.box), "gpu")] if from_image else [],
         "watershed": _octree("watershed", facts.box, chunks),
         "agglomeration": _octree("agglomeration", facts.box, chunks),
         "labels": [_cover("labels", facts.box, regions, "cpu")],

@@ -13,7 +13,6 @@ from seuron.inference.models import model_path
 from seuron.inference.normalisation import Normalisation
 from seuron.inference.predict import Predictor, predict_box, to_uint8
 from seuron.planning import Task
-from seuron.planning.segmentation import region_size
 from seuron.runs import Run
 from seuron.volumes import open_volume
 
@@ -21,7 +20,7 @@ Counts = dict[str, float]
 
 
 def run(run: Run, task: Task) -> Counts:
-    """Predict the affinities of the task's box, region by region.
+    """Predict the affinities of the task's box.
 
     Patches lie on a grid that starts at the image's corner, and see the image beyond the run's box,
     so a voxel's affinities do not depend on how the work is cut, nor on the box.
@@ -37,21 +36,20 @@ def run(run: Run, task: Task) -> Counts:
         voxels: NDArray[np.uint8] = image.read(Box(minimum, maximum), missing=missing)[..., 0]
         return voxels
 
-    for _, box in task.box.cells(region_size(run.params)):
-        predicted = predict_box(
-            read,
-            image.box.minimum,
-            image.box.maximum,
-            box.minimum,
-            box.maximum,
-            predictor,
-            run.params.patch_size,
-            run.params.patch_overlap,
-        )
-        stored = to_uint8(predicted) if affinities.dtype == np.uint8 else predicted
-        counts["stored_bytes"] += affinities.write(box, stored)
-        if missing == "zero":
-            counts["filled_blocks"] += len(image.missing_blocks(box))
+    predicted = predict_box(
+        read,
+        image.box.minimum,
+        image.box.maximum,
+        task.box.minimum,
+        task.box.maximum,
+        predictor,
+        run.params.patch_size,
+        run.params.patch_overlap,
+    )
+    stored = to_uint8(predicted) if affinities.dtype == np.uint8 else predicted
+    counts["stored_bytes"] = affinities.write(task.box, stored)
+    if missing == "zero":
+        counts["filled_blocks"] = len(image.missing_blocks(task.box))
     return counts
 
 

@@ -88,9 +88,7 @@ def test_merging_in_any_order_decides_the_same(affinities: NDArray[Any], rules: 
     np.testing.assert_array_equal(ids, abiss_py.segment(affinities, **rules).supervoxels)
 
 
-@given(
-    st.integers(0, 2**62), st.integers(1, 2**39), st.integers(0, 2**62), st.integers(1, 2**39), st.booleans()
-)
+@given(st.integers(0, 2**62), st.integers(1, 2**39), st.integers(0, 2**62), st.integers(1, 2**39), st.booleans())
 def test_means_compare_exactly(total: int, count: int, other: int, number: int, close: bool) -> None:
     """128-bit comparison of means agrees with fractions, also where float64 cannot tell them apart."""
     if close:
@@ -99,9 +97,7 @@ def test_means_compare_exactly(total: int, count: int, other: int, number: int, 
     assert compare_means(total, count, other, number) == (left > right) - (left < right)
 
 
-@given(
-    st.floats(2.0**-30, 1), st.integers(1, 2**30), st.sampled_from([255, 2**24]), st.integers(-1, 1)
-)
+@given(st.floats(2.0**-30, 1), st.integers(1, 2**30), st.sampled_from([255, 2**24]), st.integers(-1, 1))
 def test_threshold_compares_exactly(threshold: float, count: int, scale: int, nudge: int) -> None:
     """A mean on, just above and just below the threshold falls on the right side of it."""
     from fractions import Fraction

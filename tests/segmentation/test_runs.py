@@ -130,9 +130,7 @@ def test_a_run_killed_anywhere_goes_on(source: str, reference: dict[str, str], t
     )
     finished: dict[str, bytes] = {}
     for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, settings.model_dump_json()], start_new_session=True
-        )
+        process = subprocess.Popen([sys.executable, "-c", script, settings.model_dump_json()], start_new_session=True)
         target = len(finished) + 6
         while len(Storage(str(tmp_path)).names("tasks/")) < target:
             assert process.poll() is None, "the run ended before it could be killed"
@@ -175,7 +173,9 @@ def test_nan_is_an_error_that_names_chunk_and_voxel(tmp_path: Path) -> None:
     affinities = np.full((40, 20, 20, 3), 0.5, np.float32, order="F")
     affinities[33, 7, 9, 1] = np.nan
     source = save(tmp_path / "affinities", affinities)
-    with pytest.raises(DataError, match=r"chunk \[42\.\.50, 20\.\.40, 30\.\.50\].*voxel \(43, 27, 39\), channel 1.*nan"):
+    with pytest.raises(
+        DataError, match=r"chunk \[42\.\.50, 20\.\.40, 30\.\.50\].*voxel \(43, 27, 39\), channel 1.*nan"
+    ):
         run_local(parameters(source, tmp_path / "out", chunk_size=(16, 32, 32)))
 
 
