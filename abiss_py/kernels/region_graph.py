@@ -16,16 +16,26 @@ from abiss_py.kernels import compiled
 
 #: Multiplier of Fibonacci hashing, 2^64 over the golden ratio.
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+#: Slots that a label's contacts with smaller ones are looked for in first; most have fewer than half.
+NEIGHBOURHOOD = 16
 
 
 @compiled
 def slot_of(table: NDArray[np.int64], pair: Any, shift: np.uint64) -> Any:
     """The slot that holds a pair, or the free one where it belongs.
 
-    A slot is a row of four: pair (0 when free), sum, count, first edge.
+    A slot is a row of four: pair (0 when free), sum, count, first edge. The larger label has its own
+    neighbourhood in the table, which stays in the cache while the scan is near it; a label with more
+    contacts than that has room for overflows to where the hash says.
     """
     mask = table.shape[0] - 1
-    slot = np.int64((np.uint64(pair) * GOLDEN) >> shift)
+    scattered = np.uint64(pair) * GOLDEN
+    home = (pair & 0xFFFFFFFF) * NEIGHBOURHOOD + np.int64(scattered >> np.uint64(60))
+    for step in range(NEIGHBOURHOOD):
+        slot = (home + step) & mask
+        if table[slot, 0] == 0 or table[slot, 0] == pair:
+            return slot
+    slot = np.int64(scattered >> shift)
     while table[slot, 0] != 0 and table[slot, 0] != pair:
         slot = (slot + 1) & mask
     return slot
@@ -62,6 +72,8 @@ def contacts(
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
     nxy = nx * ny
     bits = 12
+    while (1 << bits) < NEIGHBOURHOOD * (cluster.max() + 1):
+        bits += 1
     table = np.zeros((1 << bits, 4), np.int64)
     shift = np.uint64(64 - bits)
     used = 0

@@ -194,9 +194,7 @@ def flatten(parent: NDArray[np.uint32]) -> int:
 
 
 @compiled
-def borders(
-    labels: NDArray[np.uint32], at: int, before: int, skip: int, size: int, found: NDArray[np.int64]
-) -> int:
+def borders(labels: NDArray[np.uint32], at: int, before: int, skip: int, size: int, found: NDArray[np.int64]) -> int:
     """Where a row of labels differs from the row that begins at `before`, background left out.
 
     Positions go to the front of `found`; returns how many. Written without a branch: labels differ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_merging_in_any_order_decides_the_same(affinities: NDArray[Any], rules: 
     nx, ny, nz, _ = affinities.shape
     cuts = sorted({0, nz, *(random.randrange(nz + 1) for _ in range(3))})
     regions, labels = [], []
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in itertools.pairwise(cuts):
         place = abiss_py.Place((0, 0, low), (nx, ny, high), (nx, ny, nz))
         chunk = abiss_py.watershed_chunk(affinities[:, :, low : low + place.padded[2]], watershed, place)
         regions.append(chunk.region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_trees_have_one_root_and_no_orphan(shape: Triple, chunk: Triple, batch: 
     for name in ("watershed", "agglomeration"):
         tiers = plan.stage(name).tiers
         assert len(tiers[-1]) == 1
-        for below, above in zip(tiers, tiers[1:], strict=False):
+        for below, above in itertools.pairwise(tiers):
             children = [child for task in above for child in task.children]
             assert sorted(children) == sorted(task.id for task in below)
             for task in above:

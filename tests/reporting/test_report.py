@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import browser
 
 from seuron.evaluation import read_scores
 from seuron.params import SegmentationParams, parse_parameters
@@ -21,7 +20,6 @@ from seuron.reporting import write_report
 from seuron.reporting.report import render_report
 from seuron.runs import Run
 
-CHROMIUM = "/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else shutil.which("chromium")
 #: Elements that have no end tag.
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -151,34 +149,23 @@ def test_writing_puts_the_page_into_the_run(scored_run: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no chromium: neither /usr/bin/chromium nor one on the PATH (apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+def chromium() -> Iterator[Any]:
+    with browser() as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 420)])
-def test_the_page_fits_its_window(scored_run: Run, scored_html: str, browser: Any, scheme: str, width: int) -> None:
-    """In a real browser: no sideways scrolling, every picture decoded, nothing requested, both colour schemes.
-
-    `SEURON_SCREENSHOTS=FOLDER` keeps the pictures as report-light.png and report-dark.png.
-    """
+def test_the_page_fits_its_window(scored_run: Run, scored_html: str, chromium: Any, scheme: str, width: int) -> None:
+    """In a real browser: no sideways scrolling, every picture decoded, nothing requested, both colour schemes."""
     scored_run.storage.put("report.html", scored_html.encode())
     address = f"{scored_run.output}/report.html".replace(" ", "%20")
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
     size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     decoded = page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    folder = os.environ.get("SEURON_SCREENSHOTS")
-    if folder and width > 1000:
-        page.screenshot(path=Path(folder) / f"report-{scheme}.png", full_page=True)
     page.close()
     assert size[0] <= size[1]
     assert decoded

@@ -217,5 +217,5 @@ def test_an_output_with_other_data_is_refused(source: str, tmp_path: Path) -> No
         prepare_run(parameters(source, tmp_path / "out", agglomeration_threshold=0.5))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("do not touch")
-    with pytest.raises(ParameterErrors, match="thesis.txt"):
+    with pytest.raises(ParameterErrors, match=r"thesis\.txt"):
         prepare_run(parameters(source, tmp_path / "other"))

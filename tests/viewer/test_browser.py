@@ -1,13 +1,8 @@
-"""The viewer in a real browser, with no network: every layer loads and shows.
-
-`SEURON_SCREENSHOTS=FOLDER` keeps the picture as FOLDER/viewer.png (docs/images is made that way).
-"""
+"""The viewer in a real browser, with no network: every layer loads and shows."""
 
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import browser
 from numpy.typing import NDArray
 
 from seuron.runs import Run
@@ -22,20 +18,6 @@ from seuron.viewer.registry import Registry
 from seuron.viewer.server import ViewerServer
 from seuron.viewer.state import register_run, viewer_link
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = "/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",  # WebGL2 without a graphics card
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing else can even be found
-]
 #: Generous: software rendering on a busy machine; it is a limit, not a wait.
 PATIENCE_MS = 60_000
 
@@ -67,12 +49,8 @@ def server(tmp_path: Path) -> Iterator[ViewerServer]:
 
 @pytest.fixture
 def page() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium: neither /usr/bin/chromium nor one on the PATH (apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1400, "height": 850})
-        browser.close()
+    with browser() as opened:
+        yield opened.new_page(viewport={"width": 1400, "height": 850})
 
 
 def _pixels(page: Any) -> NDArray[np.int16]:
@@ -107,9 +85,6 @@ def test_all_layers_show_without_a_network(small_run: Run, server: ViewerServer,
     page.goto(viewer_link(small_run, server.url))
     page.wait_for_function(LOADED % 5, timeout=PATIENCE_MS)
 
-    folder = os.environ.get("SEURON_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / "viewer.png")
     assert page.evaluate(PROBLEMS) == []
     panels = _centres(page)
     assert len(panels) == 4 + 3

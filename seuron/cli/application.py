@@ -1,0 +1,29 @@
+"""The command line's root: its groups put together."""
+
+from __future__ import annotations
+
+import typer
+
+from seuron.cli import data, demonstration, deployment, runs, training
+
+app = typer.Typer(
+    name="seuron",
+    help="Electron-microscope volumes become segmented neurons.",
+    no_args_is_help=True,
+    add_completion=False,
+    # seuron's own errors are messages for users; anything else is a bug and wants the whole trace.
+    pretty_exceptions_enable=False,
+)
+run = typer.Typer(help="Run a pipeline and wait for its end.", no_args_is_help=True)
+run.command("segmentation")(runs.segmentation)
+app.add_typer(run, name="run")
+app.command("demo")(demonstration.demo)
+app.command("params")(runs.params)
+app.command("up")(deployment.up)
+app.command("down")(deployment.down)
+app.command("status")(deployment.status)
+app.command("synth")(data.synth)
+app.command("import")(data.import_)
+app.command("evaluate")(data.evaluate)
+app.command("view")(data.view)
+app.command("train")(training.train)

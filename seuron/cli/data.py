@@ -1,0 +1,94 @@
+"""Commands for volumes: `synth`, `import`, `evaluate`, `view`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+
+def synth(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="folder to write OUT/image and OUT/labels to")],
+    shape: Annotated[str, typer.Option(help="voxels, x,y,z")],
+    seed: Annotated[int, typer.Option(min=0, help="which volume: the same seed gives the same bytes")] = 0,
+    resolution: Annotated[str, typer.Option(help="nm of a voxel, x,y,z")] = "10,10,10",
+) -> None:
+    """Write an EM-like volume with its ground truth, as precomputed layers."""
+    from seuron.cli.words import absolute, three_numbers, three_sizes
+
+    where = absolute(out)
+    write_synthetic(where, three_sizes(shape, "--shape"), seed, three_numbers(resolution, "--resolution"))
+    typer.echo(f"image         {where}/image\nground truth  {where}/labels")
+
+
+def write_synthetic(
+    out: str, shape: tuple[int, int, int], seed: int, resolution: tuple[float, float, float] = (10.0, 10.0, 10.0)
+) -> None:
+    """Synthesise a volume and write `OUT/image` and `OUT/labels`."""
+    from seuron.box import Box
+    from seuron.storage import join
+    from seuron.synth import synthesize
+    from seuron.volumes import create_volume
+    from seuron.volumes.pyramid import build_pyramid
+
+    made = synthesize(shape, seed, resolution=resolution)
+    box = Box.from_shape((0, 0, 0), shape)
+    image = create_volume(join(out, "image"), box, resolution, dtype="uint8")
+    image.write(box, made.image)
+    labels = create_volume(join(out, "labels"), box, resolution, dtype="uint32", kind="segmentation")
+    labels.write(box, made.labels)
+    for layer in (image, labels):
+        build_pyramid(layer)
+
+
+def import_(
+    source: Annotated[str, typer.Argument(metavar="FILE[:DATASET]", help="HDF5, TIFF, a folder of TIFFs, or Zarr")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="precomputed layer to write")],
+    resolution: Annotated[
+        str | None, typer.Option(help="nm of a voxel, x,y,z; needed where the file does not say it")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="image or segmentation, where the guess is wrong")] = None,
+) -> None:
+    """Make a precomputed layer from a volume in another format (HDF5 arrays are z, y, x)."""
+    from seuron.cli.words import absolute, three_numbers
+    from seuron.errors import ParameterErrors
+    from seuron.volumes.importing import import_volume
+
+    if kind not in (None, "image", "segmentation"):
+        raise ParameterErrors([f"--kind: got {kind!r}; allowed are image and segmentation"])
+    voxel = three_numbers(resolution, "--resolution") if resolution is not None else None
+    layer: Any = kind  # checked above; a Literal cannot be narrowed by `in`
+    volume = import_volume(source, absolute(out), voxel, kind=layer)
+    typer.echo(f"{volume.path}: {volume.box} {volume.dtype}")
+
+
+def evaluate(
+    segmentation: Annotated[str, typer.Argument(help="precomputed segmentation")],
+    ground_truth: Annotated[str, typer.Argument(help="precomputed labels; 0 is ignored")],
+    bbox: Annotated[str | None, typer.Option(help="x0,y0,z0,x1,y1,z1; what both have when left out")] = None,
+    mip: Annotated[int, typer.Option(min=0, help="scale to compare at")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="everything, for scripts")] = False,
+) -> None:
+    """Score a segmentation: variation of information and adapted Rand error."""
+    from seuron.cli.words import absolute, box_of
+    from seuron.evaluation import evaluate_volumes
+
+    box = box_of(bbox, "--bbox") if bbox is not None else None
+    found = evaluate_volumes(absolute(segmentation), absolute(ground_truth), box, mip)
+    if json:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    typer.echo(f"VOI split           {found.voi_split:.4f} bits")
+    typer.echo(f"VOI merge           {found.voi_merge:.4f} bits")
+    typer.echo(f"adapted Rand error  {found.adapted_rand_error:.4f}")
+    typer.echo(f"over {found.voxels} voxels, {found.segments} segments, {found.truths} true objects")
+
+
+def view(output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder of a run")]) -> None:
+    """Open a run in Neuroglancer: starts its server on this machine and prints the link."""
+    from seuron.cli.words import absolute
+    from seuron.deployment import Home
+    from seuron.runs import Run
+    from seuron.viewer import view_run
+
+    typer.echo(view_run(Run.open(absolute(output)), Home.default().viewer))

@@ -1,0 +1,70 @@
+"""`seuron demo`, which `make run` calls: a synthetic volume through the whole pipeline."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from seuron.params import SegmentationParams
+
+
+def demo(
+    shape: Annotated[str, typer.Option(help="voxels of the volume, x,y,z")] = "256,256,128",
+    seed: Annotated[int, typer.Option(min=0, help="which volume")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="a new run, even if one is there already")] = False,
+) -> None:
+    """Make a volume, segment it in Airflow, and say where everything is.
+
+    A demonstration that was interrupted goes on; one that is complete is shown again.
+    """
+    from seuron.cli.following import run_in_airflow
+    from seuron.cli.words import three_sizes
+    from seuron.deployment import Home
+    from seuron.viewer import view_run
+
+    home = Home.default()
+    volume = _volume(home.demo, three_sizes(shape, "--shape"), seed)
+    finished = run_in_airflow(_parameters(home.demo, volume, fresh=fresh))
+    link = view_run(finished.run, home.viewer)
+    typer.echo(f"{finished.summary()}\nAirflow  {finished.page}\nviewer   {link}\nreport   {finished.report}")
+
+
+def _volume(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
+    """The folder of the demonstration's image and labels, made if it is not there."""
+    from seuron.cli.data import write_synthetic
+
+    path = folder / f"volume-{'x'.join(map(str, shape))}-{seed}"
+    if not (path / "complete").exists():
+        typer.echo(f"making a synthetic volume of {' x '.join(map(str, shape))} voxels in {path}")
+        write_synthetic(str(path), shape, seed)
+        (path / "complete").touch()
+    return path
+
+
+def _parameters(folder: Path, volume: Path, *, fresh: bool) -> SegmentationParams:
+    """Parameters with an output folder that is free, or holds this very run already."""
+    from seuron.errors import ParameterErrors
+    from seuron.params import SegmentationParams
+    from seuron.preflight import check_run
+
+    for number in count(1):
+        parameters = SegmentationParams(
+            image=str(volume / "image"),
+            ground_truth=str(volume / "labels"),
+            output=str(folder / f"run-{number}"),
+            chunk_size=(128, 128, 128),
+            batch_chunks=1,
+        )
+        if fresh and Path(parameters.output).exists():
+            continue
+        _, problems = check_run(parameters)
+        if not problems:
+            return parameters
+        # Another version's run may lie there; anything else is wrong in every folder.
+        if not all("already holds" in problem for problem in problems):
+            raise ParameterErrors(problems)
+    raise AssertionError("there is always a next number")

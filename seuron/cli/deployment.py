@@ -1,0 +1,51 @@
+"""Commands for the embedded deployment: `up`, `down`, `status`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+
+def up() -> None:
+    """Start Airflow and its database on this machine, or reuse what runs."""
+    from seuron.deployment import Deployment
+
+    began = time.monotonic()
+    status = Deployment().start()
+    typer.echo(f"Airflow is at {status.url} ({time.monotonic() - began:.1f} s); its state is in {status.folder}")
+
+
+def down() -> None:
+    """Stop everything that `up`, `run`, `demo` and `view` started; runs resume after the next start."""
+    from seuron.deployment import Deployment
+
+    deployment = Deployment()
+    stopped = deployment.stop()
+    if deployment.home.viewer.is_dir():
+        from seuron.viewer import stop_server
+
+        stopped = stop_server(deployment.home.viewer) or stopped
+    typer.echo(f"stopped {deployment.home.folder}" if stopped else f"nothing runs in {deployment.home.folder}")
+
+
+def status(json: Annotated[bool, typer.Option("--json", help="for scripts")] = False) -> None:
+    """Say what runs, where, and what memory it takes; the exit code is 1 when nothing runs."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from seuron.deployment import Deployment
+
+    found = Deployment().status()
+    if json:
+        typer.echo(dumps({**asdict(found), "folder": str(found.folder)}))
+    elif found.running:
+        typer.echo(f"{'healthy' if found.healthy else 'not healthy'}: {found.url}, state in {found.folder}")
+        typer.echo(f"memory: {found.memory_bytes / 1e6:.0f} MB")
+        for name, count in found.services.items():
+            typer.echo(f"  {name}: {count} process{'es' if count != 1 else ''}")
+    else:
+        typer.echo(f"nothing runs in {found.folder}; `seuron up` starts it")
+    if not found.running:
+        raise typer.Exit(1)

@@ -1,0 +1,42 @@
+"""Parsing of words that several commands take."""
+
+from __future__ import annotations
+
+import os
+
+from seuron.box import Box
+from seuron.errors import ParameterErrors
+
+
+def three_numbers(text: str, option: str) -> tuple[float, float, float]:
+    """`10,10,40` as three numbers."""
+    try:
+        x, y, z = (float(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise ParameterErrors([f"{option}: got {text!r}; give three numbers, x,y,z, such as 10,10,40"]) from None
+    return x, y, z
+
+
+def three_sizes(text: str, option: str) -> tuple[int, int, int]:
+    """`256,256,128` as three whole numbers above zero."""
+    x, y, z = three_numbers(text, option)
+    if any(size != int(size) or size < 1 for size in (x, y, z)):
+        raise ParameterErrors([f"{option}: got {text!r}; each of x,y,z must be a whole number above 0"])
+    return int(x), int(y), int(z)
+
+
+def absolute(path: str) -> str:
+    """A path that means the same in every process; what has a scheme (`gs://`) stays."""
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
+def box_of(text: str, option: str) -> Box:
+    """`x0,y0,z0,x1,y1,z1` as a box that is not empty."""
+    try:
+        corners = [int(part) for part in text.split(",")]
+        box = Box.from_corners(corners) if len(corners) == 6 else None
+    except ValueError:
+        box = None
+    if box is None or box.voxels == 0:
+        raise ParameterErrors([f"{option}: got {text!r}; give x0,y0,z0,x1,y1,z1 with each end above its start"])
+    return box

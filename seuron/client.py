@@ -1,0 +1,397 @@
+"""Verbs over Airflow's REST API: trigger a run, follow it, find out why it failed, cancel it.
+
+Nothing here imports Airflow: any deployment that answers `/api/v2` will do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from seuron.errors import RunError
+
+#: Airflow returns at most this many rows a page, whatever is asked for.
+PAGE = 100
+#: States a run cannot leave by itself.
+FINISHED = frozenset({"success", "failed"})
+#: How long an API server that restarts may be silent before a waiting client gives up.
+SILENCE_SECONDS = 120.0
+#: States of a task that failed by itself, as opposed to `upstream_failed`.
+_FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TierProgress:
+    """How far one node of the graph is; a mapped node has one task per batch."""
+
+    task_id: str
+    states: Mapping[str, int]
+
+    @property
+    def stage(self) -> str:
+        """The task group, which is the stage; the task itself where there is no group."""
+        return self.task_id.partition(".")[0]
+
+    @property
+    def total(self) -> int:
+        return sum(count for state, count in self.states.items() if state not in ("skipped", "removed"))
+
+    @property
+    def done(self) -> int:
+        return self.states.get("success", 0)
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """The state of a run and of each node of its graph, in the graph's order."""
+
+    state: str
+    tiers: tuple[TierProgress, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """One try of one task, as Airflow knows it."""
+
+    task_id: str
+    map_index: int
+    label: str
+    state: str | None
+    try_number: int
+    start: datetime | None
+    end: datetime | None
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds() if self.start and self.end else 0.0
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """Why a task failed: its label, the first meaningful line of its log, and where the rest is."""
+
+    label: str
+    message: str
+    url: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.message}\n  log: {self.url}"
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What Airflow itself took of a finished run.
+
+    `work_seconds` is the tasks' own work summed; `critical_seconds` is the work of the longest
+    task of every tier summed, which no scheduler could go below; `busy_seconds` is the sum of what
+    the tasks took as Airflow saw them: work, plus start of the process, parse, and report.
+    """
+
+    wall_seconds: float
+    busy_seconds: float
+    work_seconds: float
+    critical_seconds: float
+    tasks: int
+
+    @property
+    def seconds_per_task(self) -> float:
+        """Airflow's share of a task's own time."""
+        return (self.busy_seconds - self.work_seconds) / max(1, self.tasks)
+
+    def ideal_seconds(self, slots: int) -> float:
+        """The shortest wall time `slots` slots allow: the work spread evenly, or the critical path."""
+        return max(self.critical_seconds, self.work_seconds / slots)
+
+    def share(self, slots: int) -> float:
+        """The part of the wall time that was not needed by the work, 0 to 1."""
+        return 1.0 - min(1.0, self.ideal_seconds(slots) / self.wall_seconds) if self.wall_seconds else 0.0
+
+
+@dataclass
+class AirflowClient:
+    """A connection to the Airflow at `url`, such as `http://127.0.0.1:8080`."""
+
+    url: str
+    timeout: float = 30.0
+    _http: httpx.Client = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.url = self.url.rstrip("/")
+        # Environment proxies are for the internet; the deployment is on this machine.
+        self._http = httpx.Client(base_url=f"{self.url}/api/v2", timeout=self.timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # ---------------------------------------------------------------- runs
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
+        """Start a run and return its id; the same `run_id` twice is the same run."""
+        body: dict[str, Any] = {"logical_date": None, "conf": dict(conf)}
+        if run_id is not None:
+            body["dag_run_id"] = run_id
+        response = self._send("POST", f"/dags/{quote(dag_id)}/dagRuns", json=body)
+        if response.status_code == 409 and run_id is not None:
+            return run_id
+        return str(self._checked(response)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return str(self._get(_run_path(dag_id, run_id))["state"])
+
+    def active_run(self, dag_id: str, output: str) -> str | None:
+        """The id of a run into `output` that has not ended; None when there is none."""
+        query = {"state": ["queued", "running"], "order_by": "-run_after"}
+        for row in self._pages(f"/dags/{quote(dag_id)}/dagRuns", "dag_runs", query):
+            if (row.get("conf") or {}).get("output") == output:
+                return str(row["dag_run_id"])
+        return None
+
+    def is_busy(self) -> bool:
+        """Whether any run of any DAG has not ended."""
+        page = self._get("/dags/~/dagRuns", {"state": ["queued", "running"], "limit": 1})
+        return bool(page["dag_runs"])
+
+    def wait(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        on_poll: Callable[[str], None] | None = None,
+        seconds: float | None = None,
+        poll: float = 0.5,
+    ) -> str:
+        """Follow a run to its end and return its state, `success` or `failed`.
+
+        `on_poll` gets the state at every look. An API server that restarts meanwhile is waited for.
+        Raises RunError when the run takes over `seconds`, or the server is silent for two minutes.
+        """
+        began = heard = time.monotonic()
+        while True:
+            try:
+                state = self.run_state(dag_id, run_id)
+                heard = time.monotonic()
+                if on_poll is not None:
+                    on_poll(state)
+                if state in FINISHED:
+                    return state
+            except httpx.TransportError as error:
+                if time.monotonic() - heard > SILENCE_SECONDS:
+                    raise RunError(
+                        f"{self.url} has not answered for {SILENCE_SECONDS:g} s ({error}); `seuron up` starts it "
+                        "again, and the same command then resumes the run"
+                    ) from error
+            if seconds is not None and time.monotonic() - began > seconds:
+                where = self.run_url(dag_id, run_id)
+                raise RunError(f"the run {run_id} did not end in {seconds:g} s; it goes on: {where}")
+            time.sleep(poll)
+
+    def progress(self, dag_id: str, run_id: str) -> RunProgress:
+        """The state of the run and the counts of each node of its graph."""
+        state = self.run_state(dag_id, run_id)
+        counts: dict[str, dict[str, int]] = {}
+        for instance in self.task_instances(dag_id, run_id):
+            tier = counts.setdefault(instance.task_id, {})
+            tier[instance.state or "none"] = tier.get(instance.state or "none", 0) + 1
+        order = self._task_order(dag_id)
+        ranked = sorted(counts, key=lambda task_id: order.get(task_id, len(order)))
+        return RunProgress(state, tuple(TierProgress(task_id, counts[task_id]) for task_id in ranked))
+
+    def cancel(self, dag_id: str, run_id: str) -> None:
+        """Mark the run failed, which ends its tasks; what they finished stays."""
+        self._checked(self._send("PATCH", _run_path(dag_id, run_id), json={"state": "failed"}))
+
+    # --------------------------------------------------------------- tasks
+
+    def task_instances(self, dag_id: str, run_id: str, *, states: Sequence[str] = ()) -> list[TaskInstance]:
+        """Every task instance of the run, those of mapped tasks one by one."""
+        query = {"state": list(states)} if states else {}
+        rows = self._pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances", query)
+        return [_task_instance(row) for row in rows]
+
+    def task_errors(self, dag_id: str, run_id: str, *, limit: int = 10) -> list[TaskError]:
+        """Why the run's failed tasks failed, the first `limit` of them."""
+        failed = self.task_instances(dag_id, run_id, states=[_FAILED])[:limit]
+        return [
+            TaskError(task.label, self._reason(dag_id, run_id, task), self.task_url(dag_id, run_id, task))
+            for task in failed
+        ]
+
+    def log_events(self, dag_id: str, run_id: str, task: TaskInstance) -> list[dict[str, Any]]:
+        """The structured lines of the log of the task's last try."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/logs/{max(1, task.try_number)}"
+        query = {"map_index": task.map_index, "full_content": True}
+        response = self._send("GET", path, params=query, headers={"Accept": "application/json"})
+        content = self._checked(response)["content"] if response.status_code != 404 else []
+        return [line for line in content if isinstance(line, dict)]
+
+    def overhead(self, dag_id: str, run_id: str, work_seconds: Mapping[str, float]) -> Overhead:
+        """Airflow's own share of a finished run.
+
+        `work_seconds` has the seconds of work of each plan task by its label (the TaskRecord's).
+        """
+        run = self._get(_run_path(dag_id, run_id))
+        start, end = _time(run["start_date"]), _time(run["end_date"])
+        if start is None or end is None:
+            raise RunError(f"the run {run_id} is {run['state']}; its overhead is known once it has ended")
+        ran = [task for task in self.task_instances(dag_id, run_id) if task.state == "success" and task.start]
+        longest: dict[str, float] = {}
+        for task in ran:
+            work = work_seconds.get(task.label, 0.0)
+            longest[task.task_id] = max(longest.get(task.task_id, 0.0), work)
+        mapped = [task for task in ran if task.map_index >= 0]
+        return Overhead(
+            wall_seconds=(end - start).total_seconds(),
+            busy_seconds=sum(task.seconds for task in mapped),
+            work_seconds=sum(work_seconds.get(task.label, 0.0) for task in mapped),
+            critical_seconds=sum(longest.values()),
+            tasks=len(mapped),
+        )
+
+    # -------------------------------------------------------- the deployment
+
+    def unhealthy(self) -> dict[str, str]:
+        """Airflow's parts that are not healthy, with what they are instead."""
+        health = self._get("/monitor/health")
+        parts = ("metadatabase", "scheduler", "dag_processor")
+        return {part: str(health[part]["status"]) for part in parts if health[part]["status"] != "healthy"}
+
+    def parsed_dags(self) -> dict[str, datetime]:
+        """The DAGs Airflow knows, and when it last parsed each."""
+        rows = self._pages("/dags", "dags", {})
+        return {str(row["dag_id"]): time for row in rows if (time := _time(row["last_parsed_time"]))}
+
+    def import_errors(self) -> list[str]:
+        """What Airflow could not import, with the reason."""
+        return [f"{row['filename']}: {row['stack_trace']}" for row in self._pages("/importErrors", "import_errors", {})]
+
+    def size_pools(self, slots: Mapping[str, int]) -> None:
+        """Create the pools or change their sizes, whichever is needed."""
+        have = {str(row["name"]): int(row["slots"]) for row in self._pages("/pools", "pools", {})}
+        for name, count in slots.items():
+            body = {"name": name, "slots": count, "include_deferred": False}
+            if name not in have:
+                self._checked(self._send("POST", "/pools", json=body), allow=(409,))
+            elif have[name] != count:
+                self._checked(self._send("PATCH", f"/pools/{quote(name)}", json=body))
+
+    # -------------------------------------------------------------- addresses
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """The page of a run."""
+        return f"{self.url}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
+
+    def task_url(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
+        """The page of a task, which shows its log."""
+        mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+        return f"{self.run_url(dag_id, run_id)}/tasks/{quote(task.task_id)}{mapped}"
+
+    # ---------------------------------------------------------------- plumbing
+
+    def _task_order(self, dag_id: str) -> dict[str, int]:
+        rows = self._get(f"/dags/{quote(dag_id)}/tasks")["tasks"]
+        downstream = {str(row["task_id"]): [str(name) for name in row["downstream_task_ids"]] for row in rows}
+        return {task_id: rank for rank, task_id in enumerate(_topological(downstream))}
+
+    def _reason(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
+        return first_reason(self.log_events(dag_id, run_id, task)) or "it left no message; see its log"
+
+    def _pages(self, path: str, key: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = self._get(path, {**query, "limit": PAGE, "offset": offset})
+            yield from page[key]
+            offset += len(page[key])
+            if not page[key] or offset >= page["total_entries"]:
+                return
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self._checked(self._send("GET", path, params=dict(query or {})))
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._http.request(method, path, **options)
+
+    def _checked(self, response: httpx.Response, *, allow: Sequence[int] = ()) -> dict[str, Any]:
+        if response.is_success or response.status_code in allow:
+            content: dict[str, Any] = response.json() if response.content else {}
+            return content
+        try:
+            detail = response.json().get("detail", response.text)
+        except ValueError:
+            detail = response.text
+        request = response.request
+        raise RunError(f"Airflow refused {request.method} {request.url.path} with {response.status_code}: {detail}")
+
+
+def first_reason(events: Sequence[Mapping[str, Any]]) -> str | None:
+    """The message of the exception that ended a task, from the lines of its log.
+
+    The last error counts: earlier ones may have been survived. Airflow keeps the exception's type
+    and text in `error_detail`, the cause of a chain after its effect.
+    """
+    for event in reversed(events):
+        detail = event.get("error_detail")
+        if detail:
+            raised = detail[0]
+            return f"{raised.get('exc_type', 'Error')}: {raised.get('exc_value', '')}".strip()
+    errors = [str(event.get("event", "")) for event in events if event.get("level") in ("error", "critical")]
+    return errors[-1] if errors else None
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+def _task_instance(row: Mapping[str, Any]) -> TaskInstance:
+    label = row.get("rendered_map_index") or row["task_id"]
+    if row["map_index"] >= 0 and not row.get("rendered_map_index"):
+        label = f"{row['task_id']} {row['map_index']}"
+    return TaskInstance(
+        task_id=str(row["task_id"]),
+        map_index=int(row["map_index"]),
+        label=str(label),
+        state=row["state"],
+        try_number=int(row["try_number"]),
+        start=_time(row["start_date"]),
+        end=_time(row["end_date"]),
+    )
+
+
+def _topological(downstream: Mapping[str, Sequence[str]]) -> list[str]:
+    """The nodes, each after all of its upstream ones."""
+    waiting = dict.fromkeys(downstream, 0)
+    for targets in downstream.values():
+        for target in targets:
+            waiting[target] += 1
+    ready = [node for node, count in waiting.items() if count == 0]
+    order: list[str] = []
+    while ready:
+        node = ready.pop(0)
+        order.append(node)
+        for target in downstream[node]:
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                ready.append(target)
+    return order

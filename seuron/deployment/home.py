@@ -1,0 +1,105 @@
+"""The folder that holds all state of a deployment, and the names of what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The folder that holds `seuron/` and `dags/`.
+PROJECT = Path(__file__).resolve().parents[2]
+
+#: Environment variable that moves the state folder.
+HOME_VARIABLE = "SEURON_HOME"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Names of the files of one deployment. Making one creates nothing."""
+
+    folder: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """The folder of `SEURON_HOME`, else `.seuron` beside the source."""
+        return cls(Path(os.environ.get(HOME_VARIABLE) or PROJECT / ".seuron").expanduser().resolve())
+
+    @property
+    def airflow(self) -> Path:
+        return self.folder / "airflow"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def numba_cache(self) -> Path:
+        return self.folder / "numba-cache"
+
+    @property
+    def viewer(self) -> Path:
+        """The state of the viewer's server, which lives beside the deployment, not in it."""
+        return self.folder / "viewer"
+
+    @property
+    def demo(self) -> Path:
+        """The demonstration's volume and runs."""
+        return self.folder / "demo"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Locked by the supervisor for as long as it lives: no process id can mislead."""
+        return self.folder / "supervisor.lock"
+
+    @property
+    def supervisor_state(self) -> Path:
+        """What the running supervisor says of itself: process id, port, and why it gave up."""
+        return self.folder / "supervisor.json"
+
+    @property
+    def start_lock(self) -> Path:
+        return self.folder / "start.lock"
+
+    @property
+    def schema_stamp(self) -> Path:
+        """Names the Airflow version whose tables the database has."""
+        return self.folder / "schema-version"
+
+    def create(self) -> None:
+        """Make the folders that are not there yet."""
+        for folder in (self.folder, self.airflow, self.logs, self.numba_cache):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def keys(self) -> dict[str, str]:
+        """The keys that Airflow's processes share; made once, readable by the owner only."""
+        path = self.folder / "keys.json"
+        if not path.exists():
+            made = {name: secrets.token_urlsafe(32) for name in ("jwt", "session")}
+            made["fernet"] = _fernet_key()
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial.touch(mode=0o600)
+            partial.write_text(json.dumps(made))
+            partial.replace(path)
+        keys: dict[str, str] = json.loads(path.read_text())
+        return keys
+
+
+def _fernet_key() -> str:
+    """32 random bytes, in the padded base64 that Fernet wants."""
+    import base64
+
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def code_fingerprint() -> str:
+    """What changes when the source does: workers keep the code they were started with."""
+    sources = sorted(path for name in ("abiss_py", "seuron", "dags") for path in (PROJECT / name).rglob("*.py"))
+    stamps = ((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sources)
+    return hashlib.sha256(repr(list(stamps)).encode()).hexdigest()[:16]

@@ -1,0 +1,217 @@
+"""The one background process of a deployment: it starts the services and keeps them alive.
+
+Run as `python -m seuron.deployment.supervisor FOLDER PORT`. It holds a lock on a file for as
+long as it lives, so a second one cannot start and a stale process id cannot mislead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+import psycopg2
+
+from seuron.deployment.environment import Machine, service_environment
+from seuron.deployment.home import Home, code_fingerprint
+from seuron.deployment.locks import try_lock
+from seuron.deployment.postgres import Postgres
+from seuron.deployment.processes import end_processes
+from seuron.errors import RunError
+
+#: Seconds between looks at the services.
+_LOOK = 0.25
+#: Seconds before the first restart of a service that keeps dying, doubled up to the longest.
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.5, 30.0
+#: A service that lived this long was healthy: its next restart is prompt again.
+_HEALTHY_SECONDS = 60.0
+
+#: Airflow gives the tasks of a dead scheduler back only once its last heartbeat is old (30 s by
+#: default). The supervisor knows that none is alive when it starts one, and says so.
+_DISOWN_DEAD = "UPDATE job SET state = 'failed', end_date = now() WHERE job_type = '{}' AND state = 'running'"
+
+
+@dataclass
+class Service:
+    """One supervised process and the history of its restarts."""
+
+    name: str
+    command: list[str]
+    user: str | None = None
+    before: Callable[[], None] | None = None
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    back_off: float = field(default=_FIRST_BACK_OFF)
+    not_before: float = 0.0
+
+
+class Supervisor:
+    """Starts the services in order, then restarts whatever dies until it is told to stop."""
+
+    def __init__(self, home: Home, port: int) -> None:
+        self.home, self.port = home, port
+        self.machine = Machine.this()
+        self.postgres = Postgres.prepare(home.database)
+        self.services: list[Service] = []
+        self.stopping = False
+
+    def run(self) -> None:
+        """Bring everything up, watch it, and take it down on SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+        try:
+            self._start_all()
+            while not self.stopping:
+                for service in self.services:
+                    self._keep_alive(service)
+                time.sleep(_LOOK)
+        finally:
+            self._stop_all()
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _start_all(self) -> None:
+        # A killed supervisor leaves its services behind: they are unknown to this one.
+        end_processes(self.home.folder)
+        self._add(Service("postgres", self.postgres.command, user=self.postgres.user))
+        self._wait_for(self.postgres.is_ready)
+        self._migrate()
+        airflow = [sys.executable, "-m", "airflow"]
+        self._add(Service("api-server", [*airflow, "api-server", "--apps", "all"]))
+        self._add(Service("dag-processor", [*airflow, "dag-processor"], before=self._disown("DagProcessorJob")))
+        scheduler = [*airflow, "scheduler", "--skip-serve-logs"]
+        self._add(Service("scheduler", scheduler, before=self._disown("SchedulerJob")))
+
+    def _disown(self, job_type: str) -> Callable[[], None]:
+        return lambda: self.postgres.execute(_DISOWN_DEAD.format(job_type))
+
+    def _add(self, service: Service) -> None:
+        self.services.append(service)
+        if not self.stopping:
+            self._launch(service)
+
+    def _launch(self, service: Service) -> None:
+        if service.before is not None:
+            service.before()
+        environment = service_environment(self.home, service.name, self.port, self.postgres.socket_folder, self.machine)
+        with (self.home.logs / f"{service.name}.log").open("ab") as log:
+            service.process = subprocess.Popen(
+                service.command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                user=service.user,
+                group=service.user,
+                extra_groups=[] if service.user else None,
+                cwd=self.home.folder,
+            )
+        service.started = time.monotonic()
+        say(f"started {service.name} as process {service.process.pid}")
+
+    def _keep_alive(self, service: Service) -> None:
+        """Start the service again if it has died and its back-off is over."""
+        now = time.monotonic()
+        if service.process is not None:
+            code = service.process.poll()
+            if code is None:
+                return
+            if now - service.started > _HEALTHY_SECONDS:
+                service.back_off = _FIRST_BACK_OFF
+            say(f"{service.name} ended with code {code}; starting it again in {service.back_off:g} s")
+            service.process, service.not_before = None, now + service.back_off
+            service.back_off = min(2 * service.back_off, _LONGEST_BACK_OFF)
+        if now >= service.not_before:
+            # Workers outlive a killed scheduler and would hold tasks that nobody waits for.
+            end_processes(self.home.folder, service.name)
+            self._relaunch(service)
+
+    def _relaunch(self, service: Service) -> None:
+        try:
+            self._launch(service)
+        except (psycopg2.Error, OSError) as error:  # the database may be down as well
+            say(f"{service.name} did not start: {error!r}; trying again in {service.back_off:g} s")
+            service.not_before = time.monotonic() + service.back_off
+
+    def _migrate(self) -> None:
+        """Make or update Airflow's tables, once per Airflow version."""
+        wanted = version("apache-airflow-core")
+        stamp = self.home.schema_stamp
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        environment = service_environment(self.home, "migration", self.port, self.postgres.socket_folder, self.machine)
+        with (self.home.logs / "migration.log").open("ab") as log:
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            code = subprocess.run(
+                command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+            ).returncode
+        if code:
+            raise RunError(f"`airflow db migrate` ended with code {code}; see {log.name}")
+        stamp.write_text(wanted)
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds, restarting what dies meanwhile."""
+        while not self.stopping and not condition():
+            for service in self.services:
+                self._keep_alive(service)
+            time.sleep(0.1)
+
+    def _stop_all(self) -> None:
+        """Take everything down, the database last and in good order.
+
+        Airflow's processes are killed: they keep nothing that is not in the database, the scheduler
+        would otherwise wait for tasks that may take an hour, and tasks may be killed anywhere.
+        """
+        say("stopping")
+        for name in ("scheduler", "dag-processor", "api-server", "migration"):
+            end_processes(self.home.folder, name)
+        for service in self.services:
+            if service.name == "postgres" and service.process is not None and service.process.poll() is None:
+                service.process.send_signal(signal.SIGINT)  # "fast": ends sessions, writes a checkpoint
+                try:
+                    service.process.wait(20)
+                except subprocess.TimeoutExpired:
+                    say("postgres does not end; killing it, it will recover at the next start")
+        end_processes(self.home.folder)
+        say("stopped")
+
+
+def say(message: str) -> None:
+    """One line for the supervisor's log."""
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), message, flush=True)
+
+
+def _write_state(home: Home, state: dict[str, object]) -> None:
+    partial = home.supervisor_state.with_suffix(".partial")
+    partial.write_text(json.dumps(state))
+    partial.replace(home.supervisor_state)
+
+
+def main() -> None:
+    """Entry point of the background process; the process that was called returns at once."""
+    if os.fork():
+        os._exit(0)
+    home, port = Home(Path(sys.argv[1])), int(sys.argv[2])
+    lock = try_lock(home.supervisor_lock)
+    if lock is None:
+        raise SystemExit(f"another supervisor already runs in {home.folder}")
+    state: dict[str, object] = {"pid": os.getpid(), "port": port, "started": time.time(), "code": code_fingerprint()}
+    _write_state(home, state)
+    try:
+        Supervisor(home, port).run()
+    except Exception as error:
+        _write_state(home, {**state, "failure": f"{type(error).__name__}: {error}"})
+        raise
+
+
+if __name__ == "__main__":
+    main()

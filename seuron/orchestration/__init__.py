@@ -1,0 +1,10 @@
+"""From a run's plan to tasks in Airflow: the only package here that imports airflow.
+
+Nothing happens at import or parse time: no file, no variable, no connection is read, because
+Airflow parses the DAG again in the process of every task.
+"""
+
+from seuron.orchestration.form import form_parameters
+from seuron.orchestration.segmentation import segmentation_dag
+
+__all__ = ["form_parameters", "segmentation_dag"]

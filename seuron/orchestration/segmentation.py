@@ -1,0 +1,159 @@
+"""The DAG of a segmentation: one graph for every volume, filled from the run's plan at run time.
+
+`prepare` checks the parameters and writes the plan. Each stage is then a fixed row of tiers; each
+tier is one mapped task, expanded to as many tasks as the plan has. A tier that the volume does not
+need, or that an earlier try has finished, is skipped, and skipped tiers block nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import (
+    DAG,
+    BaseOperator,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    TaskGroup,
+    get_current_context,
+    task,
+)
+from airflow.sdk.bases.xcom import BaseXCom
+
+from seuron.orchestration.form import form_parameters
+from seuron.params import SegmentationParams, parse_parameters
+from seuron.planning import MAX_TIERS
+from seuron.planning.plan import Queue
+
+DAG_ID = "segmentation"
+
+#: A passing fault (a lost connection, a killed worker, a full disk that someone clears) gets about
+#: a minute and a quarter in all: 5, 10, 20 and 40 s. A permanent one would come back every time.
+RETRIES: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=2),
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[
+            RetryRule(
+                exception="seuron.errors.PermanentError",
+                action=RetryAction.FAIL,
+                reason="another try would fail in the same way",
+            )
+        ]
+    ),
+}
+
+#: `absolute`: by default Airflow ranks a task by how much depends on it, so that a large run would
+#: starve a small one that was started later.
+PRIORITIES: dict[str, Any] = {"weight_rule": "absolute"}
+
+
+def tier_queue(stage: str, tier: int) -> Queue:
+    """What the tasks of a tier need; a mapped task has one pool, whatever it expands to."""
+    if stage == "affinities":
+        return "gpu"
+    if stage == "report" or (stage == "evaluation" and tier > 0):
+        return "manager"
+    return "memory" if tier > 0 and stage in ("watershed", "agglomeration") else "cpu"
+
+
+def segmentation_dag(doc_md: str | None = None) -> DAG:
+    """The DAG; `doc_md` is what its page says."""
+    with DAG(
+        DAG_ID,
+        schedule=None,
+        description="An EM volume becomes affinities, supervoxels and segments",
+        doc_md=doc_md,
+        params=form_parameters(SegmentationParams),
+        max_active_tasks=100_000,
+        default_args={**RETRIES, **PRIORITIES},
+        tags=["seuron"],
+    ) as dag:
+        _add_tiers(_prepare())
+    return dag
+
+
+def _add_tiers(prepared: Any) -> None:
+    """The stages' tiers in a row behind `prepare`, each with a barrier to the one before it."""
+    with TaskGroup("batches", tooltip="What each tier expands to; filled by prepare"):
+        lists = {
+            (stage, tier): EmptyOperator(task_id=_list_name(stage, tier))
+            for stage, tiers in MAX_TIERS.items()
+            for tier in range(tiers)
+        }
+    prepared >> list(lists.values())
+    before: Any = prepared
+    for stage, tiers in MAX_TIERS.items():
+        with TaskGroup(stage):
+            for tier in range(tiers):
+                tasks = _tier(stage, tier, lists[stage, tier])
+                before >> tasks
+                before = tasks
+
+
+@task(task_id="prepare", pool="manager", queue="manager", priority_weight=10, multiple_outputs=False)
+def _prepare() -> None:
+    """Check the parameters and the input, write the plan, and fill the lists that tiers expand by."""
+    from seuron.runs import prepare_run
+
+    context: Mapping[str, Any] = get_current_context()
+    run = prepare_run(parse_parameters(SegmentationParams, context["params"]))
+    for stage, tiers in MAX_TIERS.items():
+        planned = run.plan.stage(stage).tiers
+        for tier in range(tiers):
+            tasks = planned[tier] if tier < len(planned) else ()
+            left = [task.id for task in tasks if run.record(task.id) is None]
+            _fill_list(context, f"batches.{_list_name(stage, tier)}", left)
+
+
+def _fill_list(context: Mapping[str, Any], list_id: str, task_ids: list[str]) -> None:
+    """Give the empty task `list_id` the result that a tier expands by.
+
+    Airflow expands over the whole result of a task, never over a part of it, so each tier needs a
+    task of its own to expand by. Nineteen real tasks would cost four seconds of processor time a
+    run to hand over what `prepare` knows already. Empty tasks cost nothing, as the scheduler passes
+    them without starting a process, and `prepare` writes their results for them.
+    """
+    run = context["dag_run"]
+    BaseXCom.set(
+        BaseXCom.XCOM_RETURN_KEY,
+        task_ids,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        task_id=list_id,
+        _mapped_length=len(task_ids),
+    )
+
+
+def _list_name(stage: str, tier: int) -> str:
+    return f"{stage}_{tier}"
+
+
+def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
+    """One mapped task: every task of a tier."""
+    queue = tier_queue(stage, tier)
+
+    @task(
+        task_id=f"tier_{tier}",
+        pool=queue,
+        queue=queue,
+        trigger_rule="none_failed",
+        map_index_template="{{ label }}",
+        do_xcom_push=False,
+    )
+    def run_planned_task(planned_task: str) -> None:
+        from seuron.runs import Run
+        from seuron.tasks import run_task
+
+        context: Any = get_current_context()
+        run = Run.open(context["params"]["output"])
+        context["label"] = run.plan.tasks[planned_task].label
+        run_task(run, planned_task)
+
+    return run_planned_task.expand(planned_task=batches.output)

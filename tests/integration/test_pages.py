@@ -1,0 +1,41 @@
+"""Airflow's own pages of our DAG, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from browser import browser
+
+from seuron.client import AirflowClient
+from seuron.params import SegmentationParams
+
+PATIENCE_MS = 60_000
+
+
+def test_the_page_of_a_run_shows_stages_and_labels(
+    client: AirflowClient, conf: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A finished run's page: success, every stage in the grid, tasks by layer and place."""
+    run_id = client.trigger("segmentation", conf(tmp_path / "run"))
+    assert client.wait("segmentation", run_id, seconds=240) == "success"
+    with browser() as opened:
+        page = opened.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(client.run_url("segmentation", run_id))
+        page.get_by_text("Success").first.wait_for(timeout=PATIENCE_MS)
+        for stage in ("prepare", "watershed", "agglomeration", "labels", "pyramid", "report"):
+            page.get_by_text(stage, exact=True).first.wait_for(timeout=PATIENCE_MS)
+        page.get_by_text("watershed 0 (1, 1, 0)").first.wait_for(timeout=PATIENCE_MS)
+
+
+def test_the_form_has_every_parameter(client: AirflowClient) -> None:
+    """The trigger form is made of the model: its groups, and a field with help for each parameter."""
+    with browser() as opened:
+        page = opened.new_page(viewport={"width": 1400, "height": 1600})
+        page.goto(f"{client.url}/dags/segmentation")
+        page.get_by_role("button", name="Trigger").first.click(timeout=PATIENCE_MS)
+        page.get_by_text("Watershed", exact=True).first.wait_for(timeout=PATIENCE_MS)
+        shown = page.content()
+    missing = [name for name in SegmentationParams.model_fields if f'"element_{name}"' not in shown]
+    assert not missing

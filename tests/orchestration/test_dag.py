@@ -1,0 +1,70 @@
+"""The DAG folder as Airflow parses it: nothing fails, nothing heavy is loaded, the graph fits the plan."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seuron.box import Box
+from seuron.params import SegmentationParams
+from seuron.planning import MAX_TIERS, VolumeFacts, make_plan
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+HEAVY = ("torch", "cloudvolume", "numba", "h5py", "tensorstore", "pyarrow", "scipy")
+
+
+def test_every_dag_file_parses(parsed: dict[str, Any]) -> None:
+    """`dags/` imports without an error and without a database, one DAG a file."""
+    assert parsed["import_errors"] == {}
+    assert parsed["dags"] == sorted(path.stem for path in DAGS.glob("*.py"))
+
+
+def test_parsing_loads_nothing_heavy(parsed: dict[str, Any]) -> None:
+    """Every task process parses the DAG again, so the parse must not load what only some tasks need."""
+    assert [name for name in HEAVY if name in parsed["modules"]] == []
+
+
+def test_dag_files_are_wiring_only() -> None:
+    """A DAG file holds its documentation, imports and one call: no logic, no Airflow variables."""
+    for path in DAGS.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        kinds = {type(node) for node in tree.body[1:]}
+        assert ast.get_docstring(tree), path
+        assert kinds <= {ast.ImportFrom, ast.Import, ast.Assign}, path
+        assert "Variable" not in path.read_text(), path
+
+
+def test_the_docstring_is_the_page(parsed: dict[str, Any]) -> None:
+    """`doc_md` is the module's docstring."""
+    assert parsed["doc"] == ast.get_docstring(ast.parse((DAGS / "segmentation.py").read_text()), clean=False)
+
+
+def test_one_mapped_task_for_every_tier(parsed: dict[str, Any]) -> None:
+    """Every tier that a plan may have has one mapped task, and nothing else is mapped."""
+    mapped = {name for name, task in parsed["tasks"].items() if task["mapped"]}
+    assert mapped == {f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)}
+
+
+def test_tiers_form_one_row(parsed: dict[str, Any]) -> None:
+    """Each tier waits for the tier before it, and a skipped tier blocks nothing."""
+    row = [f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)]
+    for before, name in zip(["prepare", *row], row, strict=False):
+        task = parsed["tasks"][name]
+        assert before in task["upstream"]
+        assert task["trigger_rule"] == "none_failed"
+
+
+@pytest.mark.parametrize("from_image", [True, False])
+def test_pools_are_what_the_plan_asks_for(parsed: dict[str, Any], from_image: bool) -> None:
+    """A mapped task has one pool: that of every task the plan may put into its tier."""
+    source = {"image": "/image"} if from_image else {"affinities": "/affinities"}
+    params = SegmentationParams(**source, output="/run", ground_truth="/truth", chunk_size=(64, 64, 64), batch_chunks=1)
+    layers = dict.fromkeys(["supervoxels", "segmentation"], 6)
+    facts = VolumeFacts(Box((0, 0, 0), (640, 640, 640)), (10.0, 10.0, 10.0), "uint8", layers, "x")
+    plan = make_plan(params, facts)
+    for task in plan.tasks.values():
+        node = parsed["tasks"][f"{task.stage}.tier_{task.tier}"]
+        assert (node["pool"], node["queue"]) == (task.queue, task.queue), task.id
