@@ -25,6 +25,14 @@ def three_sizes(text: str, option: str) -> tuple[int, int, int]:
     return int(x), int(y), int(z)
 
 
+def sections(text: str, option: str) -> tuple[int, ...]:
+    """`10,11,40` as section numbers; nothing is no section."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ParameterErrors([f"{option}: got {text!r}; give section numbers, such as 10,11,40"]) from None
+
+
 def absolute(path: str) -> str:
     """A path that means the same in every process; what has a scheme (`gs://`) stays."""
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))

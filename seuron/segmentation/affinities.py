@@ -14,6 +14,7 @@ from seuron.inference.normalisation import Normalisation
 from seuron.inference.predict import Predictor, predict_box, to_uint8
 from seuron.planning import Task
 from seuron.runs import Run
+from seuron.segmentation.chunks import filled_blocks
 from seuron.volumes import open_volume
 
 Counts = dict[str, float]
@@ -23,17 +24,17 @@ def run(run: Run, task: Task) -> Counts:
     """Predict the affinities of the task's box.
 
     Patches lie on a grid that starts at the image's corner, and see the image beyond the run's box,
-    so a voxel's affinities do not depend on how the work is cut, nor on the box.
+    so a voxel's affinities do not depend on how the work is cut. Of the run's box they see only the
+    grey scale, which was measured there once, when the run was prepared.
     """
     assert run.params.image is not None
     image = open_volume(run.params.image, run.params.mip)
     affinities = open_volume(run.layer("affinities"))
     predictor = Predictor.load(_weights(run), _normalisation(run), run.facts.precision)
-    counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "filled_blocks": 0}
-    missing = run.params.missing_blocks
+    counts: Counts = {"voxels": task.box.voxels}
 
     def read(minimum: Triple, maximum: Triple) -> NDArray[np.uint8]:
-        voxels: NDArray[np.uint8] = image.read(Box(minimum, maximum), missing=missing)[..., 0]
+        voxels: NDArray[np.uint8] = image.read(Box(minimum, maximum), missing=run.params.missing_blocks)[..., 0]
         return voxels
 
     predicted = predict_box(
@@ -48,8 +49,7 @@ def run(run: Run, task: Task) -> Counts:
     )
     stored = to_uint8(predicted) if affinities.dtype == np.uint8 else predicted
     counts["stored_bytes"] = affinities.write(task.box, stored)
-    if missing == "zero":
-        counts["filled_blocks"] = len(image.missing_blocks(task.box))
+    counts["filled_blocks"] = filled_blocks(run, image, task.box)
     return counts
 
 

@@ -9,6 +9,7 @@ from seuron.box import Box, Triple, triple
 from seuron.planning import Task
 from seuron.planning.segmentation import batch_side
 from seuron.runs import Run
+from seuron.volumes import Volume
 
 
 def place_of(run: Run, box: Box) -> Place:
@@ -38,6 +39,17 @@ def leaf_index(run: Run, chunk: Triple) -> Triple:
     """Which leaf task a chunk belongs to."""
     side = batch_side(run.params, run.facts.box)
     return triple([i // side for i in chunk])
+
+
+def filled_blocks(run: Run, volume: Volume, box: Box) -> int:
+    """How many blocks of an input are missing in a box, where the run lets them read as zeros.
+
+    A block counts where it begins in the run's box, so that no two tasks count it.
+    """
+    if run.params.missing_blocks != "zero":
+        return 0
+    corners = (block.intersect(run.facts.box).minimum for block in volume.missing_blocks(box))
+    return sum(box.contains(Box.from_shape(corner, (1, 1, 1))) for corner in corners)
 
 
 def chunk_name(kind: str, chunk: Triple) -> str:

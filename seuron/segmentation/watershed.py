@@ -36,7 +36,7 @@ from seuron.box import Box, Triple
 from seuron.errors import DataError
 from seuron.planning import Task
 from seuron.runs import Run
-from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
+from seuron.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.segmentation.columns import (
     read_names,
     read_region,
@@ -79,27 +79,23 @@ def _leaf(run: Run, task: Task) -> Counts:
     tables, regions = run.tables(task.id), {}
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
     for index, box in chunks_of(run, task):
-        chunk, filled = _chunk(run, volume, box)
+        chunk = _chunk(run, volume, box)
         _write_chunk(tables, index, chunk)
         regions[index] = chunk.region
         counts["chunks"] += 1
         counts["basins"] += chunk.basins
-        counts["filled_blocks"] += filled
+        counts["filled_blocks"] += filled_blocks(run, volume, box)
     merge = merge_grid(regions, rules_of(run), affinity_type(volume.dtype))
     return counts | _finish(run, task, merge)
 
 
-def _chunk(run: Run, volume: Volume, box: Box) -> tuple[ChunkWatershed, int]:
-    """One chunk's watershed, and how many missing blocks were read as zeros."""
+def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:
+    """One chunk's watershed; raises DataError with coordinates of the volume for what is no affinity."""
     place = place_of(run, box)
     padded = Box.from_shape(box.minimum, place.padded)
-    missing = run.params.missing_blocks
-    filled = 0
-    if missing == "zero":  # a block counts where it begins, so that no two chunks count it
-        begins = (block.intersect(run.facts.box).minimum for block in volume.missing_blocks(box))
-        filled = sum(box.contains(Box.from_shape(corner, (1, 1, 1))) for corner in begins)
     try:
-        return watershed_chunk(volume.read(padded, missing=missing), rules_of(run), place), filled
+        affinities = volume.read(padded, missing=run.params.missing_blocks)
+        return watershed_chunk(affinities, rules_of(run), place)
     except AffinityError as error:
         x, y, z = (a + v for a, v in zip(box.minimum, error.voxel, strict=True))
         raise DataError(

@@ -2,25 +2,25 @@
 
     python -m seuron.training.shipped_scores ../shared/data/fib25_train2_z000-166.h5
 
-Every threshold is chosen on the validation part (z 100..129) and then used once on the test part
-(z 130..165). The segmentation check needs waterz and scikit-image, which seuron itself does not: it
-asks whether the affinities are useful, with fragments seeded by distance and mean-affinity agglomeration.
+Every threshold is chosen on the validation part (z 100..129) and then used on the test part (z 130..165),
+which nothing else has read. Segmentations are those of `abiss_py.segment`, that is of a run.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from abiss_py import segment
 from seuron.box import Box, triple
+from seuron.evaluation import Scores, contingency, scores
 from seuron.inference.checkpoint import SHIPPED
 from seuron.inference.normalisation import measure_normalisation
 from seuron.inference.predict import Predictor, predict_box, to_uint8
+from seuron.params import SegmentationParams
 from seuron.synth import synthesize
 from seuron.training.scoring import affinity_histograms
 from seuron.training.shipped import (
@@ -32,49 +32,34 @@ from seuron.training.shipped import (
 )
 from seuron.training.sources import TrainingVolume, hdf5_volume
 
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 20))
-"""Agglomeration thresholds tried on the validation part: merge while `1 - mean affinity` is below."""
+#: Agglomeration thresholds tried on the validation part; everything else is a run's default.
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
-def predict(volume: TrainingVolume, weights: Path) -> tuple[npt.NDArray[np.float32], float]:
-    """Affinities `(X, Y, Z, 3)` of a volume by itself, as a run would make them, and the CPU time in seconds."""
+def predict(volume: TrainingVolume, weights: Path) -> npt.NDArray[np.uint8]:
+    """Affinities `(X, Y, Z, 3)` of a volume by itself, as a run would store them."""
     predictor = Predictor.load(weights, measure_normalisation(volume.image))
     shape = triple(volume.image.shape)
     patch = triple([min(96, -(-n // predictor.granularity) * predictor.granularity) for n in shape])
     overlap = triple([16 if p < n else 0 for p, n in zip(patch, shape, strict=True)])
     corners = ((0, 0, 0), shape, (0, 0, 0), shape)
-    started = time.process_time()
-    affinities = predict_box(lambda low, high: volume.image[Box(low, high).slices], *corners, predictor, patch, overlap)
-    return affinities, time.process_time() - started
+    return to_uint8(
+        predict_box(lambda low, high: volume.image[Box(low, high).slices], *corners, predictor, patch, overlap)
+    )
 
 
-def fragments(affinities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """Supervoxels `(X, Y, Z)` from the peaks of the distance to the boundary."""
-    from scipy import ndimage
-    from skimage.segmentation import watershed
-
-    inside = affinities.mean(axis=-1)
-    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside > 0.5), 1.0)
-    peaks = (distance == ndimage.maximum_filter(distance, 7)) & (distance > 0.5)
-    seeds, _ = ndimage.label(peaks, np.ones((3, 3, 3)))
-    found: npt.NDArray[np.uint64] = watershed(-distance, seeds).astype(np.uint64)  # type: ignore[no-untyped-call]
-    return found
-
-
-def rand_errors(
-    affinities: npt.NDArray[np.float32], labels: npt.NDArray[np.uint32], thresholds: Sequence[float]
-) -> list[float]:
-    """Adapted Rand error at each agglomeration threshold, over voxels with a label."""
-    import waterz
-    from skimage.metrics import adapted_rand_error
-
-    channels = np.ascontiguousarray(np.moveaxis(affinities, -1, 0)[::-1].transpose(0, 3, 2, 1))
-    pieces = np.ascontiguousarray(fragments(affinities).T)
-    errors = []
-    for merged in waterz.agglomerate(channels, list(thresholds), fragments=pieces):
-        error = adapted_rand_error(labels.T, np.asarray(merged), ignore_labels=(0,))  # type: ignore[no-untyped-call]
-        errors.append(float(error[0]))
-    return errors
+def segmentation_scores(affinities: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint32], threshold: float) -> Scores:
+    """The scores of a run's segmentation; label 0 of the truth is ignored."""
+    defaults = SegmentationParams(affinities="-", output="-")
+    found = segment(
+        affinities,
+        high=defaults.watershed_high,
+        low=defaults.watershed_low,
+        size=defaults.watershed_size,
+        dust=defaults.watershed_dust,
+        threshold=threshold,
+    )
+    return scores(contingency(found.segments, labels))
 
 
 def main() -> None:
@@ -82,28 +67,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fib25", type=Path, help="fib25_train2_z000-166.h5")
     parser.add_argument("--weights", type=Path, default=SHIPPED)
+    parser.add_argument("--validation-only", action="store_true", help="leave the test part unread")
     arguments = parser.parse_args()
     image, labels = f"{arguments.fib25}:raw", f"{arguments.fib25}:labels/neuron_ids"
-    made = synthesize(SYNTHETIC_SHAPE, HELD_OUT_SEED)
-    parts = {
-        "FIB-25 validation z100-129": hdf5_volume("v", image, labels, RESOLUTION, VALIDATION_BOX),
-        "FIB-25 test z130-165": hdf5_volume("t", image, labels, RESOLUTION, TEST_BOX),
-        f"synthetic seed {HELD_OUT_SEED}": TrainingVolume("s", made.image, made.labels, RESOLUTION),
-    }
-    lines: list[str] = []
-    threshold, merge_at = None, None
+    validation = hdf5_volume("v", image, labels, RESOLUTION, VALIDATION_BOX)
+    affinities = predict(validation, arguments.weights)
+    cut = affinity_histograms(affinities, validation.labels).best_threshold()
+    tried = {t: segmentation_scores(affinities, validation.labels, t) for t in THRESHOLDS}
+    threshold = min(tried, key=lambda t: tried[t].voi_split + tried[t].voi_merge)
+    print(f"chosen on validation: boundary under {cut}/255; agglomeration_threshold {threshold}")
+
+    parts = {"FIB-25 validation z100-129": validation}
+    if not arguments.validation_only:
+        made = synthesize(SYNTHETIC_SHAPE, HELD_OUT_SEED)
+        parts["FIB-25 test z130-165"] = hdf5_volume("t", image, labels, RESOLUTION, TEST_BOX)
+        parts[f"synthetic seed {HELD_OUT_SEED}"] = TrainingVolume("s", made.image, made.labels, RESOLUTION)
     for name, volume in parts.items():
-        affinities, seconds = predict(volume, arguments.weights)
-        found = affinity_histograms(to_uint8(affinities), volume.labels)
-        errors = rand_errors(affinities, volume.labels, THRESHOLDS if merge_at is None else [merge_at])
-        if threshold is None or merge_at is None:  # The validation part comes first and chooses.
-            threshold, merge_at = found.best_threshold(), THRESHOLDS[int(np.argmin(errors))]
-            lines.append(f"chosen on it: boundary under {threshold}/255; merge while 1 - mean affinity < {merge_at}")
-        auc, f1 = (", ".join(f"{v:.4f}" for v in row) for row in (found.auc(), found.f1(threshold)))
-        speed = volume.image.size / seconds / 1e6
-        lines.append(f"{name}: AUC x, y, z {auc}; boundary F1 {f1}; adapted Rand error {min(errors):.4f}")
-        lines.append(f"  {speed:.2f} Mvox a CPU-second")
-    print("\n".join(lines))  # Last, below what waterz prints.
+        affinities = predict(volume, arguments.weights)
+        found = affinity_histograms(affinities, volume.labels)
+        score = segmentation_scores(affinities, volume.labels, threshold)
+        auc, f1 = (", ".join(f"{v:.4f}" for v in row) for row in (found.auc(), found.f1(cut)))
+        print(f"{name}: AUC x, y, z {auc}; boundary F1 {f1}")
+        print(
+            f"  adapted Rand error {score.adapted_rand_error:.4f}, "
+            f"VOI split {score.voi_split:.3f} + merge {score.voi_merge:.3f}"
+        )
 
 
 if __name__ == "__main__":
