@@ -66,12 +66,17 @@ class Deployment:
             deadline = time.monotonic() + seconds
             if is_locked(self.home.supervisor_lock) and self._is_outdated():
                 self.stop()
-            if not is_locked(self.home.supervisor_lock):
-                end_processes(self.home.folder)
-                self._spawn(self._free_port())
-            self._wait_until_ready(deadline)
-            with AirflowClient(self.url) as client:
-                client.size_pools(Machine.this().pools)
+            reused = is_locked(self.home.supervisor_lock)
+            if not reused:
+                self._start_afresh()
+            try:
+                self._make_ready(deadline)
+            except RunError:
+                if not reused or is_locked(self.home.supervisor_lock):
+                    raise
+                # It was dying when it was looked at: a process keeps its locks until it is quite gone.
+                self._start_afresh()
+                self._make_ready(deadline)
         return self.status()
 
     def stop(self) -> bool:
@@ -178,9 +183,15 @@ class Deployment:
                 raise RunError(f"the supervisor did not start; its log ends:\n{self.log_tail('supervisor')}")
             time.sleep(0.02)
 
-    def _wait_until_ready(self, deadline: float) -> None:
+    def _start_afresh(self) -> None:
+        end_processes(self.home.folder)
+        self._spawn(self._free_port())
+
+    def _make_ready(self, deadline: float) -> None:
         with AirflowClient(self.url, timeout=5.0) as client:
             self._wait_for(client, deadline)
+        with AirflowClient(self.url) as client:
+            client.size_pools(Machine.this().pools)
 
     def _wait_for(self, client: AirflowClient, deadline: float) -> None:
         while missing := self._unready(client):

@@ -24,9 +24,9 @@ MERGE_SIDE = 4
 #: and never so few that there are more than `MAX_LEAVES` tasks in a tier.
 LEAF_VOXELS = 12_000_000
 MAX_LEAVES = 20_000
-#: A task of the net has at most this many voxels along an axis (16 bytes a voxel of memory), and
+#: The net is run on at most this many voxels along an axis at once (16 bytes a voxel of memory), and
 #: there are at least so many tasks, where the volume allows it, to keep several workers busy.
-LARGEST_PATCH_TASK = 512
+LARGEST_PATCH_CELL = 512
 FEWEST_PATCH_TASKS = 4
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
@@ -85,17 +85,24 @@ def batch_side(params: SegmentationParams, box: Box) -> int:
 
 
 def inference_cell(params: SegmentationParams, box: Box) -> Triple:
-    """What one task runs the net on: whole regions, as many as leave `FEWEST_PATCH_TASKS` tasks.
+    """What the net is run on at once: whole regions, as many as leave `FEWEST_PATCH_TASKS` cells.
 
-    Patches that overlap two tasks' boxes are computed by both, so that no task depends on another;
-    small boxes are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
+    Patches that overlap two cells are computed for both, so that no cell depends on another; small
+    cells are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
     """
     cell = region_size(params)
     while True:
         larger = triple([2 * c for c in cell])
-        if max(larger) > LARGEST_PATCH_TASK or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
+        if max(larger) > LARGEST_PATCH_CELL or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
             return cell
         cell = larger
+
+
+def _at_most(most: int, box: Box, cell: Triple) -> Triple:
+    """A cell, doubled until no more than `most` of them cover the box."""
+    while math.prod(box.grid_shape(cell)) > most:
+        cell = triple([2 * c for c in cell])
+    return cell
 
 
 def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
@@ -103,9 +110,10 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     side = batch_side(params, facts.box)
     chunks = triple([c * side for c in params.chunk_size])
     regions = triple([r * side for r in region_size(params)])
+    patches = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts.box))
     from_image = params.image is not None
     stages: dict[str, list[tuple[Task, ...]]] = {
-        "affinities": [_cover("affinities", facts.box, inference_cell(params, facts.box), "gpu")] if from_image else [],
+        "affinities": [_cover("affinities", facts.box, patches, "gpu")] if from_image else [],
         "watershed": _octree("watershed", facts.box, chunks),
         "agglomeration": _octree("agglomeration", facts.box, chunks),
         "labels": [_cover("labels", facts.box, regions, "cpu")],
@@ -191,10 +199,7 @@ def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
 
     Halving every axis at every scale is the most a pyramid does, so this holds for every pyramid.
     """
-    cell = triple([b << scales for b in params.block_size])
-    while math.prod(box.grid_shape(cell)) > MAX_LEAVES:
-        cell = triple([2 * c for c in cell])
-    return cell
+    return _at_most(MAX_LEAVES, box, triple([b << scales for b in params.block_size]))
 
 
 def _evaluation(facts: VolumeFacts, regions: Triple) -> list[tuple[Task, ...]]:

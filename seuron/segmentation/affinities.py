@@ -13,6 +13,7 @@ from seuron.inference.models import model_path
 from seuron.inference.normalisation import Normalisation
 from seuron.inference.predict import Predictor, predict_box, to_uint8
 from seuron.planning import Task
+from seuron.planning.segmentation import inference_cell
 from seuron.runs import Run
 from seuron.segmentation.chunks import filled_blocks
 from seuron.volumes import open_volume
@@ -31,24 +32,25 @@ def run(run: Run, task: Task) -> Counts:
     image = open_volume(run.params.image, run.params.mip)
     affinities = open_volume(run.layer("affinities"))
     predictor = Predictor.load(_weights(run), _normalisation(run), run.facts.precision)
-    counts: Counts = {"voxels": task.box.voxels}
+    counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0}
 
     def read(minimum: Triple, maximum: Triple) -> NDArray[np.uint8]:
         voxels: NDArray[np.uint8] = image.read(Box(minimum, maximum), missing=run.params.missing_blocks)[..., 0]
         return voxels
 
-    predicted = predict_box(
-        read,
-        image.box.minimum,
-        image.box.maximum,
-        task.box.minimum,
-        task.box.maximum,
-        predictor,
-        run.params.patch_size,
-        run.params.patch_overlap,
-    )
-    stored = to_uint8(predicted) if affinities.dtype == np.uint8 else predicted
-    counts["stored_bytes"] = affinities.write(task.box, stored)
+    for _, box in task.box.cells(inference_cell(run.params, run.facts.box)):
+        predicted = predict_box(
+            read,
+            image.box.minimum,
+            image.box.maximum,
+            box.minimum,
+            box.maximum,
+            predictor,
+            run.params.patch_size,
+            run.params.patch_overlap,
+        )
+        stored = to_uint8(predicted) if affinities.dtype == np.uint8 else predicted
+        counts["stored_bytes"] += affinities.write(box, stored)
     counts["filled_blocks"] = filled_blocks(run, image, task.box)
     return counts
 
