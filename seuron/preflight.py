@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from seuron.box import Box
-from seuron.errors import SeuronError
+from seuron.errors import ParameterErrors, SeuronError
 from seuron.inference.models import model_path, shipped_models
 from seuron.params import SegmentationParams
+from seuron.params.model import parse_leniently, unrelated
 from seuron.planning import VolumeFacts
 from seuron.runs import Run
 from seuron.storage import Storage, cloud_path
@@ -54,6 +57,20 @@ def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]
     if params.image:
         problems += _model_problems(params.model)
     return facts, problems
+
+
+def parse_run(values: Mapping[str, Any]) -> SegmentationParams:
+    """The parameters that a user gave.
+
+    Where they do not parse, the ParameterErrors also tell what is wrong with the volumes that they
+    name, so that everything is told at once; where they do, `check_run` tells that.
+    """
+    params, problems, wrong = parse_leniently(SegmentationParams, values)
+    if params is not None and not problems:
+        return params
+    if params is not None:
+        problems += unrelated(check_run(params)[1], wrong)
+    raise ParameterErrors(problems)
 
 
 def create_layers(run: Run) -> None:

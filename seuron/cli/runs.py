@@ -49,7 +49,8 @@ def segmentation(
 
 def read_parameters(file: Path | None, settings: list[str], options: dict[str, Any]) -> SegmentationParams:
     """Parameters from a JSON file, then `key=value` words, then options: the later ones win."""
-    from seuron.params import SegmentationParams, parse_parameters, parse_settings
+    from seuron.params import parse_settings
+    from seuron.preflight import parse_run
 
     values = {**_read_json(file), **parse_settings(settings), **options}
     for name in _PATHS:
@@ -57,7 +58,7 @@ def read_parameters(file: Path | None, settings: list[str], options: dict[str, A
             from seuron.cli.words import absolute
 
             values[name] = absolute(values[name])
-    return parse_parameters(SegmentationParams, values)
+    return parse_run(values)
 
 
 def check_parameters(parameters: SegmentationParams) -> None:

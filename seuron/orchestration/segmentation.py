@@ -25,7 +25,7 @@ from airflow.sdk import (
 from airflow.sdk.bases.xcom import BaseXCom
 
 from seuron.orchestration.form import form_parameters
-from seuron.params import SegmentationParams, parse_parameters
+from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS
 from seuron.planning.plan import Queue
 
@@ -100,10 +100,11 @@ def _add_tiers(prepared: Any) -> None:
 @task(task_id="prepare", pool="manager", queue="manager", priority_weight=10, multiple_outputs=False)
 def _prepare() -> None:
     """Check the parameters and the input, write the plan, and fill the lists that tiers expand by."""
+    from seuron.preflight import parse_run
     from seuron.runs import prepare_run
 
     context: Mapping[str, Any] = get_current_context()
-    run = prepare_run(parse_parameters(SegmentationParams, context["params"]))
+    run = prepare_run(parse_run(context["params"]))
     for stage, tiers in MAX_TIERS.items():
         planned = run.plan.stage(stage).tiers
         for tier in range(tiers):

@@ -26,28 +26,37 @@ def parse_parameters(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
+        raise ParameterErrors(parse_leniently(model, values)[1]) from error
+
+
+def parse_leniently(model: type[Model], values: Mapping[str, Any]) -> tuple[Model | None, list[str], set[str]]:
+    """A model of those values that are fine, every problem with `values`, and the names at fault.
+
+    For checks that go on where parsing has failed, so that a user hears of everything at once.
+    pydantic checks combinations only once every field is valid, so wrong fields are left out (a
+    required one gets a stand-in); what is then wrong because they are missing is not told. The
+    model is None when the rest does not fit together either.
+    """
+    try:
+        return model.model_validate(dict(values)), [], set()
+    except ValidationError as error:
         problems = _problems(model, error)
         wrong = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
-        problems += _combinations(model, values, wrong) if wrong else []
-        raise ParameterErrors(problems) from error
-
-
-def _combinations(model: type[Model], values: Mapping[str, Any], wrong: set[str]) -> list[str]:
-    """What is wrong with the combination of those values that are fine by themselves.
-
-    pydantic checks combinations only once every field is valid, so the wrong fields are left out
-    (a required one gets a stand-in) and problems that speak of them are dropped.
-    """
+    if not wrong:
+        return None, problems, wrong
     rest = {key: value for key, value in values.items() if key not in wrong}
     for name, field in model.model_fields.items():
         if field.is_required() and name not in rest:
             rest[name] = "-"
     try:
-        model.model_validate(rest)
+        return model.model_validate(rest), problems, wrong
     except ValidationError as error:
-        found = _problems(model, error)
-        return [problem for problem in found if not any(f"`{name}`" in problem for name in wrong)]
-    return []
+        return None, problems + unrelated(_problems(model, error), wrong), wrong
+
+
+def unrelated(problems: Sequence[str], names: set[str]) -> list[str]:
+    """The problems that speak of none of these parameters."""
+    return [problem for problem in problems if not any(f"`{name}`" in problem for name in names)]
 
 
 def _problems(model: type[Parameters], error: ValidationError) -> list[str]:

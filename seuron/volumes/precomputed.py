@@ -8,6 +8,7 @@ all and two deliveries of one task can write it at the same time.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["image", "segmentation"]
 Resolution = tuple[float, float, float]
+
+#: cloud-volume colours its messages for terminals.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 #: Edge of the 8x8x8 sub-blocks of the compressed_segmentation codec; the format's usual choice.
 SEGMENTATION_SUBBLOCK = (8, 8, 8)
@@ -171,8 +175,9 @@ def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
             cloud_path(path), mip=mip, fill_missing=fill_missing, progress=False, bounded=True, cache=False
         )
     except Exception as error:  # cloud-volume raises a different type for every way this can fail
+        reason = _COLOURS.sub("", str(error))
         raise VolumeError(
-            f"cannot open {path} at mip {mip} as a precomputed volume ({type(error).__name__}: {error}). "
+            f"cannot open {path} at mip {mip} as a precomputed volume ({type(error).__name__}: {reason}). "
             "Give the folder that holds its `info` file; `seuron import` makes one from HDF5, TIFF or Zarr"
         ) from error
 

@@ -24,6 +24,7 @@ from seuron.box import Box
 from seuron.errors import DataError, ParameterErrors
 from seuron.local import run_local
 from seuron.params import SegmentationParams, parse_parameters
+from seuron.preflight import parse_run
 from seuron.runs import Run, prepare_run
 from seuron.storage import Storage
 from seuron.tasks import run_task
@@ -207,6 +208,17 @@ def test_all_that_is_wrong_is_said_at_once(source: str, tmp_path: Path) -> None:
     image = parameters(source, tmp_path / "out").model_copy(update={"image": source, "affinities": None})
     with pytest.raises(ParameterErrors, match="3 channels; expected 1"):
         prepare_run(image)
+
+
+def test_typing_errors_and_missing_volumes_come_together(source: str, tmp_path: Path) -> None:
+    """An unknown name, a value out of range and a volume that is not there: one error names all three."""
+    values = {"affinities": str(tmp_path / "nothing"), "output": str(tmp_path / "out"), "chunksize": 3, "mip": -1}
+    with pytest.raises(ParameterErrors) as error:
+        parse_run(values)
+    assert len(error.value.problems) == 3
+    for words in ("did you mean `chunk_size`?", "`mip`", "cannot open"):
+        assert words in str(error.value)
+    assert parse_run({"affinities": source, "output": str(tmp_path / "out")}).affinities == source
 
 
 def test_an_output_with_other_data_is_refused(source: str, tmp_path: Path) -> None:
