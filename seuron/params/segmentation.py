@@ -104,7 +104,7 @@ class SegmentationParams(Parameters):
         50, "Watershed", "supervoxels still smaller than this become background", ge=0, unit="voxels"
     )
     agglomeration_threshold: float = _field(
-        0.2, "Agglomeration", "supervoxels are joined while their contact's mean affinity is above this", ge=0, le=1
+        0.25, "Agglomeration", "supervoxels are joined while their contact's mean affinity is above this", ge=0, le=1
     )
 
     @model_validator(mode="after")
