@@ -166,13 +166,13 @@ def _forest(grid: _Grid, basins: _Basins, size: int) -> NDArray[np.uint64]:
     forest = np.empty(parent.size, np.uint64)
     keys = basins.best[basins.best > 0]
     a, b = _ends(keys, basins.labels, grid.place)
-    count = spanning_forest.contract(keys, a, b, parent, voxels, weakest, forest, 0)
+    count = spanning_forest.contract(keys, a, b, basins.best, parent, voxels, weakest, forest, 0)
     components = spanning_forest.limits(parent, size, voxels, weakest)
     keys, a, b = spanning_forest.collect(grid.w, grid.sizes, grid.strides, grid.low, basins.labels, components)
     best = np.zeros(parent.size, np.uint64)
     while keys.size:
         spanning_forest.best_of_list(keys, a, b, best)
-        count = spanning_forest.contract_list(keys, a, b, best, parent, voxels, weakest, forest, count)
+        count = spanning_forest.contract(keys, a, b, best, parent, voxels, weakest, forest, count)
         components = spanning_forest.limits(parent, size, voxels, weakest)
         kept = spanning_forest.keep_open_edges(keys, a, b, components, best)
         keys, a, b = keys[:kept], a[:kept], b[:kept]

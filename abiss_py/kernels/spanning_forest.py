@@ -42,33 +42,6 @@ def edge_ends(
 
 
 @compiled
-def contract(
-    keys: NDArray[np.uint64],
-    a: NDArray[np.uint32],
-    b: NDArray[np.uint32],
-    parent: NDArray[np.uint32],
-    voxels: NDArray[np.int64],
-    weakest: NDArray[np.uint64],
-    forest: NDArray[np.uint64],
-    count: int,
-) -> int:
-    """Join components along their best edges and note those edges; returns how many are noted now.
-
-    `voxels` and `weakest` are kept at the roots. An edge that is the best of both its ends comes twice.
-    """
-    for i in range(keys.size):
-        left, right = find(parent, a[i]), find(parent, b[i])
-        if left == right:
-            continue
-        root = union(parent, left, right)
-        voxels[root] = voxels[left] + voxels[right]
-        weakest[root] = min(keys[i], weakest[left], weakest[right])
-        forest[count] = keys[i]
-        count += 1
-    return count
-
-
-@compiled
 def limits(
     parent: NDArray[np.uint32], size: int, voxels: NDArray[np.int64], weakest: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
@@ -145,7 +118,7 @@ def best_of_list(
 
 
 @compiled
-def contract_list(
+def contract(
     keys: NDArray[np.uint64],
     a: NDArray[np.uint32],
     b: NDArray[np.uint32],
@@ -156,11 +129,17 @@ def contract_list(
     forest: NDArray[np.uint64],
     count: int,
 ) -> int:
-    """Join components along those edges of the list that are the best of one of their ends."""
+    """Join components along those edges that are the best of one of their ends, and note them.
+
+    Returns how many edges `forest` has now. `voxels` and `weakest` (the key of the component's weakest
+    edge) are kept at the roots. An edge may come twice.
+    """
     for i in range(keys.size):
         if keys[i] != best[a[i]] and keys[i] != best[b[i]]:
             continue
         left, right = find(parent, a[i]), find(parent, b[i])
+        if left == right:
+            continue
         root = union(parent, left, right)
         voxels[root] = voxels[left] + voxels[right]
         weakest[root] = min(keys[i], weakest[left], weakest[right])

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from seuron.box import Box, Triple, triple
+from seuron.box import Box, Triple
 
 Queue = Literal["cpu", "gpu", "memory", "manager"]
 
@@ -93,18 +93,5 @@ class Plan:
             yield from (tier for tier in stage.tiers if tier)
 
     def to_json(self) -> list[dict[str, Any]]:
+        """The stages as plain data, for readers of plan.json."""
         return [asdict(stage) for stage in self.stages]
-
-    @classmethod
-    def from_json(cls, stages: list[dict[str, Any]]) -> Plan:
-        return cls(
-            tuple(
-                Stage(stage["name"], tuple(tuple(_task(task) for task in tier) for tier in stage["tiers"]))
-                for stage in stages
-            )
-        )
-
-
-def _task(fields: dict[str, Any]) -> Task:
-    box = Box(triple(fields["box"]["minimum"]), triple(fields["box"]["maximum"]))
-    return Task(**{**fields, "box": box, "index": triple(fields["index"]), "children": tuple(fields["children"])})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from typing import Any
 
 import numpy as np
@@ -84,9 +83,3 @@ def test_a_small_volume_is_a_handful_of_tasks() -> None:
     plan, _ = plan_of((256, 256, 128), (128, 128, 128), (64, 64, 64), 0)
     assert len(plan.tasks) <= 16
     assert len({task.id for task in plan.tasks.values()}) == sum(len(stage.tasks) for stage in plan.stages)
-
-
-def test_a_plan_survives_json() -> None:
-    """plan.json is the plan."""
-    plan, _ = plan_of((90, 80, 70), (30, 30, 30), (8, 8, 8), 1)
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from cells import BOX, RESOLUTION, cells, membranes, write_layer
 
-from seuron.box import Box, Triple
 from seuron.evaluation import evaluate_volumes, write_scores
 from seuron.params import SegmentationParams
 from seuron.planning import VolumeFacts
 from seuron.reporting.report import render_report
 from seuron.runs import Run, TaskRecord
 from seuron.storage import local_folder
-from seuron.volumes import create_volume, open_volume
-from seuron.volumes.precomputed import Kind
-from seuron.volumes.pyramid import build_pyramid
-
-BOX = Box((10, 20, 30), (138, 132, 126))
-RESOLUTION = (8.0, 8.0, 8.0)
-
-
-def _cells(shape: Triple, count: int, seed: int) -> NDArray[np.uint64]:
-    """Voronoi cells of random points, 1 to `count`."""
-    from scipy.spatial import cKDTree
-
-    points = np.random.default_rng(seed).random((count, 3)) * shape
-    grid = np.stack(np.meshgrid(*(np.arange(s) for s in shape), indexing="ij"), axis=-1)
-    return (cKDTree(points).query(grid)[1] + 1).astype(np.uint64)
-
-
-def _affinities(labels: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    channels = []
-    for axis in range(3):
-        same = labels == np.roll(labels, 1, axis)
-        channels.append(gaussian_filter(same.astype(np.float32), 0.7) * 255)
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def _write(path: Path, voxels: NDArray[Any], kind: Kind) -> str:
-    channels = voxels.shape[3] if voxels.ndim == 4 else 1
-    volume = create_volume(str(path), BOX, RESOLUTION, dtype=str(voxels.dtype), channels=channels, kind=kind)
-    volume.write(BOX, voxels)
-    build_pyramid(open_volume(volume.path))
-    return volume.path
+from seuron.volumes import open_volume
 
 
 def _records(run: Run) -> None:
@@ -86,23 +53,23 @@ def _facts(scales: int) -> VolumeFacts:
 def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The paths of an image, affinities and ground truth, as a user's own would lie anywhere."""
     data = tmp_path_factory.mktemp("own data")
-    truth = _cells(BOX.shape, 40, 0)
-    affinities = _affinities(truth)
+    truth = cells(BOX.shape, 40, 0)
+    affinities = membranes(truth)
     noise = np.random.default_rng(1).normal(0, 18, BOX.shape)
     image = np.clip(affinities.min(axis=-1) * 0.55 + 60 + noise, 0, 255).astype(np.uint8)
     return {
-        "image": _write(data / "image", image, "image"),
-        "affinities": _write(data / "affinities", affinities, "image"),
-        "truth": _write(data / "truth", truth, "segmentation"),
+        "image": write_layer(data / "image", image, "image"),
+        "affinities": write_layer(data / "affinities", affinities, "image"),
+        "truth": write_layer(data / "truth", truth, "segmentation"),
     }
 
 
 def _write_labels(run: Run, truth: str) -> None:
     labels = open_volume(truth).read(BOX)[..., 0]
     grid = np.indices(BOX.shape).sum(axis=0) // 40
-    _write(Path(local_folder(run.layer("supervoxels")) or ""), labels * 8 + grid.astype(np.uint64), "segmentation")
+    write_layer(Path(local_folder(run.layer("supervoxels")) or ""), labels * 8 + grid.astype(np.uint64), "segmentation")
     merged = np.where(labels < 4, 0, labels // 2)
-    _write(Path(local_folder(run.layer("segmentation")) or ""), merged.astype(np.uint64), "segmentation")
+    write_layer(Path(local_folder(run.layer("segmentation")) or ""), merged.astype(np.uint64), "segmentation")
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +86,7 @@ def scored_run(layers: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     run = Run(params, _facts(3))
     run.save()
     affinities = open_volume(layers["affinities"]).read(BOX)
-    _write(output / "affinities", affinities, "image")
+    write_layer(output / "affinities", affinities, "image")
     _write_labels(run, layers["truth"])
     _records(run)
     write_scores(run.storage, evaluate_volumes(run.layer("segmentation"), layers["truth"]))
