@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def _expect_success(client: AirflowClient, run_id: str, seconds: float = 240) ->
 
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # a task may end by itself just now
+            process.kill()
     psutil.wait_procs(processes, timeout=10)
 
 
