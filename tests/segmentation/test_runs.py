@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -208,6 +209,20 @@ def test_all_that_is_wrong_is_said_at_once(source: str, tmp_path: Path) -> None:
     image = parameters(source, tmp_path / "out").model_copy(update={"image": source, "affinities": None})
     with pytest.raises(ParameterErrors, match="3 channels; expected 1"):
         prepare_run(image)
+
+
+def test_wrong_types_and_a_full_disk_are_found_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Affinities of a type that cannot be summed exactly, and no room for the result."""
+    box = Box((0, 0, 0), (8, 8, 8))
+    volume = create_volume(str(tmp_path / "wide"), box, (8, 8, 40), dtype="uint16", channels=3, pyramid=False)
+    monkeypatch.setattr("seuron.storage.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(ParameterErrors) as error:
+        prepare_run(parameters(volume.path, tmp_path / "out"))
+    assert len(error.value.problems) == 2
+    assert "holds uint16 voxels; allowed are uint8, float32" in str(error.value)
+    assert "GB free; the run needs about" in str(error.value)
 
 
 def test_typing_errors_and_missing_volumes_come_together(source: str, tmp_path: Path) -> None:
