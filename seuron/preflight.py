@@ -23,10 +23,11 @@ from seuron.storage import Storage, cloud_path
 from seuron.volumes import Volume, create_volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
 
-#: Bytes a voxel that a run leaves on disk, all layers and tables, with room to spare (measured on
-#: FIB-25: docs/performance.md); an affinity map that the run makes itself comes on top.
-BYTES_PER_VOXEL = 6
-AFFINITY_BYTES = {"uint8": 3, "float32": 12}
+#: Bytes a voxel that a run leaves on disk besides affinities: 0.5 on FIB-25 (docs/performance.md), and
+#: several times that where supervoxels are many and small.
+BYTES_PER_VOXEL = 4
+#: What an affinity map that the run makes itself takes on top, pyramid included.
+AFFINITY_BYTES = {"uint8": 4, "float32": 14}
 #: The types that an affinity map may have.
 AFFINITY_TYPES = ("uint8", "float32")
 #: The types that an image may have.

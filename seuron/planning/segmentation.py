@@ -31,15 +31,16 @@ FEWEST_PATCH_TASKS = 4
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
 
-#: Measured on one core of a two-core machine (docs/performance.md): Mvox/s, and bytes a voxel.
+#: Mvox/s of a core, and bytes a voxel at most, by the task records of FIB-25 and the demonstration
+#: (docs/performance.md): what the plan's estimates are made of.
 RATES: dict[str, tuple[float, int]] = {
-    "affinities": (0.5, 60),
-    "watershed": (8.0, 40),
-    "agglomeration": (100.0, 4),
+    "affinities": (0.3, 60),
+    "watershed": (6.0, 40),
+    "agglomeration": (30.0, 4),
     "labels": (15.0, 40),
-    "pyramid": (20.0, 24),
-    "evaluation": (20.0, 40),
-    "report": (1000.0, 1),
+    "pyramid": (15.0, 24),
+    "evaluation": (40.0, 40),
+    "report": (10.0, 8),
 }
 
 
