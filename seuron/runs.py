@@ -24,6 +24,9 @@ from seuron.params import SegmentationParams, parse_parameters
 from seuron.planning import Plan, VolumeFacts, make_plan
 from seuron.storage import Storage, cloud_path, join
 
+#: What a task counted, by name; counts of a stage's tasks add up.
+Counts = dict[str, float]
+
 
 @dataclass(frozen=True)
 class TaskRecord:
@@ -43,7 +46,7 @@ class TaskRecord:
     started: float
     ended: float
     host: str
-    counts: dict[str, float] = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from importlib import import_module
 
 from seuron.errors import RunError
 from seuron.planning import Task
-from seuron.runs import Run, TaskRecord
-
-Counts = dict[str, float]
+from seuron.runs import Counts, Run, TaskRecord
 
 #: The module that does each stage's work; it has one function, `run(run, task) -> counts`. By name,
 #: so that a task loads only what its stage needs (torch takes two seconds).

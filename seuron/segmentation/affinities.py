@@ -14,11 +14,9 @@ from seuron.inference.normalisation import Normalisation
 from seuron.inference.predict import Predictor, predict_box, to_uint8
 from seuron.planning import Task
 from seuron.planning.segmentation import inference_cell
-from seuron.runs import Run
+from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import filled_blocks
 from seuron.volumes import open_volume
-
-Counts = dict[str, float]
 
 
 def run(run: Run, task: Task) -> Counts:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from abiss_py import Contacts, affinity_type, agglomerate
 from seuron.planning import Task
 from seuron.planning.plan import task_id
-from seuron.runs import Run
+from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
 from seuron.segmentation.columns import (
     face_name,
@@ -28,11 +28,9 @@ from seuron.segmentation.columns import (
     write_contacts,
     write_names,
 )
-from seuron.segmentation.tree import ancestors
-from seuron.segmentation.watershed import resolve
+from seuron.segmentation.tree import final_names
 from seuron.tables import read_table, write_table
 
-Counts = dict[str, float]
 Int64s = NDArray[np.int64]
 Faces = dict[tuple[int, int], Int64s]
 
@@ -65,14 +63,6 @@ def run(run: Run, task: Task) -> Counts:
     return {"contacts": len(graph), "joins": len(result.joins), "open_contacts": len(result.contacts)}
 
 
-def segment_ids(run: Run, leaf: str, supervoxels: Int64s) -> Int64s:
-    """The segment ids of supervoxels that lie in a leaf task's box."""
-    ids = supervoxels
-    for ancestor in ancestors(run.plan, leaf):
-        ids = read_names(run.tables(ancestor)).follow(ids)
-    return ids
-
-
 def _summed(tables: list[Contacts]) -> Contacts:
     joined = Contacts.join(tables)
     return joined.renamed(joined.a, joined.b)
@@ -80,14 +70,14 @@ def _summed(tables: list[Contacts]) -> Contacts:
 
 def _resolved(run: Run, source: str, contacts: Contacts) -> Contacts:
     """A watershed task's contacts between supervoxels."""
-    return contacts.renamed(resolve(run, source, contacts.a), resolve(run, source, contacts.b))
+    return contacts.renamed(final_names(run, source, contacts.a), final_names(run, source, contacts.b))
 
 
 def _chunk_contacts(run: Run, task: Task, source: str) -> list[Contacts]:
     """The contacts inside each chunk of a leaf, between supervoxels."""
     tables, found = run.tables(source), []
     for index, _ in chunks_of(run, task):
-        ids = resolve(run, source, read_table(tables, chunk_name("clusters", index))["id"])
+        ids = final_names(run, source, read_table(tables, chunk_name("clusters", index))["id"])
         contacts = read_contacts(tables, chunk_name("contacts", index))
         found.append(contacts.renamed(ids[contacts.a], ids[contacts.b]))
     return found
@@ -98,7 +88,7 @@ def _leaf_faces(run: Run, task: Task, source: str) -> Faces:
     faces = {}
     for axis, side in place_of(run, task.box).inner_faces:
         ids = np.unique(read_table(run.tables(source), face_name(axis, side))["id"])
-        faces[axis, side] = np.unique(resolve(run, source, ids[ids > 0]))
+        faces[axis, side] = np.unique(final_names(run, source, ids[ids > 0]))
     return faces
 
 

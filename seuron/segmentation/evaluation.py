@@ -5,11 +5,9 @@ from __future__ import annotations
 from seuron.evaluation import ContingencyTable, contingency, merge, scores, write_scores
 from seuron.planning import Task
 from seuron.planning.segmentation import region_size
-from seuron.runs import Run
+from seuron.runs import Counts, Run
 from seuron.tables import read_table, write_table
 from seuron.volumes import open_volume
-
-Counts = dict[str, float]
 
 
 def run(run: Run, task: Task) -> Counts:

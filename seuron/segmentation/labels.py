@@ -11,14 +11,12 @@ from seuron.box import Box, Triple
 from seuron.planning import Task
 from seuron.planning.plan import task_id
 from seuron.planning.segmentation import region_size
-from seuron.runs import Run
-from seuron.segmentation.agglomeration import segment_ids
+from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_meeting, leaf_index
-from seuron.segmentation.watershed import resolve
+from seuron.segmentation.tree import final_names
 from seuron.tables import read_table
 from seuron.volumes import open_volume
 
-Counts = dict[str, float]
 Labels = NDArray[np.uint64]
 
 
@@ -61,8 +59,8 @@ def _names(run: Run, chunk: Triple) -> _Names:
     leaf = leaf_index(run, chunk)
     task = task_id("watershed", 0, leaf)
     clusters = read_table(run.tables(task), chunk_name("clusters", chunk))["id"]
-    supervoxels = resolve(run, task, clusters)
-    segments = segment_ids(run, task_id("agglomeration", 0, leaf), supervoxels)
+    supervoxels = final_names(run, task, clusters)
+    segments = final_names(run, task_id("agglomeration", 0, leaf), supervoxels)
     return _Names(*(ids.astype(np.uint64) for ids in (clusters, supervoxels, segments)))
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from seuron.planning import Task
 from seuron.planning.segmentation import PYRAMID_SCALES
-from seuron.runs import Run
+from seuron.runs import Counts, Run
 from seuron.volumes import open_volume
 from seuron.volumes.pyramid import downsample_scales
-
-Counts = dict[str, float]
 
 
 def run(run: Run, task: Task) -> Counts:

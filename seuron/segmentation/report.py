@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from seuron.planning import Task
 from seuron.reporting import write_report
-from seuron.runs import Run
-
-Counts = dict[str, float]
+from seuron.runs import Counts, Run
 
 
 def run(run: Run, task: Task) -> Counts:

@@ -13,7 +13,7 @@ Every task, leaf or merge, leaves:
     crossings         contacts through the faces that it closed
     open-*, face-*    what it could not decide (`columns.write_region`)
 
-A cluster's supervoxel id is its name after the last task up the tree: `resolve`.
+A cluster's supervoxel id is its name after the last task up the tree: `tree.final_names`.
 """
 
 from __future__ import annotations
@@ -35,21 +35,18 @@ from abiss_py import (
 from seuron.box import Box, Triple
 from seuron.errors import DataError
 from seuron.planning import Task
-from seuron.runs import Run
+from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.segmentation.columns import (
-    read_names,
     read_region,
     write_contacts,
     write_names,
     write_region,
 )
-from seuron.segmentation.tree import ancestors
 from seuron.storage import Storage
 from seuron.tables import write_table
 from seuron.volumes import Volume, open_volume
 
-Counts = dict[str, float]
 Int64s = NDArray[np.int64]
 
 
@@ -60,13 +57,6 @@ def run(run: Run, task: Task) -> Counts:
     children = (run.plan.tasks[child] for child in task.children)
     parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in children]
     return _finish(run, task, merge_regions(parts, rules_of(run), affinity_type(run.affinity_dtype)))
-
-
-def resolve(run: Run, task_id: str, ids: Int64s) -> Int64s:
-    """The supervoxel ids of clusters, from what they were called before a task ran."""
-    for ancestor in ancestors(run.plan, task_id):
-        ids = read_names(run.tables(ancestor)).follow(ids)
-    return ids
 
 
 def rules_of(run: Run) -> WatershedRules:
