@@ -19,10 +19,11 @@ from abiss_py.agglomeration import Agglomeration, agglomerate
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import AbissError, AffinityError, ArgumentError
-from abiss_py.octree import Segmentation, merge_grid, segment
+from abiss_py.octree import Segmentation, segment
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping
-from abiss_py.stitching import Edges, Face, Merge, Region, merge_regions
+from abiss_py.seams import Face, Faces, Seam, seam_of, seams_of_grid
+from abiss_py.stitching import Edges, Merge, Region, hull, merge_regions
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 __all__ = [
@@ -35,16 +36,20 @@ __all__ = [
     "Contacts",
     "Edges",
     "Face",
+    "Faces",
     "Mapping",
     "Merge",
     "Place",
     "Region",
+    "Seam",
     "Segmentation",
     "WatershedRules",
     "affinity_type",
     "agglomerate",
-    "merge_grid",
+    "hull",
     "merge_regions",
+    "seam_of",
+    "seams_of_grid",
     "segment",
     "watershed_chunk",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 
 from abiss_py.agglomeration import agglomerate
 from abiss_py.contacts import Contacts
-from abiss_py.dtypes import AffinityType, affinity_type
+from abiss_py.dtypes import affinity_type
 from abiss_py.errors import ArgumentError
 from abiss_py.place import Place, Triple
 from abiss_py.relabel import Mapping
-from abiss_py.stitching import Merge, Region, merge_regions
+from abiss_py.seams import seams_of_grid
+from abiss_py.stitching import merge_regions
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
@@ -34,35 +34,6 @@ class Segmentation:
     segments: NDArray[np.uint64]
     contacts: Contacts
     joins: Contacts
-
-
-def merge_grid(regions: MappingType[Triple, Region], rules: WatershedRules, kind: AffinityType) -> Merge:
-    """Join a grid of regions, two along each axis at a time, until one is left.
-
-    `regions` go by their place in the grid. The mapping and the contacts that come back are those of
-    all levels together, under the last names.
-    """
-    level = dict(regions)
-    start = np.concatenate([region.keys for region in level.values()])
-    start.sort()
-    names, contacts = start, Contacts.empty()
-    while len(level) > 1:
-        groups: dict[Triple, list[Region]] = {}
-        for (x, y, z), region in level.items():
-            groups.setdefault((x // 2, y // 2, z // 2), []).append(region)
-        merges = {at: merge_regions(group, rules, kind) for at, group in groups.items() if len(group) > 1}
-        level = {at: merges[at].region if at in merges else group[0] for at, group in groups.items()}
-        if not merges:
-            continue
-        mapping = Mapping.of(
-            np.concatenate([merge.mapping.keys for merge in merges.values()]),
-            np.concatenate([merge.mapping.values for merge in merges.values()]),
-        )
-        names = mapping.follow(names)
-        tables = Contacts.join([contacts, *(merge.contacts for merge in merges.values())])
-        contacts = tables.renamed(mapping.follow(tables.a), mapping.follow(tables.b))
-    region = next(iter(level.values()))
-    return Merge(region, Mapping(start, names), contacts)
 
 
 def segment(
@@ -99,13 +70,20 @@ def segment(
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
         return Segmentation(empty, empty, Contacts.empty(), Contacts.empty())
     chunks = _watershed(affinities, rules, (nx, ny, nz), chunk_size or (nx, ny, nz))
-    merge = merge_grid({at: chunk.region for at, chunk in chunks.items()}, rules, kind)
+    seams = [seam for _, _, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind)]
+    merge = merge_regions([chunk.region for chunk in chunks.values()], seams, rules, kind)
     ids = {at: merge.mapping.follow(chunk.keys) for at, chunk in chunks.items()}
     contacts = {at: c.contacts.renamed(ids[at][c.contacts.a], ids[at][c.contacts.b]) for at, c in chunks.items()}
 
-    parts = [agglomerate(contacts[at], _face_ids(chunks[at], ids[at]), threshold, kind.scale) for at in chunks]
-    inside = Mapping.of(*_concatenated([part.mapping for part in parts]))
-    left = Contacts.join([merge.contacts, *(part.contacts for part in parts)])
+    across = Contacts.join([seam.contacts for seam in seams])
+    across = across.renamed(merge.mapping.follow(across.a), merge.mapping.follow(across.b))
+
+    parts = [
+        agglomerate(contacts[at], _face_ids(chunk, merge.mapping), threshold, kind.scale)
+        for at, chunk in chunks.items()
+    ]
+    inside = Mapping.union([part.mapping for part in parts])
+    left = Contacts.join([across, *(part.contacts for part in parts)])
     left = left.renamed(inside.follow(left.a), inside.follow(left.b))
     root = agglomerate(left, np.zeros(0, np.int64), threshold, kind.scale)
 
@@ -116,7 +94,7 @@ def segment(
         cut = tuple(slice(a, b) for a, b in zip(place.minimum, place.maximum, strict=True))
         supervoxels[cut] = ids[at].astype(np.uint64)[chunk.labels]
         segments[cut] = root.mapping.follow(inside.follow(ids[at])).astype(np.uint64)[chunk.labels]
-    graph = Contacts.join([merge.contacts, *contacts.values()])
+    graph = Contacts.join([across, *contacts.values()])
     joins = Contacts.join([*(part.joins for part in parts), root.joins])
     return Segmentation(supervoxels, segments, graph.renamed(graph.a, graph.b), joins)
 
@@ -136,14 +114,6 @@ def _watershed(
     return chunks
 
 
-def _face_ids(chunk: ChunkWatershed, ids: Int64s) -> Int64s:
+def _face_ids(chunk: ChunkWatershed, names: Mapping) -> Int64s:
     """The supervoxels at a chunk's inner faces: their contacts are not all known there."""
-    keys = [face.keys.ravel() for face in chunk.region.faces.values()]
-    if not keys:
-        return np.zeros(0, np.int64)
-    return Mapping(chunk.keys[1:], ids[1:]).follow(np.unique(np.concatenate(keys)))
-
-
-def _concatenated(mappings: list[Mapping]) -> tuple[Int64s, Int64s]:
-    keys, values = [m.keys for m in mappings], [m.values for m in mappings]
-    return np.concatenate(keys), np.concatenate(values)
+    return names.follow(Mapping.union(list(chunk.region.faces.values())).values)

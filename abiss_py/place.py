@@ -45,6 +45,11 @@ class Place:
         x, y, z = (n + ((axis, 1) in self.inner_faces) for axis, n in enumerate(self.shape))
         return (x, y, z)
 
+    def reaches(self, box: Place, face: tuple[int, int]) -> bool:
+        """Whether the place lies at a face (axis, side) of a box that holds it."""
+        axis, high = face
+        return (self.maximum[axis] == box.maximum[axis]) if high else (self.minimum[axis] == box.minimum[axis])
+
     def voxel_index(self, local: Int64s) -> Int64s:
         """Indices in the volume of voxels that are numbered, x fastest, inside the box."""
         nx, ny, _ = self.shape

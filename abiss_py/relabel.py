@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,14 @@ class Mapping:
         """A mapping from unsorted pairs; every key comes once."""
         order = np.argsort(keys)
         return cls(keys[order], values[order])
+
+    @classmethod
+    def union(cls, mappings: Sequence[Mapping]) -> Mapping:
+        """All pairs of several mappings that do not contradict each other."""
+        if not mappings:
+            return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        keys, at = np.unique(np.concatenate([mapping.keys for mapping in mappings]), return_index=True)
+        return cls(keys, np.concatenate([mapping.values for mapping in mappings])[at])
 
     def follow(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids with their new names; an id that is no key keeps its name."""

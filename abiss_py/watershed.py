@@ -18,8 +18,9 @@ from abiss_py.dtypes import AffinityType, affinity_type, as_weights
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import absorption, region_graph, spanning_forest, watershed
 from abiss_py.place import Place
-from abiss_py.relabel import roots
-from abiss_py.stitching import Edges, Face, Region
+from abiss_py.relabel import Mapping, roots
+from abiss_py.seams import Face, Faces
+from abiss_py.stitching import Edges, Region
 
 Int64s = NDArray[np.int64]
 
@@ -47,13 +48,15 @@ class ChunkWatershed:
     `labels` (X, Y, Z) uint32 numbers the chunk's clusters 1, 2, ... in the order of their first
     voxels. `keys[label]` is 1 + the index of that voxel in the volume, `voxels[label]` the cluster's
     size (both 0 at label 0, background). `contacts` are between labels, inside the chunk.
-    `region` is what goes up the octree: the clusters that are not decided yet.
+    `faces` are the planes at the chunk's inner faces, `region` what goes up the octree: the clusters
+    that are not decided yet.
     """
 
     labels: NDArray[np.uint32]
     keys: Int64s
     voxels: Int64s
     contacts: Contacts
+    faces: Faces
     region: Region
     basins: int
 
@@ -108,14 +111,15 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
     sizes = np.concatenate([[0], voxels[tops]])
     carried = 1 + np.flatnonzero(is_open[tops])
     labels = basins.labels.reshape(place.shape, order="F")
+    faces = _faces(grid, keys, labels, joined.reshape(place.shape, order="F"), up)
     region = Region(
         place=place,
         keys=keys[carried],
         voxels=sizes[carried],
         edges=_edges(forest[undecided], keys[cluster[a[undecided]]], keys[cluster[b[undecided]]], place),
-        faces=_faces(grid, keys, labels, joined.reshape(place.shape, order="F"), up),
+        faces={at: _clusters_at(face) for at, face in faces.planes.items()},
     )
-    return ChunkWatershed(labels, keys, sizes, contacts, region, basins.voxels.size - 1)
+    return ChunkWatershed(labels, keys, sizes, contacts, faces, region, basins.voxels.size - 1)
 
 
 def _grid(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> _Grid:
@@ -226,7 +230,7 @@ def _faces(
     labels: NDArray[np.uint32],
     joined: NDArray[np.uint8],
     up: list[NDArray[np.uint8]],
-) -> dict[tuple[int, int], Face]:
+) -> Faces:
     """The planes through which the chunk will be stitched to its neighbours."""
     padded = grid.w.reshape((*grid.place.padded, 3), order="F")
     nx, ny, nz = grid.place.shape
@@ -238,4 +242,10 @@ def _faces(
         else:
             weights = _plane(padded[:nx, :ny, :nz, axis], axis, 0).astype(np.uint32)
             faces[axis, side] = Face(plane, _plane(joined, axis, 0) & (1 << axis) > 0, weights)
-    return faces
+    return Faces(grid.place, faces)
+
+
+def _clusters_at(face: Face) -> Mapping:
+    """The clusters at a face; in their own chunk they are called what they are called."""
+    keys = np.unique(face.keys[face.keys > 0])
+    return Mapping(keys, keys)

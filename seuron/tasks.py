@@ -18,7 +18,9 @@ from seuron.runs import Counts, Run, TaskRecord
 STAGE_MODULES: dict[str, str] = {
     "affinities": "seuron.segmentation.affinities",
     "watershed": "seuron.segmentation.watershed",
+    "supervoxel_names": "seuron.segmentation.naming",
     "agglomeration": "seuron.segmentation.agglomeration",
+    "segment_names": "seuron.segmentation.naming",
     "labels": "seuron.segmentation.labels",
     "pyramid": "seuron.segmentation.pyramid",
     "evaluation": "seuron.segmentation.evaluation",

@@ -20,13 +20,17 @@ Queue = Literal["cpu", "gpu", "memory", "manager"]
 MAX_TIERS: dict[str, int] = {
     "affinities": 1,
     "watershed": 5,
+    "supervoxel_names": 3,
     "agglomeration": 5,
+    "segment_names": 3,
     "labels": 1,
     "pyramid": 4,
     "evaluation": 2,
     "report": 1,
 }
 STAGES: tuple[str, ...] = tuple(MAX_TIERS)
+#: The stage that carries an octree stage's final names down again.
+NAMING: dict[str, str] = {"watershed": "supervoxel_names", "agglomeration": "segment_names"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,26 @@ class Plan:
         """The tiers of all stages, in order, empty ones left out."""
         for stage in self.stages:
             yield from (tier for tier in stage.tiers if tier)
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """For each task of an octree but the root, the one that merges its result."""
+        octrees = (self.stage(name) for name in NAMING)
+        return {child: task.id for stage in octrees for task in stage.tasks for child in task.children}
+
+    @cached_property
+    def tellers(self) -> dict[str, str]:
+        """For each merge of an octree, the task that tells its children their final names."""
+        below = {task.children[0]: task.id for name in NAMING.values() for task in self.stage(name).tasks}
+        roots = (self.stage(name).tiers[-1][0].id for name in NAMING)
+        return {root: root for root in roots} | below
+
+    def leaves(self, task_id: str) -> list[str]:
+        """The leaf tasks below a task of an octree, or the task itself when it is one."""
+        below = [task_id]
+        while self.tasks[below[0]].children:
+            below = [child for task in below for child in self.tasks[task].children]
+        return below
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stages as plain data, for readers of plan.json."""

@@ -36,7 +36,9 @@ PYRAMID_SCALES = 3
 RATES: dict[str, tuple[float, int]] = {
     "affinities": (0.3, 60),
     "watershed": (6.0, 40),
+    "supervoxel_names": (300.0, 1),
     "agglomeration": (30.0, 4),
+    "segment_names": (300.0, 1),
     "labels": (15.0, 40),
     "pyramid": (15.0, 24),
     "evaluation": (40.0, 40),
@@ -113,10 +115,14 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     regions = triple([r * side for r in region_size(params)])
     patches = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts.box))
     from_image = params.image is not None
+    watershed = _octree("watershed", facts.box, chunks)
+    agglomeration = _octree("agglomeration", facts.box, chunks)
     stages: dict[str, list[tuple[Task, ...]]] = {
         "affinities": [_cover("affinities", facts.box, patches, "gpu")] if from_image else [],
-        "watershed": _octree("watershed", facts.box, chunks),
-        "agglomeration": _octree("agglomeration", facts.box, chunks),
+        "watershed": watershed,
+        "supervoxel_names": _naming("supervoxel_names", watershed),
+        "agglomeration": agglomeration,
+        "segment_names": _naming("segment_names", agglomeration),
         "labels": [_cover("labels", facts.box, regions, "cpu")],
         "pyramid": _pyramid(params, facts),
         "evaluation": _evaluation(facts, regions) if params.ground_truth else [],
@@ -165,6 +171,14 @@ def _merges(stage: str, tier: int, below: tuple[Task, ...], box: Box) -> tuple[T
         _task(stage, tier, index, _hull(group), "memory", children=tuple(task.id for task in group))
         for index, group in groups.items()
     )
+
+
+def _naming(stage: str, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
+    """Final names go down an octree again: a task for each merge below the root, highest first."""
+    return [
+        tuple(_task(stage, tier, merge.index, merge.box, "cpu", children=(merge.id,)) for merge in merges)
+        for tier, merges in enumerate(reversed(octree[1:-1]))
+    ]
 
 
 def _hull(tasks: list[Task]) -> Box:

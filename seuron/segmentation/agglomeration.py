@@ -2,12 +2,15 @@
 
 Works on tables alone. Every task leaves:
 
-    graph       contacts between supervoxels that this task saw first: all tasks' rows together,
-                summed by pair, are the region graph
-    joins       the contacts that were joined, in order: the merge tree
-    names       what ids are called now
-    residual    contacts that could not be decided
-    face-*      the ids at each inner face
+    graph          contacts between supervoxels that this task saw first: all tasks' rows together,
+                   summed by pair, are the region graph
+    joins          the contacts that were joined, in order: the merge tree
+    names          what ids are called now
+    residual       contacts that could not be decided
+    open-clusters  the ids that may still get another name
+    face-*         the supervoxels at each inner face, on their own until the face is closed
+
+and the root, for each of its children, `final-X_Y_Z`, as in `watershed.py`.
 """
 
 from __future__ import annotations
@@ -15,95 +18,81 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Contacts, affinity_type, agglomerate
+from abiss_py import Contacts, Mapping, Seam, affinity_type, agglomerate
 from seuron.planning import Task
 from seuron.planning.plan import task_id
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
 from seuron.segmentation.columns import (
+    Side,
     face_name,
     read_contacts,
-    read_names,
-    union_of_names,
+    read_faces,
+    read_seam,
     write_contacts,
     write_names,
 )
-from seuron.segmentation.tree import final_names
+from seuron.segmentation.naming import final_names, hand_down
+from seuron.segmentation.seams import closed_seams
 from seuron.tables import read_table, write_table
 
-Int64s = NDArray[np.int64]
-Faces = dict[tuple[int, int], Int64s]
+#: What a task has to do: its rows of the region graph, the contacts to decide, the ids at its faces.
+Work = tuple[Contacts, Contacts, dict[Side, NDArray[np.int64]]]
 
 
 def run(run: Run, task: Task) -> Counts:
     """Agglomerate a leaf's supervoxels, or what the tasks below could not decide."""
-    source = task_id("watershed", task.tier, task.index)
-    crossings = _resolved(run, source, read_contacts(run.tables(source), "crossings"))
-    if task.tier == 0:
-        graph = _summed([crossings, *_chunk_contacts(run, task, source)])
-        contacts, faces = graph, _leaf_faces(run, task, source)
-    else:
-        graph = crossings
-        names = union_of_names([read_names(run.tables(child)) for child in task.children])
-        residual = [read_contacts(run.tables(child), "residual") for child in task.children]
-        contacts = _summed([graph.renamed(names.follow(graph.a), names.follow(graph.b)), *residual])
-        faces = _merged_faces(run, task)
-
+    graph, contacts, faces = _leaf(run, task) if task.tier == 0 else _merge(run, task)
     open_ids = np.unique(np.concatenate([np.zeros(0, np.int64), *faces.values()]))
     scale = affinity_type(run.affinity_dtype).scale
     result = agglomerate(contacts, open_ids, run.params.agglomeration_threshold, scale)
 
     tables = run.tables(task.id)
+    waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, open_ids]))
     write_contacts(tables, "graph", graph)
     write_contacts(tables, "joins", result.joins)
     write_contacts(tables, "residual", result.contacts)
+    write_table(tables, "open-clusters", {"id": waiting})
     write_names(tables, result.mapping)
-    for (axis, side), ids in faces.items():
-        write_table(tables, face_name(axis, side), {"id": np.unique(result.mapping.follow(ids))})
+    for side, ids in faces.items():
+        write_table(tables, face_name("face", *side), {"id": ids})
+    if task.id not in run.plan.parents:
+        hand_down(run, task.id, Mapping.union([]), tables)
     return {"contacts": len(graph), "joins": len(result.joins), "open_contacts": len(result.contacts)}
 
 
-def _summed(tables: list[Contacts]) -> Contacts:
-    joined = Contacts.join(tables)
-    return joined.renamed(joined.a, joined.b)
-
-
-def _resolved(run: Run, source: str, contacts: Contacts) -> Contacts:
-    """A watershed task's contacts between supervoxels."""
-    return contacts.renamed(final_names(run, source, contacts.a), final_names(run, source, contacts.b))
-
-
-def _chunk_contacts(run: Run, task: Task, source: str) -> list[Contacts]:
-    """The contacts inside each chunk of a leaf, between supervoxels."""
+def _leaf(run: Run, task: Task) -> Work:
+    """The contacts inside a leaf, and the supervoxels at its inner faces."""
+    source = task_id("watershed", 0, task.index)
     tables, found = run.tables(source), []
     for index, _ in chunks_of(run, task):
         ids = final_names(run, source, read_table(tables, chunk_name("clusters", index))["id"])
         contacts = read_contacts(tables, chunk_name("contacts", index))
         found.append(contacts.renamed(ids[contacts.a], ids[contacts.b]))
-    return found
+    seams = read_seam(tables, "seams").contacts
+    found.append(seams.renamed(final_names(run, source, seams.a), final_names(run, source, seams.b)))
+    graph, faces = _summed(found), read_faces(tables, place_of(run, task.box))
+    return graph, graph, {side: np.unique(final_names(run, source, face.values)) for side, face in faces.items()}
 
 
-def _leaf_faces(run: Run, task: Task, source: str) -> Faces:
-    """The supervoxels at each inner face of a leaf."""
-    faces = {}
-    for axis, side in place_of(run, task.box).inner_faces:
-        ids = np.unique(read_table(run.tables(source), face_name(axis, side))["id"])
-        faces[axis, side] = np.unique(final_names(run, source, ids[ids > 0]))
-    return faces
-
-
-def _merged_faces(run: Run, task: Task) -> Faces:
-    """The clusters at each inner face of a merged box: those at the same face of its children."""
+def _merge(run: Run, task: Task) -> Work:
+    """The contacts through the seams that a merge closes, with what its children left; its faces."""
+    source = run.plan.tasks[task_id("watershed", task.tier, task.index)]
+    graph = _summed([_resolved(run, *seam) for seam in closed_seams(run, source)])
+    residual = [read_contacts(run.tables(child), "residual") for child in task.children]
     place, faces = place_of(run, task.box), {}
-    for axis, side in place.inner_faces:
-        bound = (place.minimum, place.maximum)[side][axis]
-        children = (run.plan.tasks[child] for child in task.children)
-        at_face = [c for c in children if _corner(run, c, side)[axis] == bound]
-        parts = [read_table(run.tables(child.id), face_name(axis, side))["id"] for child in at_face]
-        faces[axis, side] = np.unique(np.concatenate(parts))
-    return faces
+    for side in place.inner_faces:
+        at_side = (child for child in task.children if place_of(run, run.plan.tasks[child].box).reaches(place, side))
+        tables = (read_table(run.tables(child), face_name("face", *side)) for child in at_side)
+        faces[side] = np.unique(np.concatenate([table["id"] for table in tables]))
+    return graph, _summed([graph, *residual]), faces
 
 
-def _corner(run: Run, task: Task, side: int) -> tuple[int, int, int]:
-    place = place_of(run, task.box)
-    return place.minimum if side == 0 else place.maximum
+def _resolved(run: Run, below: Task, above: Task, seam: Seam) -> Contacts:
+    """A seam's contacts between supervoxels."""
+    return seam.contacts.renamed(final_names(run, below.id, seam.a), final_names(run, above.id, seam.b))
+
+
+def _summed(tables: list[Contacts]) -> Contacts:
+    joined = Contacts.join(tables)
+    return joined.renamed(joined.a, joined.b)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
-from abiss_py import Contacts, Edges, Face, Mapping, Place, Region
+import numpy as np
+from numpy.typing import NDArray
+
+from abiss_py import Contacts, Edges, Face, Faces, Mapping, Place, Region, Seam
 from seuron.storage import Storage
 from seuron.tables import Table, read_table, write_table
 
+#: A face of a box: its axis, and 0 for the low one, 1 for the high one.
+Side = tuple[int, int]
 SIDES = ("low", "high")
 
 
@@ -31,57 +37,88 @@ def read_contacts(storage: Storage, name: str) -> Contacts:
     return Contacts(table["a"], table["b"], table["sum"], table["count"], table["first_edge"])
 
 
-def write_names(storage: Storage, mapping: Mapping) -> int:
+def write_names(storage: Storage, mapping: Mapping, name: str = "names") -> int:
     """What ids are called after this task: `id` becomes `name`, 0 is background."""
-    return write_table(storage, "names", {"id": mapping.keys, "name": mapping.values})
+    return write_table(storage, name, {"id": mapping.keys, "name": mapping.values})
 
 
-def read_names(storage: Storage) -> Mapping:
-    table = read_table(storage, "names")
+def read_names(storage: Storage, name: str = "names") -> Mapping:
+    table = read_table(storage, name)
     return Mapping(table["id"], table["name"])
 
 
 def write_region(storage: Storage, region: Region) -> int:
-    """What the next tier needs: open clusters, edges between them, and the inner faces."""
-    stored = write_table(storage, "open-clusters", {"id": region.keys, "voxels": region.voxels})
+    """What the next tier needs: open clusters, edges between them, and which are at the inner faces."""
     edges = region.edges
+    stored = write_table(storage, "open-clusters", {"id": region.keys, "voxels": region.voxels})
     stored += write_table(
         storage, "open-edges", {"a": edges.a, "b": edges.b, "weight": edges.weight, "edge": edges.index}
     )
-    for (axis, side), face in region.faces.items():
-        columns = {"id": face.keys.ravel(), "joined": face.joined.ravel()}
-        if face.weights is not None:
-            columns["weight"] = face.weights.ravel()
-        stored += write_table(storage, face_name(axis, side), columns)
-    return stored
+    return stored + write_faces(storage, region.faces)
 
 
 def read_region(storage: Storage, place: Place) -> Region:
     clusters, edges = read_table(storage, "open-clusters"), read_table(storage, "open-edges")
-    faces = {}
-    for axis, side in place.inner_faces:
-        table = read_table(storage, face_name(axis, side))
-        shape = [n for other, n in enumerate(place.shape) if other != axis]
-        weights = table["weight"].reshape(shape) if side == 0 else None
-        faces[axis, side] = Face(table["id"].reshape(shape), table["joined"].reshape(shape), weights)
     return Region(
         place=place,
         keys=clusters["id"],
         voxels=clusters["voxels"],
         edges=Edges(edges["a"], edges["b"], edges["weight"], edges["edge"]),
-        faces=faces,
+        faces=read_faces(storage, place),
     )
 
 
-def face_name(axis: int, side: int) -> str:
-    return f"face-{'xyz'[axis]}-{SIDES[side]}"
+def write_faces(storage: Storage, faces: dict[Side, Mapping]) -> int:
+    """Which clusters are at each inner face: `id` by which seams know them, `name` today."""
+    return sum(write_names(storage, mapping, face_name("face", *side)) for side, mapping in faces.items())
 
 
-def union_of_names(parts: list[Mapping]) -> Mapping:
-    """The names of several tasks of one tier together: no id is renamed by two of them."""
-    keys = [part.keys for part in parts]
-    values = [part.values for part in parts]
-    if not parts:
-        none = np.zeros(0, np.int64)
-        return Mapping(none, none)
-    return Mapping.of(np.concatenate(keys), np.concatenate(values))
+def read_faces(storage: Storage, place: Place) -> dict[Side, Mapping]:
+    return {side: read_names(storage, face_name("face", *side)) for side in place.inner_faces}
+
+
+def write_planes(storage: Storage, leaf: Place, chunks: Sequence[Faces]) -> int:
+    """The voxels at a leaf's inner faces: one table a face, its chunks one after the other."""
+    stored = 0
+    for side in leaf.inner_faces:
+        planes = [chunk.planes[side] for chunk in chunks if chunk.place.reaches(leaf, side)]
+        columns = {"id": _flat([plane.keys for plane in planes]), "joined": _flat([plane.joined for plane in planes])}
+        if side[1] == 0:
+            columns["weight"] = _flat([plane.weights for plane in planes if plane.weights is not None])
+        stored += write_table(storage, face_name("plane", *side), columns)
+    return stored
+
+
+def read_planes(storage: Storage, leaf: Place, chunks: Sequence[Place], side: Side) -> list[Faces]:
+    """The planes of those chunks of a leaf that lie at one of its faces."""
+    table, start, found = read_table(storage, face_name("plane", *side)), 0, []
+    for place in chunks:
+        if not place.reaches(leaf, side):
+            continue
+        shape = [n for axis, n in enumerate(place.shape) if axis != side[0]]
+        part = slice(start, start + shape[0] * shape[1])
+        keys, joined = (table[name][part].reshape(shape, order="F") for name in ("id", "joined"))
+        weights = table["weight"][part].reshape(shape, order="F") if side[1] == 0 else None
+        found.append(Faces(place, {side: Face(keys, joined, weights)}))
+        start = part.stop
+    return found
+
+
+def write_seam(storage: Storage, name: str, seam: Seam) -> int:
+    """A seam: contacts, and for each pair its strongest edge and whether it is one basin."""
+    strongest = {"joined": seam.joined, "weight": seam.weight, "edge": seam.index}
+    return write_table(storage, name, contact_columns(seam.contacts) | strongest)
+
+
+def read_seam(storage: Storage, name: str) -> Seam:
+    table = read_table(storage, name)
+    names = ("a", "b", "joined", "weight", "edge", "sum", "count", "first_edge")
+    return Seam(*(table[column] for column in names))
+
+
+def face_name(kind: str, axis: int, side: int) -> str:
+    return f"{kind}-{'xyz'[axis]}-{SIDES[side]}"
+
+
+def _flat(planes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([plane.ravel(order="F") for plane in planes])

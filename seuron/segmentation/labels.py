@@ -13,7 +13,7 @@ from seuron.planning.plan import task_id
 from seuron.planning.segmentation import region_size
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_meeting, leaf_index
-from seuron.segmentation.tree import final_names
+from seuron.segmentation.naming import final_names
 from seuron.tables import read_table
 from seuron.volumes import open_volume
 

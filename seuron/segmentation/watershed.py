@@ -7,29 +7,30 @@ of the run's grid):
     clusters-X_Y_Z    id and voxels of each number; row 0 is background
     contacts-X_Y_Z    contacts of numbers inside the chunk
 
-Every task, leaf or merge, leaves:
+    seams             contacts through the faces between its chunks
+    plane-*           the voxels at its inner faces
+
+A merge of the first tier leaves the seams between leaves (`seams.py`). Every task, leaf or merge, leaves:
 
     names             what the clusters that came from below are called now
-    crossings         contacts through the faces that it closed
     open-*, face-*    what it could not decide (`columns.write_region`)
 
-A cluster's supervoxel id is its name after the last task up the tree: `tree.final_names`.
+and the root, for each of its children, `final-X_Y_Z`: what became of that which it sent up. A cluster's
+supervoxel id is found from there: `naming.final_names`.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from abiss_py import (
     AffinityError,
     ChunkWatershed,
+    Mapping,
     Merge,
-    Region,
+    Seam,
     WatershedRules,
     affinity_type,
-    merge_grid,
     merge_regions,
+    seams_of_grid,
     watershed_chunk,
 )
 from seuron.box import Box, Triple
@@ -41,22 +42,20 @@ from seuron.segmentation.columns import (
     read_region,
     write_contacts,
     write_names,
+    write_planes,
     write_region,
+    write_seam,
 )
+from seuron.segmentation.naming import hand_down
+from seuron.segmentation.seams import closed_seams, make_seams
 from seuron.storage import Storage
 from seuron.tables import write_table
 from seuron.volumes import Volume, open_volume
 
-Int64s = NDArray[np.int64]
-
 
 def run(run: Run, task: Task) -> Counts:
     """Watershed of a leaf's chunks, or of what the tasks below left open."""
-    if task.tier == 0:
-        return _leaf(run, task)
-    children = (run.plan.tasks[child] for child in task.children)
-    parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in children]
-    return _finish(run, task, merge_regions(parts, rules_of(run), affinity_type(run.affinity_dtype)))
+    return _leaf(run, task) if task.tier == 0 else _merge(run, task)
 
 
 def rules_of(run: Run) -> WatershedRules:
@@ -66,16 +65,29 @@ def rules_of(run: Run) -> WatershedRules:
 
 def _leaf(run: Run, task: Task) -> Counts:
     volume = open_volume(run.layer("affinities"), run.affinity_mip)
-    tables, regions = run.tables(task.id), {}
+    tables, regions, faces = run.tables(task.id), [], {}
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
     for index, box in chunks_of(run, task):
         chunk = _chunk(run, volume, box)
         _write_chunk(tables, index, chunk)
-        regions[index] = chunk.region
+        regions.append(chunk.region)
+        faces[index] = chunk.faces
         counts["chunks"] += 1
         counts["basins"] += chunk.basins
         counts["filled_blocks"] += filled_blocks(run, volume, box)
-    merge = merge_grid(regions, rules_of(run), affinity_type(volume.dtype))
+    kind = affinity_type(volume.dtype)
+    seam = Seam.join([seam for _, _, seam in seams_of_grid(faces, kind)])
+    write_seam(tables, "seams", seam)
+    write_planes(tables, place_of(run, task.box), list(faces.values()))
+    return counts | _finish(run, task, merge_regions(regions, [seam], rules_of(run), kind))
+
+
+def _merge(run: Run, task: Task) -> Counts:
+    counts: Counts = {"seam_pairs": make_seams(run, task)} if task.tier == 1 else {}
+    children = (run.plan.tasks[child] for child in task.children)
+    parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in children]
+    seams = (seam for _, _, seam in closed_seams(run, task))
+    merge = merge_regions(parts, seams, rules_of(run), affinity_type(run.affinity_dtype))
     return counts | _finish(run, task, merge)
 
 
@@ -103,7 +115,7 @@ def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed) -> None:
 def _finish(run: Run, task: Task, merge: Merge) -> Counts:
     tables = run.tables(task.id)
     write_names(tables, merge.mapping)
-    write_contacts(tables, "crossings", merge.contacts)
     write_region(tables, merge.region)
-    region: Region = merge.region
-    return {"open_clusters": region.keys.size, "open_edges": region.edges.a.size}
+    if task.id not in run.plan.parents:
+        hand_down(run, task.id, Mapping.union([]), tables)
+    return {"open_clusters": merge.region.keys.size, "open_edges": merge.region.edges.a.size}

@@ -74,16 +74,20 @@ def test_merging_in_any_order_decides_the_same(affinities: NDArray[Any], rules: 
     watershed, kind = abiss_py.WatershedRules(**size), affinity_type(affinities.dtype)
     nx, ny, nz, _ = affinities.shape
     cuts = sorted({0, nz, *(random.randrange(nz + 1) for _ in range(3))})
-    regions, labels = [], []
+    regions, labels, faces = [], [], []
     for low, high in itertools.pairwise(cuts):
         place = abiss_py.Place((0, 0, low), (nx, ny, high), (nx, ny, nz))
         chunk = abiss_py.watershed_chunk(affinities[:, :, low : low + place.padded[2]], watershed, place)
         regions.append(chunk.region)
+        faces.append(chunk.faces)
         labels.append(chunk.keys[chunk.labels])
     ids = np.concatenate(labels, axis=2)
     while len(regions) > 1:
         at = random.randrange(len(regions) - 1)
-        merge = abiss_py.merge_regions(regions[at : at + 2], watershed, kind)
+        above = next(face for face in faces if face.place.minimum == regions[at + 1].place.minimum)
+        below = next(face for face in faces if face.place.maximum == regions[at].place.maximum)
+        seam = abiss_py.seam_of(below, above, 2, kind)
+        merge = abiss_py.merge_regions(regions[at : at + 2], [seam], watershed, kind)
         regions[at : at + 2] = [merge.region]
         ids = merge.mapping.follow(ids.ravel()).reshape(ids.shape)
     np.testing.assert_array_equal(ids, abiss_py.segment(affinities, **rules).supervoxels)

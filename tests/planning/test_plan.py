@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from seuron.box import Box, Triple
 from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS, STAGES, Plan, VolumeFacts, make_plan
+from seuron.planning.plan import NAMING
 
 sizes = st.tuples(*(st.integers(1, 40) for _ in range(3)))
 
@@ -31,9 +32,11 @@ def plan_of(
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(*(st.integers(1, 90) for _ in range(3))), sizes, sizes, st.sampled_from([1, 2, 4]))
 def test_leaves_cover_the_box_once(shape: Triple, chunk: Triple, block: Triple, batch: int) -> None:
-    """In every stage's first tier each voxel belongs to exactly one task."""
+    """In the first tier of every stage that sees the whole box, each voxel belongs to exactly one task."""
     plan, facts = plan_of(shape, chunk, block, batch)
     for stage in plan.stages:
+        if stage.name in NAMING.values():
+            continue
         for layer in {task.layer for task in stage.tiers[0]}:
             seen = np.zeros(shape, np.uint8)
             for task in stage.tiers[0]:
@@ -66,6 +69,22 @@ def test_trees_have_one_root_and_no_orphan(shape: Triple, chunk: Triple, batch: 
             assert sorted(children) == sorted(task.id for task in below)
             for task in above:
                 assert all(task.box.contains(plan.tasks[child].box) for child in task.children)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*(st.integers(60, 90) for _ in range(3))), st.sampled_from([3, 5, 17]))
+def test_every_task_below_a_root_is_told_its_names(shape: Triple, chunk: int) -> None:
+    """Whoever merged a task's result tells it the final names, and has heard of them before."""
+    plan, _ = plan_of(shape, (chunk, chunk, chunk), (8, 8, 8), 1)
+    order = list(plan.tasks)
+    for name in NAMING:
+        *below, (root,) = plan.stage(name).tiers
+        for task in itertools.chain(*below):
+            parent = plan.parents[task.id]
+            teller = plan.tellers[parent]
+            assert order.index(teller) >= order.index(root.id)
+            if parent != root.id:
+                assert order.index(plan.tellers[plan.parents[parent]]) < order.index(teller)
 
 
 def test_stages_and_tiers_fit_the_row_that_airflow_draws() -> None:

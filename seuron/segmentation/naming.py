@@ -1,0 +1,61 @@
+"""Stages `supervoxel_names` and `segment_names`: final names go down an octree again.
+
+What a cluster is called in the end is known at the root. Each merge tells each of the tasks that it
+merged, and only it, what became of the clusters that it sent up (table `final-X_Y_Z`): the root itself,
+the others by a task of these stages, once they have heard from above. So no task ever reads the names
+of a whole volume.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abiss_py import Mapping
+from seuron.planning import Task
+from seuron.runs import Counts, Run
+from seuron.segmentation.columns import read_names, write_names
+from seuron.storage import Storage
+from seuron.tables import read_table
+
+
+def run(run: Run, task: Task) -> Counts:
+    """Tell the tasks below a merge what it heard from above."""
+    (merge,) = task.children
+    return {"names": hand_down(run, merge, told(run, merge), run.tables(task.id))}
+
+
+def hand_down(run: Run, merge: str, above: Mapping, target: Storage) -> int:
+    """Write the final names of what each child of `merge` sent up; returns how many are new.
+
+    `above` has the final names of what `merge` itself sent up: none for a root.
+    """
+    names, new = read_names(run.tables(merge)), 0
+    for child in run.plan.tasks[merge].children:
+        ids = read_table(run.tables(child), "open-clusters")["id"]
+        final = above.follow(names.follow(ids))
+        renamed = ids != final
+        write_names(target, Mapping(ids[renamed], final[renamed]), _final(run, child))
+        new += int(np.count_nonzero(renamed))
+    return new
+
+
+def told(run: Run, task: str) -> Mapping:
+    """The final names of what a task of an octree sent up; none for a root."""
+    parent = run.plan.parents.get(task)
+    if parent is None:
+        return Mapping.union([])
+    return read_names(run.tables(run.plan.tellers[parent]), _final(run, task))
+
+
+def final_names(run: Run, leaf: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What ids of a leaf are called in the end.
+
+    Of a watershed leaf this makes supervoxels of its chunks' clusters; of an agglomeration leaf,
+    segments of the supervoxels in its box.
+    """
+    return told(run, leaf).follow(read_names(run.tables(leaf)).follow(ids))
+
+
+def _final(run: Run, task: str) -> str:
+    return f"final-{'_'.join(str(i) for i in run.plan.tasks[task].index)}"
