@@ -15,7 +15,18 @@ between v and v - e_c. A volume may be cut into chunks anywhere: `watershed_chun
 chunk can decide, `merge_regions` the rest, and the result is the same bytes.
 """
 
-from abiss_py.agglomeration import Agglomeration, agglomerate
+from abiss_py.agglomeration import Agglomeration, Vetoes, agglomerate
+from abiss_py.clusters import Clusters, count_classes
+from abiss_py.constraints import (
+    PRESETS,
+    Constraint,
+    CustomRule,
+    SemanticRule,
+    SizeRule,
+    TwigRule,
+    dump_constraints,
+    parse_constraints,
+)
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import AbissError, AffinityError, ArgumentError
@@ -27,13 +38,17 @@ from abiss_py.stitching import Edges, Merge, Region, hull, merge_regions
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 __all__ = [
+    "PRESETS",
     "AbissError",
     "AffinityError",
     "AffinityType",
     "Agglomeration",
     "ArgumentError",
     "ChunkWatershed",
+    "Clusters",
+    "Constraint",
     "Contacts",
+    "CustomRule",
     "Edges",
     "Face",
     "Faces",
@@ -43,11 +58,18 @@ __all__ = [
     "Region",
     "Seam",
     "Segmentation",
+    "SemanticRule",
+    "SizeRule",
+    "TwigRule",
+    "Vetoes",
     "WatershedRules",
     "affinity_type",
     "agglomerate",
+    "count_classes",
+    "dump_constraints",
     "hull",
     "merge_regions",
+    "parse_constraints",
     "seam_of",
     "seams_of_grid",
     "segment",

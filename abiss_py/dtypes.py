@@ -19,6 +19,8 @@ from abiss_py.errors import AffinityError, ArgumentError
 FLOAT_SCALE = 2**24
 ONE = np.float32(1).view(np.uint32)
 MINUS_ZERO = np.float32(-0.0).view(np.uint32)
+#: Below this a threshold that is not 0 cannot be compared with means exactly in 128 bits.
+SMALLEST_THRESHOLD = 2.0**-30
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py.agglomeration import agglomerate
+from abiss_py.agglomeration import Vetoes, agglomerate
+from abiss_py.clusters import Clusters, count_classes
+from abiss_py.constraints import Constraint
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import affinity_type
 from abiss_py.errors import ArgumentError
@@ -27,13 +31,15 @@ class Segmentation:
     """Supervoxels and segments of a volume, uint64 (X, Y, Z), Fortran order.
 
     An id is 1 + the linear index (x fastest) of the first voxel that has it; 0 is background.
-    `contacts` is the region graph of the supervoxels, `joins` the merge tree.
+    `contacts` is the region graph of the supervoxels, `joins` the merge tree, `vetoes` the contacts that
+    a rule removed.
     """
 
     supervoxels: NDArray[np.uint64]
     segments: NDArray[np.uint64]
     contacts: Contacts
     joins: Contacts
+    vetoes: Vetoes
 
 
 def segment(
@@ -44,6 +50,9 @@ def segment(
     size: int,
     dust: int,
     threshold: float,
+    constraints: Sequence[Constraint] = (),
+    semantic: NDArray[Any] | None = None,
+    class_names: Sequence[str] = (),
     chunk_size: Triple | None = None,
 ) -> Segmentation:
     """Segment an affinity map in memory.
@@ -56,6 +65,9 @@ def segment(
         size: basins of fewer voxels are absorbed by a neighbour.
         dust: supervoxels of fewer voxels become background.
         threshold: supervoxels are joined while their mean affinity is above this.
+        constraints: rules that may forbid a join (`abiss_py.constraints`).
+        semantic: class number of every voxel, (X, Y, Z) unsigned integers, 0 for none.
+        class_names: the names of class 1, 2, ...
         chunk_size: work in chunks of this size; the result is the same, bit for bit.
 
     Raises ArgumentError and AffinityError for what it cannot take. The method is that of
@@ -66,9 +78,11 @@ def segment(
         raise ArgumentError(f"affinities have the shape {affinities.shape}; expected (X, Y, Z, 3)")
     kind = affinity_type(affinities.dtype)
     nx, ny, nz, _ = affinities.shape
+    if semantic is not None and semantic.shape != (nx, ny, nz):
+        raise ArgumentError(f"the semantic labels have the shape {semantic.shape}; expected {(nx, ny, nz)}")
     if affinities.size == 0:
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
-        return Segmentation(empty, empty, Contacts.empty(), Contacts.empty())
+        return Segmentation(empty, empty, Contacts.empty(), Contacts.empty(), Vetoes.join([]))
     chunks = _watershed(affinities, rules, (nx, ny, nz), chunk_size or (nx, ny, nz))
     seams = [seam for _, _, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind)]
     merge = merge_regions([chunk.region for chunk in chunks.values()], seams, rules, kind)
@@ -77,15 +91,18 @@ def segment(
 
     across = Contacts.join([seam.contacts for seam in seams])
     across = across.renamed(merge.mapping.follow(across.a), merge.mapping.follow(across.b))
-
-    parts = [
-        agglomerate(contacts[at], _face_ids(chunk, merge.mapping), threshold, kind.scale)
-        for at, chunk in chunks.items()
-    ]
+    clusters = dict.fromkeys(chunks, Clusters.empty(len(class_names)))
+    if constraints:
+        clusters = {at: _clusters(chunk, ids[at], semantic, len(class_names)) for at, chunk in chunks.items()}
+    open_ids = {at: _face_ids(chunk, merge.mapping) for at, chunk in chunks.items()}
+    decide = partial(
+        agglomerate, threshold=threshold, scale=kind.scale, constraints=constraints, class_names=class_names
+    )
+    parts = [decide(contacts[at], clusters[at], open_ids[at]) for at in chunks]
     inside = Mapping.union([part.mapping for part in parts])
     left = Contacts.join([across, *(part.contacts for part in parts)])
     left = left.renamed(inside.follow(left.a), inside.follow(left.b))
-    root = agglomerate(left, np.zeros(0, np.int64), threshold, kind.scale)
+    root = decide(left, Clusters.join([part.clusters for part in parts]), np.zeros(0, np.int64))
 
     supervoxels = np.zeros((nx, ny, nz), np.uint64, order="F")
     segments = np.zeros_like(supervoxels)
@@ -96,7 +113,8 @@ def segment(
         segments[cut] = root.mapping.follow(inside.follow(ids[at])).astype(np.uint64)[chunk.labels]
     graph = Contacts.join([across, *contacts.values()])
     joins = Contacts.join([*(part.joins for part in parts), root.joins])
-    return Segmentation(supervoxels, segments, graph.renamed(graph.a, graph.b), joins)
+    vetoes = Vetoes.join([*(part.vetoes for part in parts), root.vetoes])
+    return Segmentation(supervoxels, segments, graph.renamed(graph.a, graph.b), joins, vetoes)
 
 
 def _watershed(
@@ -112,6 +130,16 @@ def _watershed(
         cut = tuple(slice(a, a + n) for a, n in zip(low, place.padded, strict=True))
         chunks[(at[0], at[1], at[2])] = watershed_chunk(affinities[cut], rules, place)
     return chunks
+
+
+def _clusters(chunk: ChunkWatershed, ids: Int64s, semantic: NDArray[Any] | None, classes: int) -> Clusters:
+    """The rows of a chunk's supervoxels, with the voxels they have in the chunk."""
+    counts = np.zeros((ids.size, classes), np.int64)
+    if semantic is not None:
+        place = chunk.region.place
+        cut = tuple(slice(a, b) for a, b in zip(place.minimum, place.maximum, strict=True))
+        counts = count_classes(chunk.labels, semantic[cut], ids.size, classes)
+    return Clusters.summed(ids, chunk.voxels, (ids == chunk.keys).astype(np.int64), counts)
 
 
 def _face_ids(chunk: ChunkWatershed, names: Mapping) -> Int64s:

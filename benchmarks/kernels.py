@@ -72,7 +72,8 @@ def measure(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]
         middle = time.process_time()
         ids = chunk.keys
         graph = chunk.contacts.renamed(ids[chunk.contacts.a], ids[chunk.contacts.b])
-        result = agglomeration.agglomerate(graph, np.zeros(0, np.int64), THRESHOLD, chunk_scale(dtype))
+        nobody = np.zeros(0, np.int64)
+        result = agglomeration.agglomerate(graph, abiss_py.Clusters.empty(), nobody, THRESHOLD, chunk_scale(dtype))
         end = time.process_time()
         rows.append(
             {label: step.seconds for label, step in steps.items()}

@@ -1,8 +1,17 @@
 """Mean-affinity agglomeration of a region graph, best contact first.
 
-Contacts lie in a binary heap by (mean descending, first edge ascending), means compared exactly.
-Joining pools contacts, which never raises one above the better of the two it came from, so an entry
-of the heap may be late but never too low: it is corrected when it comes up.
+What is compared most is a contact's *entry*: its mean as 32 bits of fixed point, turned round, above
+its number, so that the smaller entry comes first and an array of them can be sorted as integers.
+Entries with equal means to 32 bits are compared exactly: mean descending, first edge ascending.
+
+Joining pools contacts, which never raises one above the better of the two it came from. A contact that
+was pooled since its entry was made is *stale*; its entry may be early, but never late, and is made anew
+when it comes up. Among entries with equal 32 bits a stale one comes first: it has no exact mean of its
+own to be compared by, and being early does no harm.
+
+Contacts are numbers below 2^31, clusters are numbers in the order of their ids. `ends` (contacts, 2)
+are the clusters of a contact, equal when the contact is gone; `sums` (contacts, 3) its total, count and
+first edge. Contact e is in the lists of its two ends as half 2e and half 2e + 1.
 """
 
 from __future__ import annotations
@@ -13,35 +22,102 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.kernels import compiled
-from abiss_py.kernels.exact import compare_means, mean_exceeds
+from abiss_py.kernels.constraints import first_veto
+from abiss_py.kernels.exact import HALF, LOW_HALF, compare_means, mean_exceeds
 from abiss_py.kernels.region_graph import GOLDEN
 
 Int64s = NDArray[np.int64]
+UInt32s = NDArray[np.uint32]
+UInt64s = NDArray[np.uint64]
+
+#: No contact, no half of one, no cluster.
+NONE = 0xFFFFFFFF
 
 
 @compiled
-def _before(e: Any, f: Any, total: Int64s, count: Int64s, first: Int64s) -> Any:
-    """Whether contact e comes before contact f."""
-    order = compare_means(total[e], count[e], total[f], count[f])
-    return order > 0 or (order == 0 and first[e] < first[f])
+def positions(ids: Int64s, wanted: Int64s, found: UInt32s) -> bool:
+    """Where ids stand in a list of unique ones, through a hash table; False if one is not there."""
+    size = 2 * ids.size + 1
+    table = np.full(size, NONE, np.uint32)
+    for at in range(ids.size):
+        slot = _slot(ids[at], size)
+        while table[slot] != NONE:
+            slot = slot + 1 if slot + 1 < size else 0
+        table[slot] = at
+    for i in range(wanted.size):
+        slot = _slot(wanted[i], size)
+        while table[slot] != NONE and ids[table[slot]] != wanted[i]:
+            slot = slot + 1 if slot + 1 < size else 0
+        if table[slot] == NONE:
+            return False
+        found[i] = table[slot]
+    return True
 
 
 @compiled
-def _push(heap: Int64s, size: int, e: Any, total: Int64s, count: Int64s, first: Int64s) -> None:
-    """Add contact e to a heap of `size` contacts."""
+def _slot(key: Any, size: Any) -> Any:
+    """A slot from 0 to size - 1, by Fibonacci hashing."""
+    return np.int64((((np.uint64(key) * GOLDEN) >> HALF) * np.uint64(size)) >> HALF)
+
+
+@compiled
+def _entry(e: Any, sums: Int64s, bits: Any) -> Any:
+    """The entry of a contact. `bits` of fraction make 32 with those of the largest mean."""
+    total, count = np.uint64(sums[e, 0]), np.uint64(sums[e, 1])
+    whole = total // count
+    mean = (whole << np.uint64(bits)) + ((total - whole * count) << np.uint64(bits)) // count
+    return ((LOW_HALF - mean) << HALF) | np.uint64(e)
+
+
+@compiled
+def candidates(sums: Int64s, numerator: Any, shift: Any, bits: Any) -> UInt64s:
+    """The entries of all contacts whose mean is above numerator / 2^shift."""
+    size = 0
+    for e in range(sums.shape[0]):
+        size += mean_exceeds(sums[e, 0], sums[e, 1], numerator, shift)
+    entries = np.empty(size, np.uint64)
+    size = 0
+    for e in range(sums.shape[0]):
+        if mean_exceeds(sums[e, 0], sums[e, 1], numerator, shift):
+            entries[size] = _entry(e, sums, bits)
+            size += 1
+    return entries
+
+
+@compiled
+def _precedes(e: Any, f: Any, sums: Int64s) -> Any:
+    """Whether contact e comes before contact f, exactly."""
+    order = compare_means(sums[e, 0], sums[e, 1], sums[f, 0], sums[f, 1])
+    return order > 0 or (order == 0 and sums[e, 2] < sums[f, 2])
+
+
+@compiled
+def _before(x: Any, y: Any, sums: Int64s, stale: NDArray[np.bool_]) -> Any:
+    """Whether entry x comes before entry y."""
+    if x >> HALF != y >> HALF:
+        return x < y
+    e, f = np.int64(x & LOW_HALF), np.int64(y & LOW_HALF)
+    if stale[e] or stale[f]:
+        return stale[e] and not stale[f]
+    return _precedes(e, f, sums)
+
+
+@compiled
+def _push(heap: UInt64s, size: int, entry: Any, sums: Int64s, stale: NDArray[np.bool_]) -> None:
+    """Add an entry to a heap of `size` entries."""
     at = size
     while at > 0:
         above = (at - 1) >> 1
-        if not _before(e, heap[above], total, count, first):
+        if not _before(entry, heap[above], sums, stale):
             break
         heap[at] = heap[above]
         at = above
-    heap[at] = e
+    heap[at] = entry
 
 
 @compiled
-def _pop(heap: Int64s, size: int, total: Int64s, count: Int64s, first: Int64s) -> Any:
-    """Take the best of `size` contacts off the heap."""
+def _pop(heap: UInt64s, size: int, sums: Int64s, stale: NDArray[np.bool_]) -> Any:
+    """Take the best of `size` entries off the heap."""
     top = heap[0]
     moved = heap[size - 1]
     size -= 1
@@ -50,9 +126,9 @@ def _pop(heap: Int64s, size: int, total: Int64s, count: Int64s, first: Int64s) -
         below = 2 * at + 1
         if below >= size:
             break
-        if below + 1 < size and _before(heap[below + 1], heap[below], total, count, first):
+        if below + 1 < size and _before(heap[below + 1], heap[below], sums, stale):
             below += 1
-        if not _before(heap[below], moved, total, count, first):
+        if not _before(heap[below], moved, sums, stale):
             break
         heap[at] = heap[below]
         at = below
@@ -61,159 +137,178 @@ def _pop(heap: Int64s, size: int, total: Int64s, count: Int64s, first: Int64s) -
 
 
 @compiled
-def _slot(pairs: Int64s, pair: Any) -> Any:
-    """Where a pair stands in the hash table, or belongs."""
-    mask = pairs.size - 1
-    slot = np.int64((np.uint64(pair) * GOLDEN) >> np.uint64(20)) & mask
-    while pairs[slot] != -1 and pairs[slot] != pair:
-        slot = (slot + 1) & mask
-    return slot
+def _place(table: UInt32s, ends: UInt32s, a: Any, b: Any) -> Any:
+    """The slot of the contact between two clusters, or where it may be put.
+
+    A slot holds the number of a contact; what the contact's ends are now decides whether it is meant.
+    Contacts that changed their ends stay in their old slots too, which does no harm.
+    """
+    low, high = (a, b) if a < b else (b, a)
+    size = table.size
+    slot = _slot((np.uint64(low) << HALF) | np.uint64(high), size)
+    free = np.int64(-1)
+    while table[slot] != NONE:
+        left, right = ends[table[slot], 0], ends[table[slot], 1]
+        if (left == low and right == high) or (left == high and right == low):
+            return slot
+        if left == right and free < 0:
+            free = slot
+        slot = slot + 1 if slot + 1 < size else 0
+    return slot if free < 0 else free
 
 
 @compiled
-def _pair(a: Any, b: Any) -> Any:
-    return (a << 32) | b if a < b else (b << 32) | a
+def _fill(table: UInt32s, ends: UInt32s) -> Any:
+    """Put all living contacts into a table, and nothing else; returns how many slots are taken."""
+    table[:] = NONE
+    used = 0
+    for e in range(ends.shape[0]):
+        if ends[e, 0] != ends[e, 1]:
+            table[_place(table, ends, ends[e, 0], ends[e, 1])] = e
+            used += 1
+    return used
 
 
 @compiled
-def _table(size: int, a: Int64s, b: Int64s, alive: NDArray[np.bool_]) -> tuple[Int64s, Int64s]:
-    """A hash table of the living contacts by their pair: pairs and contact numbers."""
-    pairs = np.full(size, -1, np.int64)
-    contact = np.empty(size, np.int64)
-    for e in range(a.size):
-        if alive[e]:
-            slot = _slot(pairs, _pair(a[e], b[e]))
-            pairs[slot] = _pair(a[e], b[e])
-            contact[slot] = e
-    return pairs, contact
+def _lists(ends: UInt32s, head: UInt32s, degree: UInt32s) -> UInt32s:
+    """The halves of every cluster as a list: the first is `head`, the next ones come back."""
+    following = np.empty(2 * ends.shape[0], np.uint32)
+    for e in range(ends.shape[0]):
+        for side in range(2):
+            cluster = ends[e, side]
+            following[2 * e + side] = head[cluster]
+            head[cluster] = 2 * e + side
+            degree[cluster] += 1
+    return following
+
+
+@compiled
+def _appended(table: UInt32s, size: int, e: Any, a: Any, b: Any, rule: Any) -> UInt32s:
+    """A table with one more row behind the first `size`, moved to a larger one where it is full."""
+    if size == table.shape[0]:
+        larger = np.empty((2 * size + 16, table.shape[1]), np.uint32)
+        larger[:size] = table
+        table = larger
+    table[size, 0], table[size, 1], table[size, 2], table[size, 3] = e, a, b, rule
+    return table
 
 
 @compiled
 def agglomerate(
-    a: Int64s,
-    b: Int64s,
-    total: Int64s,
-    count: Int64s,
-    first: Int64s,
+    ends: UInt32s,
+    sums: Int64s,
+    entries: UInt64s,
     is_open: NDArray[np.bool_],
-    numerator: int,
-    shift: int,
-    alive: NDArray[np.bool_],
-    parent: Int64s,
-    joins: Int64s,
-) -> int:
-    """Join clusters while the best contact's mean is above numerator / 2^shift; returns how many joins.
+    rows: Int64s,
+    rules: Int64s,
+    masks: NDArray[np.bool_],
+    predicate: Any,
+    numerator: Any,
+    shift: Any,
+    bits: Any,
+    parent: UInt32s,
+) -> tuple[UInt32s, UInt32s]:
+    """Join clusters while the best contact's mean is above numerator / 2^shift.
 
-    Contacts `a, b, total, count, first` are changed in place: the living ones end as those between
-    roots of `parent`. A contact of an open cluster is not decided, and opens the cluster at its other
-    end. `joins` gets a row each: the roots a and b, total, count, first.
+    `entries` are those of `candidates`, sorted; they are used up. `ends`, `sums`, `rows` (the clusters'
+    tables, empty where there are no rules), `is_open` and `parent` are changed in place: living contacts
+    end as those between roots of `parent`. A contact of an open cluster is not decided, and opens the
+    cluster at its other end. Returns joins and vetoes, in order, a row each: contact, the smallest
+    cluster that each end had, and the rule. A contact's sums stay as they were when it went.
     """
-    contacts, clusters = a.size, parent.size
-    following = np.full(2 * contacts, -1, np.int64)  # half-contacts 2e and 2e+1, a list for each cluster
-    head = np.full(clusters, -1, np.int64)
-    tail = np.full(clusters, -1, np.int64)
-    degree = np.zeros(clusters, np.int64)
-    for half in range(2 * contacts):
-        cluster = a[half >> 1] if half & 1 == 0 else b[half >> 1]
-        if head[cluster] < 0:
-            head[cluster] = half
+    contacts, clusters = ends.shape[0], parent.size
+    head = np.full(clusters, NONE, np.uint32)
+    degree = np.zeros(clusters, np.uint32)
+    following = _lists(ends, head, degree)
+    table = np.empty(2 * contacts + 1, np.uint32)
+    used = _fill(table, ends)
+    stale = np.zeros(contacts, np.bool_)
+    smallest = np.arange(clusters).astype(np.uint32)
+    joins, vetoes = np.empty((clusters, 3), np.uint32), np.empty((0, 4), np.uint32)
+    joined, vetoed = 0, 0
+
+    # entries[taken:] are sorted still; the front, which is used up, is the heap of those made anew.
+    taken, filled = 0, 0
+    while True:
+        if taken < entries.size and (filled == 0 or entries[taken] >> HALF <= entries[0] >> HALF):
+            entry = entries[taken]
+            taken += 1
+            e = np.int64(entry & LOW_HALF)
+            tied = taken < entries.size and entries[taken] >> HALF == entry >> HALF
+            tied = tied or (filled > 0 and entries[0] >> HALF == entry >> HALF)
+            if tied and not stale[e]:
+                if ends[e, 0] != ends[e, 1]:
+                    _push(entries, filled, entry, sums, stale)
+                    filled += 1
+                continue
+        elif filled > 0:
+            e = np.int64(_pop(entries, filled, sums, stale) & LOW_HALF)
+            filled -= 1
         else:
-            following[tail[cluster]] = half
-        tail[cluster] = half
-        degree[cluster] += 1
-
-    size = 1024
-    while size < 4 * contacts:
-        size *= 2
-    pairs, contact = _table(size, a, b, alive)
-    used = contacts
-
-    # The heap's own copies: what a contact was when it was put there.
-    seen_total, seen_count, seen_first = total.copy(), count.copy(), first.copy()
-    heap = np.empty(contacts, np.int64)
-    filled = 0
-    for e in range(contacts):
-        if mean_exceeds(total[e], count[e], numerator, shift):
-            _push(heap, filled, e, seen_total, seen_count, seen_first)
-            filled += 1
-
-    done = 0
-    while filled > 0:
-        e = _pop(heap, filled, seen_total, seen_count, seen_first)
-        filled -= 1
-        if not alive[e]:
+            break
+        keep, gone = np.int64(ends[e, 0]), np.int64(ends[e, 1])
+        if keep == gone:
             continue
-        if seen_count[e] != count[e]:
-            seen_total[e], seen_count[e], seen_first[e] = total[e], count[e], first[e]
-            if mean_exceeds(total[e], count[e], numerator, shift):
-                _push(heap, filled, e, seen_total, seen_count, seen_first)
+        if stale[e]:
+            stale[e] = False
+            if mean_exceeds(sums[e, 0], sums[e, 1], numerator, shift):
+                _push(entries, filled, _entry(e, sums, bits), sums, stale)
                 filled += 1
             continue
-        keep, gone = a[e], b[e]
         if is_open[keep] or is_open[gone]:
             is_open[keep] = True
             is_open[gone] = True
             continue
+        if smallest[keep] > smallest[gone]:
+            keep, gone = gone, keep
+        if rules.shape[0] > 0:
+            rule = first_veto(rules, masks, predicate, sums[e, 0], sums[e, 1], rows[keep], rows[gone])
+            if rule >= 0:
+                vetoes = _appended(vetoes, vetoed, e, smallest[keep], smallest[gone], rule)
+                vetoed += 1
+                ends[e, 0] = ends[e, 1]
+                degree[keep] -= 1
+                degree[gone] -= 1
+                continue
+        joins[joined, 0], joins[joined, 1], joins[joined, 2] = e, smallest[keep], smallest[gone]
+        joined += 1
+        name = smallest[keep]
         if degree[keep] < degree[gone]:
             keep, gone = gone, keep
-        joins[done, 0], joins[done, 1] = keep, gone
-        joins[done, 2], joins[done, 3], joins[done, 4] = total[e], count[e], first[e]
-        done += 1
         parent[gone] = keep
-        alive[e] = False
+        smallest[keep] = name
+        if rules.shape[0] > 0:
+            rows[keep] += rows[gone]
+        ends[e, 0] = ends[e, 1]
         degree[keep] -= 1
 
-        half = head[gone]
-        while half >= 0:
-            next_half = following[half]
-            f = half >> 1
-            if alive[f]:
-                other = b[f] if half & 1 == 0 else a[f]
-                slot = _slot(pairs, _pair(keep, other))
-                if pairs[slot] != -1:  # both touch `other`: pool, and let the better contact live
-                    g = contact[slot]
-                    if not _before(f, g, total, count, first):
-                        f, g = g, f
-                    total[f] += total[g]
-                    count[f] += count[g]
-                    first[f] = min(first[f], first[g])
-                    alive[g] = False
+        half = np.int64(head[gone])
+        while half != NONE:
+            after = np.int64(following[half])
+            f, side = half >> 1, half & 1
+            if ends[f, 0] != ends[f, 1]:
+                other = np.int64(ends[f, 1 - side])
+                slot = _place(table, ends, keep, other)
+                g = np.int64(table[slot])
+                moves = True
+                if g != NONE and ends[g, 0] != ends[g, 1]:  # both touch `other`: pool, the better one lives
+                    moves = _precedes(f, g, sums)
+                    lives, dies = (f, g) if moves else (g, f)
+                    sums[lives, 0] += sums[dies, 0]
+                    sums[lives, 1] += sums[dies, 1]
+                    sums[lives, 2] = min(sums[lives, 2], sums[dies, 2])
+                    ends[dies, 0] = ends[dies, 1]
+                    stale[lives] = True
                     degree[other] -= 1
-                    degree[keep] -= 1
-                    contact[slot] = f
                 else:
-                    pairs[slot] = _pair(keep, other)
-                    contact[slot] = f
-                    used += 1
-                if alive[half >> 1]:  # this contact of `gone` is now one of `keep`
-                    if half & 1 == 0:
-                        a[half >> 1] = keep
-                    else:
-                        b[half >> 1] = keep
-                    following[half] = -1
-                    if head[keep] < 0:
-                        head[keep] = half
-                    else:
-                        following[tail[keep]] = half
-                    tail[keep] = half
-                degree[keep] += 1
-            half = next_half
-        if 2 * used > pairs.size:
-            living = 0
-            for f in range(contacts):
-                living += alive[f]
-            pairs, contact = _table(pairs.size if 4 * living < pairs.size else 2 * pairs.size, a, b, alive)
-            used = living
-    return done
-
-
-@compiled
-def names_at_join(ids: Int64s, joins: Int64s) -> Int64s:
-    """For each join, the smallest id that either side had when it was joined."""
-    smallest = ids.copy()
-    names = np.empty((joins.shape[0], 2), np.int64)
-    for row in range(joins.shape[0]):
-        keep, gone = joins[row, 0], joins[row, 1]
-        names[row, 0], names[row, 1] = smallest[keep], smallest[gone]
-        smallest[keep] = min(smallest[keep], smallest[gone])
-    return names
+                    used += g == NONE
+                    degree[keep] += 1
+                if moves:  # this contact of `gone` is one of `keep` from here on
+                    ends[f, side] = keep
+                    table[slot] = f
+                    following[half] = head[keep]
+                    head[keep] = half
+            half = after
+        if 4 * used > 3 * table.size:
+            used = _fill(table, ends)
+    return joins[:joined], vetoes[:vetoed]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Contacts, Mapping, Seam, affinity_type, agglomerate
+from abiss_py import Clusters, Contacts, Mapping, Seam, affinity_type, agglomerate
 from seuron.planning import Task
 from seuron.planning.plan import task_id
 from seuron.runs import Counts, Run
@@ -45,7 +45,7 @@ def run(run: Run, task: Task) -> Counts:
     graph, contacts, faces = _leaf(run, task) if task.tier == 0 else _merge(run, task)
     open_ids = np.unique(np.concatenate([np.zeros(0, np.int64), *faces.values()]))
     scale = affinity_type(run.affinity_dtype).scale
-    result = agglomerate(contacts, open_ids, run.params.agglomeration_threshold, scale)
+    result = agglomerate(contacts, Clusters.empty(), open_ids, run.params.agglomeration_threshold, scale)
 
     tables = run.tables(task.id)
     waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, open_ids]))
