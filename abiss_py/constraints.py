@@ -309,7 +309,7 @@ def compile_constraints(
             functions.append(rule.function())
             row[kernels.KIND] = kernels.CUSTOM
         row[kernels.NUMBERS : kernels.NUMBERS + len(numbers)] = numbers
-    return CompiledConstraints(rows, np.concatenate(masks), kernels.compile_predicates(functions))
+    return CompiledConstraints(rows, np.concatenate(masks), kernels.compile_predicates(tuple(functions)))
 
 
 def _parse(item: Any) -> Constraint:

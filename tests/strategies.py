@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import constraint_examples
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from abiss_py import Constraint, CustomRule, SemanticRule, SizeRule, TwigRule
 
 Triple = tuple[int, int, int]
 
@@ -42,3 +45,52 @@ def settings_of_segmentation(draw: st.DrawFn) -> dict[str, Any]:
         "dust": draw(st.integers(0, 15)),
         "threshold": draw(st.sampled_from([0.0, 0.1, 0.3, 0.5, 2 / 3, 1.0])),
     }
+
+
+#: Classes 1, 2, ... of the tests' semantic labels.
+CLASS_NAMES = ("axon", "dendrite", "soma", "glia")
+
+
+def semantic_labels(shape: Triple, seed: int) -> NDArray[np.uint8]:
+    """Class numbers (X, Y, Z), 0 for none, in blocks of three voxels so that clusters show a class."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, len(CLASS_NAMES) + 1, [-(-n // 3) for n in shape])
+    fine = coarse.repeat(3, 0).repeat(3, 1).repeat(3, 2)[tuple(slice(n) for n in shape)]
+    return np.asfortranarray(fine.astype(np.uint8))
+
+
+def ranges() -> st.SearchStrategy[dict[str, float | None]]:
+    """Bounds of a rule's means, open ones and ones that tie with the maps' values among them."""
+    bound = st.sampled_from([None, None, 0.3, 0.5, 2 / 3, 1.0])
+    return st.fixed_dictionaries({"below": bound, "above": st.sampled_from([None, None, 0.0, 0.3, 0.5])})
+
+
+@st.composite
+def constraint_lists(draw: st.DrawFn) -> list[Constraint]:
+    """One to three rules of any kind, with numbers that small volumes reach."""
+    few = st.integers(0, 30)
+    rules: list[Constraint] = []
+    for number in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["size", "semantic", "twig", "custom"]))
+        common = {"name": f"{kind} {number}", **draw(ranges())}
+        if kind == "size":
+            measure = draw(st.sampled_from(["voxels", "supervoxels"]))
+            limits = {name: draw(few) for name in ("smaller_over", "larger_over", "sum_over")}
+            limits = limits if measure == "voxels" else {name: value // 10 for name, value in limits.items()}
+            rules.append(SizeRule(measure=measure, **limits, **common))
+        elif kind == "semantic":
+            pairs = (("neuron", "glia"), ("axon", "dendrite"))
+            forbidden = draw(st.sampled_from(["different", pairs]))
+            groups = {"neuron": ("axon", "dendrite", "soma")}
+            dominance = draw(st.sampled_from([0.51, 0.6, 0.75, 1.0]))
+            evidence = draw(st.integers(0, 10))
+            rules.append(
+                SemanticRule(evidence=evidence, dominance=dominance, forbidden=forbidden, groups=groups, **common)
+            )
+        elif kind == "twig":
+            delta = draw(st.sampled_from([-0.5, -0.1, 0.0, 0.1]))
+            rules.append(TwigRule(voxels=draw(few), edges=draw(st.integers(0, 6)), delta=delta, **common))
+        else:
+            predicate = draw(st.sampled_from([constraint_examples.tiny, constraint_examples.many_edges]))
+            rules.append(CustomRule(predicate=predicate, **common))
+    return rules

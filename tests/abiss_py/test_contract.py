@@ -15,7 +15,7 @@ from strategies import affinity_maps, settings_of_segmentation, shapes
 
 import abiss_py
 from abiss_py.dtypes import affinity_type, exact_threshold
-from abiss_py.kernels.exact import compare_means, mean_exceeds
+from abiss_py.kernels.exact import compare_means, mean_below, mean_exceeds
 
 Triple = tuple[int, int, int]
 DEFAULT = {"high": 0.9, "low": 0.1, "size": 10, "dust": 3, "threshold": 0.3}
@@ -26,7 +26,7 @@ DEFAULT = {"high": 0.9, "low": 0.1, "size": 10, "dust": 3, "threshold": 0.3}
 def test_segment_is_what_the_definitions_say(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
     """The kernels compute the same ids as the plain sorted-list twin, voxel by voxel."""
     found = abiss_py.segment(affinities, **rules)
-    supervoxels, segments = oracle.segment(affinities, **rules)
+    supervoxels, segments, _ = oracle.segment(affinities, **rules)
     np.testing.assert_array_equal(found.supervoxels, supervoxels)
     np.testing.assert_array_equal(found.segments, segments)
 
@@ -110,6 +110,7 @@ def test_threshold_compares_exactly(threshold: float, count: int, scale: int, nu
     total = max(0, int(Fraction(threshold) * scale * count) + nudge)
     numerator, shift = exact_threshold(threshold, scale)
     assert bool(mean_exceeds(total, count, numerator, shift)) == (Fraction(total, count) > Fraction(threshold) * scale)
+    assert bool(mean_below(total, count, numerator, shift)) == (Fraction(total, count) < Fraction(threshold) * scale)
 
 
 @given(st.floats(0, 1), st.sampled_from([np.uint8, np.float32]))

@@ -5,12 +5,15 @@ Straight from the definitions: sorted lists, dictionaries, fractions. No chunks,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from abiss_py import Constraint, SemanticRule, SizeRule, TwigRule
 
 Voxel = int
 
@@ -96,16 +99,98 @@ def region_graph(affinities: NDArray[Any], ids: list[int]) -> dict[tuple[int, in
     return graph
 
 
-def agglomerate(graph: dict[tuple[int, int], list[int]], threshold: float, scale: int) -> dict[int, int]:
-    """The segment id of every supervoxel in the graph."""
+@dataclass(frozen=True)
+class Row:
+    """What rules look at: a cluster's voxels, supervoxels, and voxels of each class."""
+
+    voxels: int
+    supervoxels: int
+    classes: tuple[int, ...]
+
+    def __add__(self, other: Row) -> Row:
+        classes = tuple(map(sum, zip(self.classes, other.classes, strict=True)))
+        return Row(self.voxels + other.voxels, self.supervoxels + other.supervoxels, classes)
+
+
+def cluster_rows(ids: list[int], semantic: list[int], classes: int) -> dict[int, Row]:
+    """The row of every supervoxel, from the voxels one by one."""
+    rows: dict[int, Row] = {}
+    for supervoxel, kind in zip(ids, semantic, strict=True):
+        counted = tuple(int(kind == k + 1) for k in range(classes))
+        row = Row(1, int(supervoxel not in rows), counted)
+        rows[supervoxel] = rows[supervoxel] + row if supervoxel in rows else row
+    return rows
+
+
+def shown_classes(row: Row, rule: SemanticRule, class_names: tuple[str, ...]) -> set[str]:
+    """The classes and groups that a cluster shows."""
+    labelled = dict(zip(class_names, row.classes, strict=True))
+    if sum(row.classes) < rule.evidence:
+        return set()
+    groups = {name: (name,) for name in class_names} | dict(rule.groups)
+    least = Fraction(str(rule.dominance)) * sum(row.classes)
+    return {name for name, members in groups.items() if sum(labelled[member] for member in members) >= least}
+
+
+def is_vetoed(
+    rule: Constraint, total: int, count: int, a: Row, b: Row, threshold: float, scale: int, class_names: tuple[str, ...]
+) -> bool:
+    """Whether a rule forbids to join clusters a and b."""
+    mean = Fraction(total, count * scale)
+    if rule.below is not None and mean >= Fraction(rule.below):
+        return False
+    if rule.above is not None and mean <= Fraction(rule.above):
+        return False
+    if isinstance(rule, SizeRule):
+        smaller, larger = sorted((getattr(a, rule.measure), getattr(b, rule.measure)))
+        return smaller > rule.smaller_over and larger > rule.larger_over and smaller + larger > rule.sum_over
+    if isinstance(rule, SemanticRule):
+        if not class_names:
+            return False
+        of_a, of_b = shown_classes(a, rule, class_names), shown_classes(b, rule, class_names)
+        if rule.forbidden == "different":
+            of_a, of_b = of_a & set(class_names), of_b & set(class_names)
+            return bool(of_a and of_b and of_a != of_b)
+        return any((g in of_a and h in of_b) or (h in of_a and g in of_b) for g, h in rule.forbidden)
+    if isinstance(rule, TwigRule):
+        small = min(a.voxels, b.voxels) <= rule.voxels
+        return mean < Fraction(threshold - rule.delta) and small and count <= rule.edges
+    rows = (np.array([row.voxels, row.supervoxels, *row.classes]) for row in (a, b))
+    return bool(rule.function()(total, count, *rows))
+
+
+Veto = tuple[int, int, int, int, int, int]
+
+
+def agglomerate(
+    graph: dict[tuple[int, int], list[int]],
+    threshold: float,
+    scale: int,
+    rules: Sequence[Constraint] = (),
+    rows: dict[int, Row] | None = None,
+    class_names: tuple[str, ...] = (),
+) -> tuple[dict[int, int], list[Veto]]:
+    """The segment id of every supervoxel in the graph, and (a, b, rule, total, count, first) of every veto."""
     graph = {pair: list(row) for pair, row in graph.items()}
     name = {i: i for pair in graph for i in pair}
+    rows = dict(rows or {})
+    vetoes: list[Veto] = []
     while graph:
         pair = min(graph, key=lambda p: (-Fraction(graph[p][0], graph[p][1]), graph[p][2]))
-        total, count, _ = graph.pop(pair)
+        total, count, first = graph.pop(pair)
         if Fraction(total, count * scale) <= Fraction(threshold):
             break
         keep, gone = pair
+        forbidding = [
+            number
+            for number, rule in enumerate(rules)
+            if is_vetoed(rule, total, count, rows[keep], rows[gone], threshold, scale, class_names)
+        ]
+        if forbidding:
+            vetoes.append((keep, gone, forbidding[0], total, count, first))
+            continue
+        if rules:
+            rows[keep] = rows[keep] + rows[gone]
         name = {i: keep if n == gone else n for i, n in name.items()}
         for old in [p for p in graph if gone in p]:
             row = graph.pop(old)
@@ -114,17 +199,27 @@ def agglomerate(graph: dict[tuple[int, int], list[int]], threshold: float, scale
             into[0] += row[0]
             into[1] += row[1]
             into[2] = min(into[2], row[2])
-    return name
+    return name, vetoes
 
 
 def segment(
-    affinities: NDArray[Any], high: float, low: float, size: int, dust: int, threshold: float
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Supervoxels and segments, (X, Y, Z)."""
+    affinities: NDArray[Any],
+    high: float,
+    low: float,
+    size: int,
+    dust: int,
+    threshold: float,
+    constraints: Sequence[Constraint] = (),
+    semantic: NDArray[Any] | None = None,
+    class_names: tuple[str, ...] = (),
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], list[Veto]]:
+    """Supervoxels and segments, (X, Y, Z), and the vetoes."""
     ids = watershed(affinities, high, low, size, dust)
     scale = 255 if affinities.dtype == np.uint8 else 2**24
-    name = agglomerate(region_graph(affinities, ids), threshold, scale)
+    kinds = [0] * len(ids) if semantic is None else semantic.ravel(order="F").tolist()
+    rows = cluster_rows(ids, kinds, len(class_names))
+    name, vetoes = agglomerate(region_graph(affinities, ids), threshold, scale, constraints, rows, class_names)
     shape = affinities.shape[:3]
     supervoxels = np.array(ids, np.uint64).reshape(shape, order="F")
     segments = np.array([name.get(i, i) for i in ids], np.uint64).reshape(shape, order="F")
-    return supervoxels, segments
+    return supervoxels, segments, vetoes
