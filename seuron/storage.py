@@ -63,6 +63,11 @@ class Storage:
         except FileNotFoundError:
             return None
 
+    def local(self, name: str) -> Path | None:
+        """Where a file lies on this machine; None in an object store, or when there is no such file."""
+        path = None if self._folder is None else self._folder / name
+        return path if path is not None and path.exists() else None
+
     def put(self, name: str, content: bytes, *, compress: bool = False) -> int:
         """Write a file whole or not at all; returns the bytes stored.
 

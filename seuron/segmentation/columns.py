@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Contacts, Edges, Face, Faces, Mapping, Place, Region, Seam
+from abiss_py import Clusters, Contacts, Edges, Face, Faces, Mapping, Place, Region, Seam, Vetoes
 from seuron.storage import Storage
 from seuron.tables import Table, read_table, write_table
 
@@ -35,6 +35,26 @@ def write_contacts(storage: Storage, name: str, contacts: Contacts) -> int:
 def read_contacts(storage: Storage, name: str) -> Contacts:
     table = read_table(storage, name)
     return Contacts(table["a"], table["b"], table["sum"], table["count"], table["first_edge"])
+
+
+def write_clusters(storage: Storage, clusters: Clusters) -> int:
+    """What rules look at, a row for each cluster: `class_K` counts voxels of semantic class K."""
+    columns = {"id": clusters.ids, "voxels": clusters.voxels, "supervoxels": clusters.supervoxels}
+    counts = {f"class_{k}": column for k, column in enumerate(clusters.classes.T, start=1)}
+    return write_table(storage, "clusters", columns | counts)
+
+
+def read_clusters(storage: Storage) -> Clusters:
+    table = read_table(storage, "clusters")
+    counts = [table[f"class_{k}"] for k in range(1, len(table) - 2)]
+    classes = np.stack(counts, axis=1) if counts else np.zeros((table["id"].size, 0), np.int64)
+    return Clusters(table["id"], table["voxels"], table["supervoxels"], classes)
+
+
+def write_vetoes(storage: Storage, vetoes: Vetoes, name: str = "vetoes") -> int:
+    """Contacts that were not joined, by the number of the rule that forbade it; sums as in `contact_columns`."""
+    columns = {"a": vetoes.a, "b": vetoes.b, "rule": vetoes.rule, "sum": vetoes.total, "count": vetoes.count}
+    return write_table(storage, name, columns | {"first_edge": vetoes.first})
 
 
 def write_names(storage: Storage, mapping: Mapping, name: str = "names") -> int:
