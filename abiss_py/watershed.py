@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.contacts import Contacts
-from abiss_py.dtypes import AffinityType, affinity_type, as_weights
 from abiss_py.errors import ArgumentError
-from abiss_py.kernels import absorption, region_graph, spanning_forest, watershed
+from abiss_py.grid import Grid
+from abiss_py.kernels import absorption, leaving, region_graph, watershed
+from abiss_py.kernels.watershed import INDEX_MASK
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping, roots
 from abiss_py.seams import Face, Faces
+from abiss_py.spanning_forest import Basins, Forest, edges_that_matter
 from abiss_py.stitching import Edges, Region
 
 Int64s = NDArray[np.int64]
@@ -61,44 +63,20 @@ class ChunkWatershed:
     basins: int
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """A chunk's affinities as kernels take them, with the thresholds in the same integers."""
-
-    w: NDArray[Any]
-    kind: AffinityType
-    place: Place
-    low: Any
-    high: Any
-    sizes: Int64s
-    strides: Int64s
-
-
-@dataclass(frozen=True)
-class _Basins:
-    """Basins 1, 2, ... of a chunk: label volume (flat), sizes, first voxels, keys of the best edges."""
-
-    labels: NDArray[np.uint32]
-    voxels: Int64s
-    first: Int64s
-    best: NDArray[np.uint64]
-
-
 def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> ChunkWatershed:
     """Watershed, size rule and contacts of one chunk.
 
     `affinities` is (X, Y, Z, 3) uint8 or float32 with the shape `place.padded`. Raises ArgumentError
     for another shape or type, AffinityError for values that are not from 0 to 1.
     """
-    grid = _grid(affinities, rules, place)
+    grid = Grid.of(affinities, rules.low, rules.high, place)
     joined, up = _joins(grid)
     basins = _basins(grid, joined)
-    forest = _forest(grid, basins, rules.size)
-    a, b = _ends(forest, basins.labels, place)
+    forest = edges_that_matter(grid, basins, rules.size)
     is_open = _touching(basins.labels, basins.voxels.size, place)
     parent = np.arange(basins.voxels.size, dtype=np.uint32)
-    voxels, undecided = basins.voxels.copy(), np.zeros(forest.size, np.bool_)
-    absorption.absorb(a, b, rules.size, parent, voxels, is_open, undecided)
+    voxels, undecided = basins.voxels.copy(), np.zeros(forest.keys.size, np.bool_)
+    absorption.absorb(forest.a, forest.b, rules.size, parent, voxels, is_open, undecided)
 
     tops = np.flatnonzero(parent == np.arange(parent.size))
     tops = tops[(tops > 0) & (is_open[tops] | (voxels[tops] >= rules.dust))]
@@ -116,31 +94,13 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
         place=place,
         keys=keys[carried],
         voxels=sizes[carried],
-        edges=_edges(forest[undecided], keys[cluster[a[undecided]]], keys[cluster[b[undecided]]], place),
+        edges=_edges(forest, undecided, keys[cluster], place),
         faces={at: _clusters_at(face) for at, face in faces.planes.items()},
     )
     return ChunkWatershed(labels, keys, sizes, contacts, faces, region, basins.voxels.size - 1)
 
 
-def _grid(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> _Grid:
-    if affinities.shape != (*place.padded, 3):
-        raise ArgumentError(f"affinities have the shape {affinities.shape}; expected {(*place.padded, 3)}")
-    if 3 * int(np.prod(place.shape)) > watershed.INDEX_MASK:
-        raise ArgumentError(f"a chunk of {place.shape} voxels is too large; at most 2^32 / 3 voxels fit")
-    kind = affinity_type(affinities.dtype)
-    x, y, z = place.padded
-    return _Grid(
-        w=as_weights(affinities),
-        kind=kind,
-        place=place,
-        low=kind.at_most(rules.low),
-        high=kind.at_least(rules.high),
-        sizes=np.array(place.shape, np.int64),
-        strides=np.array([x, x * y, x * y * z], np.int64),
-    )
-
-
-def _joins(grid: _Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
+def _joins(grid: Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
     """The map of joins (flat), and for each axis the plane of steepest edges that leave upwards."""
     nx, ny, nz = grid.place.shape
     joined = np.empty(nx * ny * nz, np.uint8)
@@ -152,45 +112,14 @@ def _joins(grid: _Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
     return joined, up
 
 
-def _basins(grid: _Grid, joined: NDArray[np.uint8]) -> _Basins:
+def _basins(grid: Grid, joined: NDArray[np.uint8]) -> Basins:
     labels = np.empty(joined.size, np.uint32)
-    final = watershed.components(joined, grid.sizes, labels)
-    count = watershed.flatten(final)
-    voxels, first = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
-    best = np.zeros(count + 1, np.uint64)
-    watershed.best_edges(grid.w, grid.sizes, grid.strides, grid.low, final, labels, voxels, first, best)
-    return _Basins(labels, voxels, first, best)
-
-
-def _forest(grid: _Grid, basins: _Basins, size: int) -> NDArray[np.uint64]:
-    """Keys of the edges that may matter to the size rule, strongest first."""
-    parent = np.arange(basins.voxels.size, dtype=np.uint32)
-    voxels = basins.voxels.copy()
-    weakest = np.full(parent.size, spanning_forest.STRONGEST)
-    forest = np.empty(parent.size, np.uint64)
-    keys = basins.best[basins.best > 0]
-    a, b = _ends(keys, basins.labels, grid.place)
-    count = spanning_forest.contract(keys, a, b, basins.best, parent, voxels, weakest, forest, 0)
-    components = spanning_forest.limits(parent, size, voxels, weakest)
-    keys, a, b = spanning_forest.collect(grid.w, grid.sizes, grid.strides, grid.low, basins.labels, components)
-    best = np.zeros(parent.size, np.uint64)
-    while keys.size:
-        spanning_forest.best_of_list(keys, a, b, best)
-        count = spanning_forest.contract(keys, a, b, best, parent, voxels, weakest, forest, count)
-        components = spanning_forest.limits(parent, size, voxels, weakest)
-        kept = spanning_forest.keep_open_edges(keys, a, b, components, best)
-        keys, a, b = keys[:kept], a[:kept], b[:kept]
-    return np.sort(forest[:count])[::-1]
-
-
-def _ends(
-    keys: NDArray[np.uint64], labels: NDArray[np.uint32], place: Place
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """The labels at both ends of the edges that keys name."""
-    nx, ny, _ = place.shape
-    a, b = np.empty(keys.size, np.uint32), np.empty(keys.size, np.uint32)
-    spanning_forest.edge_ends(keys, labels, nx, nx * ny, a, b)
-    return a, b
+    final, voxels, first = watershed.components(joined, grid.sizes, labels)
+    count = watershed.flatten(final, voxels, first)
+    best, limit = np.zeros(count + 1, np.uint64), np.zeros(count + 1, np.uint64)
+    nothing = np.empty(0, np.uint32), np.empty(0, np.uint64)
+    leaving.strongest_leaving(grid.w, grid.sizes, grid.strides, grid.low, labels, final, True, limit, best, *nothing)
+    return Basins(labels, voxels[: count + 1].astype(np.int64), first[: count + 1].astype(np.int64), best)
 
 
 def _plane(volume: NDArray[Any], axis: int, side: int) -> NDArray[Any]:
@@ -209,7 +138,7 @@ def _touching(labels: NDArray[np.uint32], count: int, place: Place) -> NDArray[n
     return found
 
 
-def _contacts(grid: _Grid, cluster: NDArray[np.uint32], labels: NDArray[np.uint32]) -> Contacts:
+def _contacts(grid: Grid, cluster: NDArray[np.uint32], labels: NDArray[np.uint32]) -> Contacts:
     """Relabel in place from basins to clusters, and the clusters' contacts inside the chunk."""
     values = grid.w if grid.kind.dtype == np.uint8 else grid.w.view(np.float32)
     origin, whole = np.array(grid.place.minimum), np.array(grid.place.whole)
@@ -219,13 +148,16 @@ def _contacts(grid: _Grid, cluster: NDArray[np.uint32], labels: NDArray[np.uint3
     return Contacts(pair >> 32, pair & 0xFFFFFFFF, *(np.ascontiguousarray(rows[:, i]) for i in (1, 2, 3)))
 
 
-def _edges(keys: NDArray[np.uint64], a: Int64s, b: Int64s, place: Place) -> Edges:
-    local = watershed.INDEX_MASK - (keys & np.uint64(watershed.INDEX_MASK)).astype(np.int64)
-    return Edges(a, b, (keys >> np.uint64(32)).astype(np.uint32), place.edge_index(local))
+def _edges(forest: Forest, chosen: NDArray[np.bool_], names: Int64s, place: Place) -> Edges:
+    """The chosen edges between clusters, under the clusters' names."""
+    keys = forest.keys[chosen]
+    local = INDEX_MASK - (keys & np.uint64(INDEX_MASK)).astype(np.int64)
+    weights = (keys >> np.uint64(32)).astype(np.uint32)
+    return Edges(names[forest.a[chosen]], names[forest.b[chosen]], weights, place.edge_index(local))
 
 
 def _faces(
-    grid: _Grid,
+    grid: Grid,
     keys: Int64s,
     labels: NDArray[np.uint32],
     joined: NDArray[np.uint8],

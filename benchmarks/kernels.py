@@ -26,7 +26,7 @@ from abiss_py import agglomeration, watershed
 RULES = {"high": 0.99, "low": 0.01, "dust": 50}
 THRESHOLD = 0.25
 #: The steps of a chunk's watershed that are timed, and what a reader calls them.
-STEPS = {"_joins": "steepest edges", "_basins": "components, best edges", "_forest": "spanning forest"}
+STEPS = {"_joins": "steepest edges", "_basins": "components, best edges", "edges_that_matter": "spanning forest"}
 
 
 class Timed:

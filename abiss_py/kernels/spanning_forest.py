@@ -1,12 +1,10 @@
-"""Which edges between basins can matter: a maximum spanning forest, by Boruvka's rounds.
+"""Which edges between basins can matter to the size rule: a part of the maximum spanning forest.
 
-Joining basins in the order of their edges only ever uses edges of the maximum spanning forest: any
-other edge closes a cycle of stronger ones, so when its turn comes its two ends are one cluster
-already, or a stronger edge on the way was refused because both sides were large, and then both of
-its ends lie in large clusters too.
-
-An edge is dropped as soon as it is certain to be refused, which is most of them: when both of its
-components have at least `size` voxels and are held together by stronger edges alone.
+An edge is certain to be refused when both of its ends are, by stronger edges alone, in clusters of
+`size` voxels. Edges found so far, taken in order, therefore give each small cluster a *limit*: the
+key of the edge by which it became large. Only an edge above the limit at one of its ends can matter
+still, and of those only the strongest that leaves the cluster has to be found before all is done
+again. docs/algorithm.md has the proof.
 """
 
 from __future__ import annotations
@@ -18,8 +16,9 @@ from numpy.typing import NDArray
 
 from abiss_py.kernels import compiled
 from abiss_py.kernels.union_find import find, union
-from abiss_py.kernels.watershed import INDEX_MASK, borders
+from abiss_py.kernels.watershed import INDEX_MASK
 
+#: The limit of a cluster that is large from the start.
 STRONGEST = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -42,130 +41,149 @@ def edge_ends(
 
 
 @compiled
-def limits(
-    parent: NDArray[np.uint32], size: int, voxels: NDArray[np.int64], weakest: NDArray[np.uint64]
-) -> NDArray[np.uint64]:
-    """For each basin its component and the component's limit, a row each.
-
-    An edge that is below the limits of both its components is certain to be refused.
-    """
-    rows = np.empty((parent.size, 2), np.uint64)
-    for basin in range(parent.size):
-        root = find(parent, np.uint32(basin))
-        rows[basin, 0] = root
-        rows[basin, 1] = weakest[root] if voxels[root] >= size else np.uint64(0)
-    return rows
-
-
-@compiled
-def collect(
-    w: NDArray[Any],
-    sizes: NDArray[np.int64],
-    strides: NDArray[np.int64],
-    low: Any,
-    labels: NDArray[np.uint32],
-    components: NDArray[np.uint64],
-) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]:
-    """All voxel edges between components that may matter: keys, and the components at both ends.
-
-    `components` is what `limits` gave.
-    """
-    nx, ny, nz = sizes[0], sizes[1], sizes[2]
-    sx, sxy, sxyz = strides[0], strides[1], strides[2]
-    keys = np.empty(nx * ny * nz // 8 + 3 * nx + 1, np.uint64)
-    a = np.empty(keys.size, np.uint32)
-    b = np.empty(keys.size, np.uint32)
-    found = np.empty(nx + 1, np.int64)
-    count = 0
-    for z in range(nz):
-        for y in range(ny):
-            at = (y + z * ny) * nx
-            if count + 3 * nx >= keys.size:
-                keys = np.concatenate((keys[:count], np.empty(keys.size, np.uint64)))
-                a = np.concatenate((a[:count], np.empty(a.size, np.uint32)))
-                b = np.concatenate((b[:count], np.empty(b.size, np.uint32)))
-            for c in range(3):
-                if (c == 1 and y == 0) or (c == 2 and z == 0):
-                    continue
-                step = 1 if c == 0 else (nx if c == 1 else nx * ny)
-                row = c * sxyz + y * sx + z * sxy
-                for i in range(borders(labels, at, at - step, 1 if c == 0 else 0, nx, found)):
-                    x = found[i]
-                    here, there = labels[at + x], labels[at + x - step]
-                    weight = w[row + x]
-                    key = (np.uint64(weight) << np.uint64(32)) | np.uint64(INDEX_MASK - (3 * (at + x) + c))
-                    keys[count] = key
-                    a[count] = components[here, 0]
-                    b[count] = components[there, 0]
-                    limit = min(components[here, 1], components[there, 1])
-                    count += (weight > low) & (components[here, 0] != components[there, 0]) & (key > limit)
-    return keys[:count], a[:count], b[:count]
-
-
-@compiled
-def best_of_list(
+def join_small(
     keys: NDArray[np.uint64],
     a: NDArray[np.uint32],
     b: NDArray[np.uint32],
-    best: NDArray[np.uint64],
-) -> None:
-    """Each component's best edge in a list of edges."""
-    for i in range(keys.size):
-        if keys[i] > best[a[i]]:
-            best[a[i]] = keys[i]
-        if keys[i] > best[b[i]]:
-            best[b[i]] = keys[i]
-
-
-@compiled
-def contract(
-    keys: NDArray[np.uint64],
-    a: NDArray[np.uint32],
-    b: NDArray[np.uint32],
-    best: NDArray[np.uint64],
+    size: int,
     parent: NDArray[np.uint32],
     voxels: NDArray[np.int64],
-    weakest: NDArray[np.uint64],
-    forest: NDArray[np.uint64],
-    count: int,
-) -> int:
-    """Join components along those edges that are the best of one of their ends, and note them.
+    limit: NDArray[np.uint64],
+) -> None:
+    """Join clusters along edges in order while they are small together; then note their limits.
 
-    Returns how many edges `forest` has now. `voxels` and `weakest` (the key of the component's weakest
-    edge) are kept at the roots. An edge may come twice.
+    `voxels` and `limit` are kept at the roots; a cluster that has become large counts as `size` voxels.
+    At the end `parent` has every basin's root, and `limit` is known for every basin.
     """
     for i in range(keys.size):
-        if keys[i] != best[a[i]] and keys[i] != best[b[i]]:
-            continue
         left, right = find(parent, a[i]), find(parent, b[i])
         if left == right:
             continue
-        root = union(parent, left, right)
-        voxels[root] = voxels[left] + voxels[right]
-        weakest[root] = min(keys[i], weakest[left], weakest[right])
-        forest[count] = keys[i]
-        count += 1
-    return count
+        total = voxels[left] + voxels[right]
+        if total < size:
+            voxels[union(parent, left, right)] = total
+            continue
+        for end in (left, right):
+            if voxels[end] < size:
+                voxels[end] = size
+                limit[end] = keys[i]
+    for basin in range(parent.size):
+        parent[basin] = parent[parent[basin]]
+        limit[basin] = limit[parent[basin]]
 
 
 @compiled
-def keep_open_edges(
+def reopen(
+    best: NDArray[np.uint64],
+    basin_voxels: NDArray[np.int64],
+    size: int,
+    weakest: np.uint64,
+    parent: NDArray[np.uint32],
+    voxels: NDArray[np.int64],
+    limit: NDArray[np.uint64],
+    reopened: NDArray[np.bool_],
+) -> None:
+    """Take those clusters apart again that another edge may leave, and let all others count as large.
+
+    `best` has the edge, by the cluster's root, or 0. The others are final: no edge above their limit
+    leaves them, so they are large when any edge of a neighbour's turn comes.
+    """
+    for basin in range(parent.size):
+        reopened[basin] = best[parent[basin]] > 0
+    for basin in range(parent.size):
+        if reopened[basin]:
+            parent[basin], limit[basin] = basin, weakest
+            voxels[basin] = basin_voxels[basin]
+        else:
+            voxels[basin] = size
+
+
+@compiled
+def merged(
     keys: NDArray[np.uint64],
     a: NDArray[np.uint32],
     b: NDArray[np.uint32],
-    components: NDArray[np.uint64],
-    best: NDArray[np.uint64],
-) -> int:
-    """Move the edges that still may matter to the front, with their components; returns how many.
+    wanted: NDArray[np.bool_],
+    other_keys: NDArray[np.uint64],
+    other_a: NDArray[np.uint32],
+    other_b: NDArray[np.uint32],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]:
+    """One list in order of the edges at wanted basins and all others, both lists in order."""
+    most = keys.size + other_keys.size
+    out_keys, out_a, out_b = np.empty(most, np.uint64), np.empty(most, np.uint32), np.empty(most, np.uint32)
+    count, j = 0, 0
+    for i in range(keys.size + 1):
+        if i < keys.size and not (wanted[a[i]] or wanted[b[i]]):
+            continue
+        while j < other_keys.size and (i == keys.size or other_keys[j] > keys[i]):
+            out_keys[count], out_a[count], out_b[count] = other_keys[j], other_a[j], other_b[j]
+            count += 1
+            j += 1
+        if i < keys.size:
+            out_keys[count], out_a[count], out_b[count] = keys[i], a[i], b[i]
+            count += 1
+    return out_keys[:count], out_a[:count], out_b[:count]
 
-    Clears `best` of every component that is met.
+
+@compiled
+def _leaving_voxel(
+    w: NDArray[Any],
+    sizes: NDArray[np.int64],
+    strides: NDArray[np.int64],
+    labels: NDArray[np.uint32],
+    parent: NDArray[np.uint32],
+    voxel: int,
+) -> np.uint64:
+    """The key of the strongest edge of one voxel that leaves its cluster, 0 for none."""
+    nx, ny = sizes[0], sizes[1]
+    sx, sxy, sxyz = strides[0], strides[1], strides[2]
+    x, y, z = voxel % nx, voxel // nx % ny, voxel // (nx * ny)
+    own = parent[labels[voxel]]
+    best = np.uint64(0)
+    for direction in range(6):
+        axis = direction % 3
+        position = x if axis == 0 else (y if axis == 1 else z)
+        step = 1 if axis == 0 else (nx if axis == 1 else nx * ny)
+        if direction < 3:
+            if position == 0 or parent[labels[voxel - step]] == own:
+                continue
+            upper, at = voxel, x + y * sx + z * sxy
+        else:
+            if position == sizes[axis] - 1 or parent[labels[voxel + step]] == own:
+                continue
+            upper = voxel + step
+            at = x + y * sx + z * sxy + (1 if axis == 0 else (sx if axis == 1 else sxy))
+        key = (np.uint64(w[axis * sxyz + at]) << np.uint64(32)) | np.uint64(INDEX_MASK - (3 * upper + axis))
+        best = max(best, key)
+    return best
+
+
+@compiled
+def narrow(
+    w: NDArray[Any],
+    sizes: NDArray[np.int64],
+    strides: NDArray[np.int64],
+    labels: NDArray[np.uint32],
+    parent: NDArray[np.uint32],
+    limit: NDArray[np.uint64],
+    best: NDArray[np.uint64],
+    voxels: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+) -> int:
+    """Keep the voxels of a list that still have an edge above the limit; `best` is as before.
+
+    Limits only rise, and what left no cluster above its limit never will, so that most voxels are
+    dropped by the key they were listed with. Returns how many are left.
     """
     count = 0
-    for i in range(keys.size):
-        left, right = np.uint32(components[a[i], 0]), np.uint32(components[b[i], 0])
-        limit = min(components[a[i], 1], components[b[i], 1])
-        keys[count], a[count], b[count] = keys[i], left, right
-        best[left] = 0
-        best[right] = 0
-        count += (left != right) & (keys[i] > limit)
+    for i in range(voxels.size):
+        own = parent[labels[voxels[i]]]
+        if keys[i] <= limit[own]:
+            continue
+        key = _leaving_voxel(w, sizes, strides, labels, parent, np.int64(voxels[i]))
+        if key <= limit[own]:
+            continue
+        best[own] = max(best[own], key)
+        voxels[count], keys[count] = voxels[i], key
+        count += 1
     return count

@@ -24,21 +24,22 @@ INDEX_MASK = 0xFFFFFFFF
 
 
 @compiled
-def _row_directions(
+def steepest(
     x_edges: NDArray[Any],
     y_low: NDArray[Any],
     z_low: NDArray[Any],
     y_high: NDArray[Any],
     z_high: NDArray[Any],
     low: Any,
-    out: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
+    weights: NDArray[Any],
 ) -> None:
-    """The direction of every voxel's steepest edge, for one row.
+    """The direction and the weight of every voxel's steepest edge above `low`, for one row.
 
     The six edges are looked at in the order of their indices, so that `>` alone breaks ties.
     `x_edges` has one entry more than the row.
     """
-    for x in range(out.size):
+    for x in range(codes.size):
         best = x_edges[x]
         code = np.uint8(0)
         code = np.uint8(1) if y_low[x] > best else code
@@ -51,7 +52,8 @@ def _row_directions(
         best = max(y_high[x], best)
         code = np.uint8(5) if z_high[x] > best else code
         best = max(z_high[x], best)
-        out[x] = code if best > low else np.uint8(6)
+        codes[x] = code if best > low else np.uint8(6)
+        weights[x] = best
 
 
 @compiled
@@ -102,6 +104,7 @@ def joins(
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
     nothing = np.zeros(nx, w.dtype)
     x_edges = np.zeros(nx + 1, w.dtype)
+    weights = np.empty(nx, w.dtype)
     outside = np.full(nx + 1, NO_DIRECTION, np.uint8)
     codes = np.full((2, ny, nx + 1), NO_DIRECTION, np.uint8)
     for z in range(nz):
@@ -117,7 +120,7 @@ def joins(
             y_high = nothing if y == ny - 1 and ends[4] else w[at_y + sx : at_y + sx + nx]
             z_high = nothing if z == nz - 1 and ends[5] else w[at_z + sxy : at_z + sxy + nx]
             here = codes[z & 1, y]
-            _row_directions(x_edges, y_low, z_low, y_high, z_high, low, here[1:])
+            steepest(x_edges, y_low, z_low, y_high, z_high, low, here[1:], weights)
             before_y = outside if y == 0 else codes[z & 1, y - 1]
             before_z = outside if z == 0 else codes[(z + 1) & 1, y]
             at = (y + z * ny) * nx
@@ -130,123 +133,121 @@ def joins(
 
 
 @compiled
-def components(joined: NDArray[np.uint8], sizes: NDArray[np.int64], labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Provisional labels of the basins by one scan; returns the union-find of the labels.
-
-    A set's smallest label is the one its first voxel got. Label 0 is background.
-    """
-    nx, ny, nz = sizes[0], sizes[1], sizes[2]
-    parent = np.empty(nx * ny * nz + 1, np.uint32)
-    parent[0] = 0
-    count = np.uint32(0)
-    at = 0
-    for z in range(nz):
-        inside_z = np.uint8(4) if z > 0 else np.uint8(0)
-        for y in range(ny):
-            inside = inside_z | (np.uint8(2) if y > 0 else np.uint8(0))
-            label = np.uint32(0)
-            for x in range(nx):
-                bits = joined[at]
-                if bits == BACKGROUND:
-                    labels[at] = 0
-                    at += 1
-                    continue
-                fresh = True
-                if x > 0 and bits & 1:
-                    fresh = False
-                else:
-                    label = np.uint32(0)
-                bits &= inside
-                if bits & 2:
-                    other = labels[at - nx]
-                    if fresh:
-                        label = other
-                        fresh = False
-                    elif other != label:
-                        label = union(parent, label, other)
-                if bits & 4:
-                    other = labels[at - nx * ny]
-                    if fresh:
-                        label = other
-                        fresh = False
-                    elif other != label:
-                        label = union(parent, label, other)
-                if fresh:
-                    count += np.uint32(1)
-                    parent[count] = count
-                    label = count
-                labels[at] = label
-                at += 1
-    return parent[: count + 1]
-
-
-@compiled
-def flatten(parent: NDArray[np.uint32]) -> int:
-    """Turn a union-find into final labels 1, 2, ... in the order of first voxels; returns how many."""
-    count = np.uint32(0)
-    for label in range(1, parent.size):
-        if parent[label] == label:
-            count += np.uint32(1)
-            parent[label] = count
-        else:
-            parent[label] = parent[parent[label]]
-    return int(count)
-
-
-@compiled
-def borders(labels: NDArray[np.uint32], at: int, before: int, skip: int, size: int, found: NDArray[np.int64]) -> int:
-    """Where a row of labels differs from the row that begins at `before`, background left out.
-
-    Positions go to the front of `found`; returns how many. Written without a branch: labels differ
-    at a third of the voxels, in no pattern that a processor could guess.
-    """
-    count = 0
-    for x in range(skip, size):
-        here, there = labels[at + x], labels[before + x]
-        found[count] = x
-        count += (here != there) & (here != 0) & (there != 0)
-    return count
-
-
-@compiled
-def best_edges(
-    w: NDArray[Any],
-    sizes: NDArray[np.int64],
-    strides: NDArray[np.int64],
-    low: Any,
-    final: NDArray[np.uint32],
-    labels: NDArray[np.uint32],
-    voxels: NDArray[np.int64],
-    first: NDArray[np.int64],
-    best: NDArray[np.uint64],
+def _row_links(
+    row: NDArray[np.uint8],
+    row_y: NDArray[np.uint8],
+    row_z: NDArray[np.uint8],
+    row_yz: NDArray[np.uint8],
+    inside: Any,
+    starts: NDArray[np.uint8],
+    links_y: NDArray[np.uint8],
+    links_z: NDArray[np.uint8],
 ) -> None:
-    """Give every voxel its final label; count voxels, note first voxels and each basin's best edge."""
+    """Where runs of x-joined voxels start in a row, and which joins to the rows before are needed.
+
+    The rows are joins, each with an entry of 0 before its first voxel: this row, the one before it
+    in y, in z, and in both. A join is not needed when the other three sides of a square of voxels
+    are joined too; dropping all these at once is safe, since each leans on earlier voxels only.
+    """
+    for x in range(starts.size):
+        here, before = row[x + 1] & inside, row[x] & inside
+        along_x = here & np.uint8(1)
+        through_x = before & (((row_y[x + 1] & along_x) << np.uint8(1)) | ((row_z[x + 1] & along_x) << np.uint8(2)))
+        through_y = ((here & row_z[x + 1] & np.uint8(2)) << np.uint8(1)) & row_y[x + 1]
+        needed = here & ~(through_x | through_y)
+        links_y[x] = (needed >> np.uint8(1)) & np.uint8(1)
+        links_z[x] = (needed >> np.uint8(2)) & np.uint8(1)
+        starts[x] = (along_x | (here >> np.uint8(7))) ^ np.uint8(1)
+
+
+@compiled
+def components(
+    joined: NDArray[np.uint8], sizes: NDArray[np.int64], labels: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Provisional labels of the basins by one scan: returns their union-find, sizes and first voxels.
+
+    A set's smallest label is the one its first voxel got. Label 0 is background. Runs of x-joined
+    voxels get one label; no loop over voxels has a branch.
+    """
     nx, ny, nz = sizes[0], sizes[1], sizes[2]
-    sx, sxy, sxyz = strides[0], strides[1], strides[2]
-    found = np.empty(nx + 1, np.int64)
-    known = np.uint32(0)
+    parent = np.empty(nx * ny * nz // 8 + nx + 1, np.uint32)
+    voxels, first = np.empty_like(parent), np.empty_like(parent)
+    parent[0], voxels[0], first[0] = 0, 0, 0
+    count = np.uint64(0)
+    joins_of = np.zeros((2, ny + 1, nx + 1), np.uint8)
+    starts, links_y, links_z = np.empty(nx, np.uint8), np.empty(nx, np.uint8), np.empty(nx, np.uint8)
+    run_of, begin, length = np.empty(nx, np.uint32), np.empty(nx + 1, np.uint32), np.empty(nx + 1, np.uint32)
+    name, run, source = np.empty(nx + 1, np.uint32), np.empty(2 * nx + 1, np.uint32), np.empty(2 * nx + 1, np.int64)
+    left, right = np.empty(2 * nx + 1, np.uint32), np.empty(2 * nx + 1, np.uint32)
     for z in range(nz):
         for y in range(ny):
             at = (y + z * ny) * nx
+            if count + np.uint64(nx) >= np.uint64(parent.size):
+                more = np.empty_like(parent)
+                parent = np.concatenate((parent, more))
+                voxels, first = np.concatenate((voxels, more)), np.concatenate((first, more))
+            row = joins_of[z & 1, y + 1]
+            row[1:] = joined[at : at + nx]
+            row[1] &= np.uint8(0xFE)
+            inside = np.uint8(0x81) | (np.uint8(2) if y > 0 else np.uint8(0)) | (np.uint8(4) if z > 0 else np.uint8(0))
+            row_yz = joins_of[(z + 1) & 1, y]
+            row_z = joins_of[(z + 1) & 1, y + 1]
+            _row_links(row, joins_of[z & 1, y], row_z, row_yz, inside, starts, links_y, links_z)
+
+            runs, lived = np.uint64(0), np.uint32(0)
             for x in range(nx):
-                here = final[labels[at + x]]
-                labels[at + x] = here
-                voxels[here] += 1
-                if here > known:
-                    known = here
-                    first[here] = at + x
-            for c in range(3):
-                if (c == 1 and y == 0) or (c == 2 and z == 0):
-                    continue
-                step = 1 if c == 0 else (nx if c == 1 else nx * ny)
-                row = c * sxyz + y * sx + z * sxy
-                for i in range(borders(labels, at, at - step, 1 if c == 0 else 0, nx, found)):
-                    x = found[i]
-                    weight = w[row + x]
-                    if weight <= low:
-                        continue
-                    key = (np.uint64(weight) << np.uint64(32)) | np.uint64(INDEX_MASK - (3 * (at + x) + c))
-                    here, there = labels[at + x], labels[at + x - step]
-                    best[here] = max(best[here], key)
-                    best[there] = max(best[there], key)
-    voxels[0] = 0
+                begin[runs], length[runs] = x, lived
+                runs += starts[x]
+                alive = np.uint32((row[x + 1] >> np.uint8(7)) ^ np.uint8(1))
+                lived += alive
+                run_of[x] = np.uint32(runs) * alive
+            length[runs] = lived
+            links = np.uint64(0)
+            for x in range(nx):
+                run[links], source[links] = run_of[x], at + x - nx
+                links += links_y[x]
+            for x in range(nx):
+                run[links], source[links] = run_of[x], at + x - nx * ny
+                links += links_z[x]
+
+            name[: runs + np.uint64(1)] = 0
+            unions = np.uint64(0)
+            for i in range(links):
+                other = labels[source[i]]
+                own = name[run[i]]
+                own = other if own == 0 else own
+                name[run[i]] = own
+                left[unions], right[unions] = own, other
+                unions += np.uint64(own != other)
+            for i in range(unions):
+                union(parent, left[i], right[i])
+            for r in range(runs):
+                fresh = name[r + np.uint64(1)] == 0
+                following = count + np.uint64(1)
+                parent[following], first[following], voxels[following] = following, at + begin[r], 0
+                count += np.uint64(fresh)
+                own = np.uint32(count) if fresh else name[r + np.uint64(1)]
+                name[r + np.uint64(1)] = own
+                voxels[own] += length[r + np.uint64(1)] - length[r]
+            for x in range(nx):
+                labels[at + x] = name[run_of[x]]
+    end = count + np.uint64(1)
+    return parent[:end], voxels[:end], first[:end]
+
+
+@compiled
+def flatten(parent: NDArray[np.uint32], voxels: NDArray[np.uint32], first: NDArray[np.uint32]) -> int:
+    """Turn a union-find into final labels 1, 2, ... in the order of first voxels; returns how many.
+
+    `voxels` and `first` become those of the final labels, at the front.
+    """
+    count = np.uint32(0)
+    for label in range(1, parent.size):
+        own = voxels[label]
+        if parent[label] == label:
+            count += np.uint32(1)
+            parent[label], first[count], voxels[count] = count, first[label], own
+        else:
+            parent[label] = parent[parent[label]]
+            voxels[parent[label]] += own
+    return int(count)
