@@ -30,6 +30,7 @@ from abiss_py.constraints import (
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import AbissError, AffinityError, ArgumentError
+from abiss_py.merge_tree import MergeTree, best_first
 from abiss_py.octree import Segmentation, segment
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping
@@ -54,6 +55,7 @@ __all__ = [
     "Faces",
     "Mapping",
     "Merge",
+    "MergeTree",
     "Place",
     "Region",
     "Seam",
@@ -65,6 +67,7 @@ __all__ = [
     "WatershedRules",
     "affinity_type",
     "agglomerate",
+    "best_first",
     "count_classes",
     "dump_constraints",
     "hull",

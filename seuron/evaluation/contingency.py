@@ -24,7 +24,7 @@ HALF_WORD = 1 << 32
 
 @dataclass(frozen=True)
 class ContingencyTable:
-    """Pairs (segment, truth) that share voxels, and how many.
+    """Pairs (segment, truth) that share voxels, and how many. The segments may be supervoxels.
 
     Three arrays of equal length, sorted by segment and then truth, each pair once, every count
     above 0. `segments` and `truths` are uint64 ids, 0 included; `voxels` is int64.
@@ -43,15 +43,19 @@ class ContingencyTable:
         """How many voxels were counted."""
         return int(self.voxels.sum())
 
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The table as named columns, for `seuron.tables.write_table`."""
-        return {"segment": self.segments, "truth": self.truths, "voxels": self.voxels}
+    def renamed(self, segments: Ids) -> ContingencyTable:
+        """The table under other ids: a new one for each row. Rows that are now one pair are added up."""
+        return _summed(segments, self.truths, self.voxels)
+
+    def columns(self, labels: str) -> dict[str, NDArray[Any]]:
+        """The table as named columns, for `seuron.tables.write_table`; `labels` says what was counted."""
+        return {labels: self.segments, "truth": self.truths, "voxels": self.voxels}
 
     @classmethod
-    def from_columns(cls, columns: dict[str, NDArray[Any]]) -> ContingencyTable:
+    def from_columns(cls, columns: dict[str, NDArray[Any]], labels: str) -> ContingencyTable:
         """What `columns` gave, read back."""
         return cls(
-            columns["segment"].astype(np.uint64, copy=False),
+            columns[labels].astype(np.uint64, copy=False),
             columns["truth"].astype(np.uint64, copy=False),
             columns["voxels"].astype(np.int64, copy=False),
         )

@@ -19,6 +19,14 @@ def place_of(run: Run, box: Box) -> Place:
     return Place(moved.minimum, moved.maximum, run.facts.box.shape)
 
 
+def voxel_at(run: Run, index: int) -> Triple:
+    """The voxel of the volume that has this index in the run's ids: the inverse of counting from `place_of`."""
+    place = place_of(run, run.facts.box)
+    nx, ny, _ = place.whole
+    inside = (index % nx, index // nx % ny, index // (nx * ny))
+    return triple([i - m + c for i, m, c in zip(inside, place.minimum, run.facts.box.minimum, strict=True)])
+
+
 def chunks_of(run: Run, task: Task) -> Iterator[tuple[Triple, Box]]:
     """The chunks of a leaf task, with their places in the run's chunk grid."""
     side = batch_side(run.params, run.facts.box)

@@ -1,34 +1,52 @@
-"""Stage `evaluation`: contingency tables of boxes, then their sum and the scores."""
+"""Stage `evaluation`: contingency tables of boxes, then their sum and the scores.
+
+The tables count supervoxels against ground truth, so that they hold for every agglomeration: the
+table of a segmentation is theirs with the supervoxels renamed.
+"""
 
 from __future__ import annotations
+
+import numpy as np
 
 from seuron.evaluation import ContingencyTable, contingency, merge, scores, write_scores
 from seuron.planning import Task
 from seuron.planning.segmentation import region_size
 from seuron.runs import Counts, Run
+from seuron.segmentation.naming import names_after
 from seuron.tables import read_table, write_table
 from seuron.volumes import open_volume
 
 
 def run(run: Run, task: Task) -> Counts:
-    """Count a box's (segment, truth) pairs, or score the sum of all tables."""
+    """Count a box's (supervoxel, truth) pairs, or score the segments that the sum of all tables gives."""
     if task.tier == 0:
         table = _count(run, task)
-        write_table(run.tables(task.id), "contingency", table.columns())
+        write_table(run.tables(task.id), "contingency", table.columns("supervoxel"))
         return {"voxels": task.box.voxels, "pairs": table.voxels.size}
-    parts = (read_table(run.tables(child), "contingency") for child in task.children)
-    table = merge(ContingencyTable.from_columns(part) for part in parts)
+    table = supervoxel_table(run)
+    names = names_after(run, "agglomeration", table.segments.astype(np.int64)).astype(np.uint64)
+    table = table.renamed(names)
     write_scores(run.storage, scores(table))
     return {"pairs": table.voxels.size}
 
 
+def supervoxel_table(run: Run) -> ContingencyTable:
+    """How many voxels each supervoxel of a run shares with each true object: the sum of its tasks' tables.
+
+    Raises RunError when they are not there yet.
+    """
+    tasks = run.plan.stage("evaluation").tiers[0]
+    parts = (read_table(run.tables(task.id), "contingency") for task in tasks)
+    return merge(ContingencyTable.from_columns(part, "supervoxel") for part in parts)
+
+
 def _count(run: Run, task: Task) -> ContingencyTable:
     assert run.params.ground_truth is not None
-    segmentation = open_volume(run.layer("segmentation"))
+    supervoxels = open_volume(run.layer("supervoxels"))
     truth = open_volume(run.params.ground_truth, run.params.mip)
     table = ContingencyTable.empty()
     for _, region in task.box.cells(region_size(run.params)):
         box = region.intersect(truth.box)
         if box.voxels:
-            table = merge([table, contingency(segmentation.read(box), truth.read(box))])
+            table = merge([table, contingency(supervoxels.read(box), truth.read(box))])
     return table

@@ -57,5 +57,15 @@ def final_names(run: Run, leaf: str, ids: NDArray[np.int64]) -> NDArray[np.int64
     return told(run, leaf).follow(read_names(run.tables(leaf)).follow(ids))
 
 
+def names_after(run: Run, stage: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What ids from anywhere in the volume are called after all tasks of an octree stage.
+
+    No id is renamed by two tasks of one tier: what several of them see is open, and keeps its name.
+    """
+    for tier in run.plan.stage(stage).tiers:
+        ids = Mapping.union([read_names(run.tables(task.id)) for task in tier]).follow(ids)
+    return ids
+
+
 def _final(run: Run, task: str) -> str:
     return f"final-{'_'.join(str(i) for i in run.plan.tasks[task].index)}"

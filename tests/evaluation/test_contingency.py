@@ -19,7 +19,8 @@ from seuron.storage import Storage
 from seuron.tables import read_table, write_table
 
 #: Ids at the places where packing could go wrong: around 2^32 and at the end of 64 bits.
-IDS = st.sampled_from([0, 1, 2, 7, 2**32 - 1, 2**32, 2**63, 2**64 - 1])
+NUMBERS = [0, 1, 2, 7, 2**32 - 1, 2**32, 2**63, 2**64 - 1]
+IDS = st.sampled_from(NUMBERS)
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=6)
 
 
@@ -42,7 +43,8 @@ def as_dict(table: ContingencyTable) -> dict[tuple[int, int], int]:
 
 
 def same(a: ContingencyTable, b: ContingencyTable) -> bool:
-    return all(np.array_equal(a.columns()[key], b.columns()[key]) for key in a.columns())
+    first, second = a.columns("segment"), b.columns("segment")
+    return all(np.array_equal(first[key], second[key]) for key in first)
 
 
 @settings(max_examples=150, deadline=None)
@@ -68,6 +70,20 @@ def test_tables_of_parts_add_up_to_the_whole(
     assert same(merge([parts[i] for i in order]), contingency(segmentation, truth))
 
 
+@settings(max_examples=60, deadline=None)
+@given(label_pairs(), st.permutations(NUMBERS))
+def test_a_renamed_table_is_that_of_renamed_labels(
+    pair: tuple[NDArray[np.uint64], NDArray[np.uint64]], names: list[int]
+) -> None:
+    """The law that lets one table of supervoxels stand for every agglomeration; half of the names are shared."""
+    segmentation, truth = pair
+    new = dict(zip(NUMBERS, names[:4] * 2, strict=True))
+    table = contingency(segmentation, truth)
+    renamed = table.renamed(np.array([new[i] for i in table.segments.tolist()], np.uint64))
+    labels = np.array([new[i] for i in segmentation.ravel().tolist()], np.uint64).reshape(segmentation.shape)
+    assert same(renamed, contingency(labels, truth))
+
+
 def test_merging_nothing_is_an_empty_table() -> None:
     """The neutral element, also where a task had nothing to count."""
     table = contingency(np.ones((2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint32))
@@ -78,8 +94,10 @@ def test_merging_nothing_is_an_empty_table() -> None:
 def test_a_table_survives_storage(tmp_path: Path) -> None:
     """Tasks hand tables to each other as Parquet."""
     table = contingency(np.array([[[2**64 - 1, 0]]], np.uint64), np.array([[[5, 2**40]]], np.uint64))
-    write_table(Storage(tmp_path), "contingency", table.columns())
-    assert same(ContingencyTable.from_columns(read_table(Storage(tmp_path), "contingency")), table)
+    write_table(Storage(tmp_path), "contingency", table.columns("supervoxel"))
+    columns = read_table(Storage(tmp_path), "contingency")
+    assert list(columns) == ["supervoxel", "truth", "voxels"]
+    assert same(ContingencyTable.from_columns(columns, "supervoxel"), table)
 
 
 @pytest.mark.parametrize(
