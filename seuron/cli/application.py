@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from seuron.cli import data, demonstration, deployment, runs, training
+from seuron.cli import data, decisions, demonstration, deployment, runs, training
 
 app = typer.Typer(
     name="seuron",
@@ -25,5 +25,7 @@ app.command("status")(deployment.status)
 app.command("synth")(data.synth)
 app.command("import")(data.import_)
 app.command("evaluate")(data.evaluate)
+app.command("sweep")(decisions.sweep)
+app.command("explain")(decisions.explain)
 app.command("view")(data.view)
 app.command("train")(training.train)

@@ -25,6 +25,39 @@ def three_sizes(text: str, option: str) -> tuple[int, int, int]:
     return int(x), int(y), int(z)
 
 
+def thresholds(text: str, option: str) -> tuple[float, ...]:
+    """`0.1:0.9:0.05` as the numbers from the first to the second, the end included; or a list, `0.2,0.25,0.5`.
+
+    Steps are decimal, so that the numbers are those one would write down.
+    """
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        if ":" not in text:
+            return tuple(float(part) for part in text.split(","))
+        first, last, step = (Decimal(part) for part in text.split(":"))
+        if step <= 0 or last < first:
+            raise ValueError
+        return tuple(float(first + index * step) for index in range(int((last - first) / step) + 1))
+    except (ValueError, InvalidOperation):
+        raise ParameterErrors(
+            [f"{option}: got {text!r}; give first:last:step, such as 0.1:0.9:0.05, or a list, such as 0.2,0.25,0.5"]
+        ) from None
+
+
+def piece(text: str, name: str) -> int | tuple[int, int, int]:
+    """An id, such as `1234`, or a voxel, `x,y,z`."""
+    try:
+        if "," not in text:
+            return int(text)
+        x, y, z = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ParameterErrors(
+            [f"{name}: got {text!r}; give the id of a segment or supervoxel, or a voxel as x,y,z"]
+        ) from None
+    return x, y, z
+
+
 def sections(text: str, option: str) -> tuple[int, ...]:
     """`10,11,40` as section numbers; nothing is no section."""
     try:

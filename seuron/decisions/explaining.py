@@ -62,15 +62,16 @@ class Explanation(_Model):
     threshold: float = Field(description="the agglomeration threshold")
     supervoxels: tuple[int, int]
     segments: tuple[int, int]
-    contact: Link | None = Field(None, description="of two segments: all voxel edges between them, pooled")
-    forbidden: tuple[Forbidden, ...] = Field((), description="of two segments: what rules forbade between them")
+    contact: Link | None = Field(default=None, description="of two segments: all voxel edges between them, pooled")
+    forbidden: tuple[Forbidden, ...] = Field(default=(), description="of two segments: what rules forbade between them")
     chain: tuple[Link, ...] = Field(
-        (),
+        default=(),
         description="the joins between the two supervoxels, from the first to the second; "
         "of two segments: those that a low enough threshold would make",
     )
     path: tuple[Link, ...] = Field(
-        (), description="of two segments that do not touch: the way between them whose weakest contact is strongest"
+        default=(),
+        description="of two segments that do not touch: the way between them whose weakest contact is strongest",
     )
 
     @property
@@ -185,10 +186,12 @@ def _spanning(contacts: Contacts) -> Int64s:
     from scipy.sparse.csgraph import minimum_spanning_tree
 
     ids, ends = _nodes(contacts)
+    order = best_first(contacts)
     rank = np.empty(len(contacts))
-    rank[best_first(contacts)] = np.arange(1, len(contacts) + 1)
+    rank[order] = np.arange(1, len(contacts) + 1)
     forest = minimum_spanning_tree(csr_array((rank, ends), shape=(ids.size, ids.size)))
-    return best_first(contacts)[forest.data.astype(np.int64) - 1]
+    rows: Int64s = order[forest.data.astype(np.int64) - 1]
+    return rows
 
 
 def _way(forest: Contacts, start: int, end: int) -> list[int]:

@@ -76,6 +76,10 @@ class Sweep(_Model):
         return list(dict.fromkeys(point.variant for point in self.points))
 
     @property
+    def thresholds(self) -> list[float]:
+        return sorted({point.threshold for point in self.points})
+
+    @property
     def own(self) -> SweepPoint:
         """What the run itself made."""
         return next(p for p in self.points if p.threshold == self.own_threshold)

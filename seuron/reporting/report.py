@@ -10,7 +10,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,10 @@ from seuron.evaluation import read_scores
 from seuron.reporting import quantities
 from seuron.reporting.pictures import PLANES, Section, sections
 from seuron.reporting.sizes import Sizes, segment_sizes
+from seuron.reporting.templating import environment
 from seuron.reporting.timings import StageTiming, stage_timings, sum_counts, timeline
 from seuron.runs import Run, TaskRecord
 from seuron.volumes import open_volume
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 REPORT = "report.html"
 LARGEST = 8
@@ -84,7 +82,7 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
     sizes = _sizes(run)
     scores = read_scores(run.storage)
     parameters = _parameters(run)
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         run=run,
         name=run.output.rstrip("/").rsplit("/", 1)[-1],
@@ -112,26 +110,6 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
         viewer_url=viewer_url,
         missing_scores=run.params.ground_truth is not None and scores is None,
     )
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("seuron.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        big=quantities.big,
-        duration=quantities.duration,
-        file_size=quantities.file_size,
-        number=quantities.count,
-        percent=quantities.percent,
-    )
-    return environment
 
 
 def _date(seconds: float | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seuron.box import Triple
 from seuron.errors import SeuronError
 from seuron.runs import Run
 from seuron.storage import cloud_path, local_folder
@@ -34,8 +35,22 @@ void main() {
 #: Pixels that the longer side of the box takes when the viewer opens; a panel is some 400 wide.
 PANEL_PIXELS = 380
 LABEL_OPACITY = 0.4
+#: Voxels across a panel that shows a place.
+FOCUS_VOXELS = 200
 #: Not quite black, so that the volume's own black can be told from what lies outside.
 BACKGROUND = "#15181c"
+
+
+@dataclass(frozen=True)
+class Focus:
+    """A place to open a run at: a voxel of the run's scale, and the segments to pick out there."""
+
+    voxel: Triple
+    segments: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "at-" + "_".join(str(v) for v in self.voxel)
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,8 @@ def _opened(paths: dict[str, str | None]) -> Iterator[tuple[str, Volume]]:
             continue  # an unfinished run has not all its layers; the others can be looked at
 
 
-def viewer_state(run: Run, source: Callable[[str], str] = cloud_path) -> dict[str, Any]:
-    """Neuroglancer's state for a run.
+def viewer_state(run: Run, source: Callable[[str], str] = cloud_path, focus: Focus | None = None) -> dict[str, Any]:
+    """Neuroglancer's state for a run: the whole of its box, or what `focus` points at.
 
     `source` gives the URL under which Neuroglancer finds a layer's path; `registered_source` makes
     one for the local server. Raises SeuronError when the run has no layer yet.
@@ -85,7 +100,7 @@ def viewer_state(run: Run, source: Callable[[str], str] = cloud_path) -> dict[st
     box, resolution = run.facts.box, run.facts.resolution_nm
     size_nm = [s * r for s, r in zip(box.shape, resolution, strict=True)]
     unit = min(resolution)
-    return {
+    state = {
         "title": f"{run.output.rsplit('/', 1)[-1]} - seuron",
         "dimensions": {axis: [value * 1e-9, "m"] for axis, value in zip("xyz", resolution, strict=True)},
         "position": [(a + b) / 2 for a, b in zip(box.minimum, box.maximum, strict=True)],
@@ -96,6 +111,18 @@ def viewer_state(run: Run, source: Callable[[str], str] = cloud_path) -> dict[st
         "layers": [_layer_state(layer, source) for layer in layers],
         "selectedLayer": {"layer": layers[-1].name, "visible": False},
         "layout": _layout([layer.name for layer in layers]),
+    }
+    return state if focus is None else _focused(state, focus)
+
+
+def _focused(state: dict[str, Any], focus: Focus) -> dict[str, Any]:
+    """The state with its middle in the middle of a voxel, closer by, and with segments picked out."""
+    picked = {"segments": [str(segment) for segment in focus.segments]}
+    return {
+        **state,
+        "position": [v + 0.5 for v in focus.voxel],
+        "crossSectionScale": min(state["crossSectionScale"], FOCUS_VOXELS / PANEL_PIXELS),
+        "layers": [{**layer, **picked} if layer["name"] == "segmentation" else layer for layer in state["layers"]],
     }
 
 
@@ -151,31 +178,32 @@ def registered_source(registry: Registry, run_folder: Path | None) -> Callable[[
     return source
 
 
-def run_key(run: Run) -> str:
-    """The name of a run in the viewer's URLs."""
+def run_key(run: Run, focus: Focus | None = None) -> str:
+    """The name of a run, or of a place in it, in the viewer's URLs."""
     folder = local_folder(run.output)
-    return root_key(folder) if folder is not None else address_key(run.output)
+    key = root_key(folder) if folder is not None else address_key(run.output)
+    return key if focus is None else f"{key}-{focus.name}"
 
 
-def register_run(run: Run, state_folder: str | Path) -> str:
-    """Let the server of `state_folder` show a run; returns the run's key. Again after more layers came."""
+def register_run(run: Run, state_folder: str | Path, focus: Focus | None = None) -> str:
+    """Let the server of `state_folder` show a run; returns the key of its state. Again after more layers came."""
     registry, folder = Registry(state_folder), local_folder(run.output)
     folder = folder.resolve() if folder is not None else None
     if folder is not None:
         registry.add_root(folder)
-    key = run_key(run)
-    registry.set_state(key, viewer_state(run, registered_source(registry, folder)))
+    key = run_key(run, focus)
+    registry.set_state(key, viewer_state(run, registered_source(registry, folder), focus))
     return key
 
 
-def viewer_link(run: Run, base_url: str) -> str:
+def viewer_link(run: Run, base_url: str, focus: Focus | None = None) -> str:
     """The address that opens a registered run; it stays good while the server keeps its port."""
-    key = run_key(run)
+    key = run_key(run, focus)
     return f"{base_url}/v/{key}/#!{base_url}/state/{key}.json"
 
 
-def view_run(run: Run, state_folder: str | Path) -> str:
+def view_run(run: Run, state_folder: str | Path, focus: Focus | None = None) -> str:
     """Start the server if needed, register the run, and return the link to open."""
     base_url = ensure_server(state_folder)
-    register_run(run, state_folder)
-    return viewer_link(run, base_url)
+    register_run(run, state_folder, focus)
+    return viewer_link(run, base_url, focus)

@@ -1,0 +1,83 @@
+"""An explanation in sentences."""
+
+from __future__ import annotations
+
+from seuron.decisions.explaining import Explanation, Link, Place
+
+#: Links of a chain or path that are listed at most.
+TOLD = 12
+
+
+def sentences(found: Explanation) -> list[str]:
+    """What an explanation says, a sentence or a link each."""
+    return [_first(found), *_why(found), *_ways(found)]
+
+
+def _first(found: Explanation) -> str:
+    (a, b), (first, second) = found.supervoxels, found.segments
+    if found.relation == "same supervoxel":
+        return f"Both are supervoxel {a} of segment {first}: the watershed made them one, before agglomeration."
+    if found.relation == "joined":
+        return f"Supervoxels {a} and {b} are one: segment {first}, at the threshold {found.threshold:g}."
+    return f"Segments {first} and {second} are two, at the threshold {found.threshold:g}."
+
+
+def _why(found: Explanation) -> list[str]:
+    told = [
+        f"The rule {refused.rule} forbade a contact between them: {_contact(refused.contact)}."
+        for refused in found.forbidden
+    ]
+    if found.relation == "joined":
+        weakest, joins = found.weakest, len(found.chain)
+        assert weakest is not None  # two supervoxels of one segment have a chain
+        told.append(f"{joins} joins lie between them; the weakest: {_contact(weakest)}.")
+    elif found.contact is not None:
+        reason = "" if found.forbidden else ", which is not above the threshold"
+        told.append(f"They touch, with a mean affinity of {_mean(found.contact)}{reason}: {_contact(found.contact)}.")
+    elif found.relation != "same supervoxel":
+        told.append("They do not touch: there is no voxel edge between them.")
+    if found.relation not in ("joined", "same supervoxel"):
+        told.append(_one_below(found))
+    return told
+
+
+def _one_below(found: Explanation) -> str:
+    if found.weakest is None:
+        return "No threshold makes them one: nothing that touches the one leads to the other."
+    return (
+        f"They are one at every threshold below {_mean(found.weakest)}, by {len(found.chain)} joins; "
+        f"the weakest: {_contact(found.weakest)}."
+    )
+
+
+def _ways(found: Explanation) -> list[str]:
+    """The links of the chain or the path, one a line, the weakest marked."""
+    if found.relation == "joined":
+        return ["The joins from the one to the other:", *_links(found.chain, found.weakest)]
+    if found.path:
+        return [
+            "The best way from the one to the other, through other segments:",
+            *_links(found.path, found.bottleneck),
+        ]
+    return []
+
+
+def _links(links: tuple[Link, ...], weakest: Link | None) -> list[str]:
+    told = [f"  {link.a} - {link.b}: {_contact(link)}{' (weakest)' if link is weakest else ''}" for link in links]
+    if len(links) <= TOLD:
+        return told
+    return [*told[: TOLD // 2], f"  ... {len(links) - TOLD} more (--json lists all) ...", *told[-(TOLD // 2) :]]
+
+
+def _mean(link: Link) -> str:
+    return f"{link.mean:.6g}"
+
+
+def _contact(link: Link) -> str:
+    edges = "1 voxel edge" if link.voxel_edges == 1 else f"{link.voxel_edges} voxel edges"
+    return f"mean {_mean(link)} over {edges}, the first {_place(link.place)}"
+
+
+def _place(place: Place) -> str:
+    voxel, nm = (", ".join(f"{value:g}" for value in values) for values in (place.voxel, place.nm))
+    return f"at voxel {voxel} ({nm} nm)"
