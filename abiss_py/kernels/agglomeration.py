@@ -6,8 +6,8 @@ Entries with equal means to 32 bits are compared exactly: mean descending, first
 
 Joining pools contacts, which never raises one above the better of the two it came from. A contact that
 was pooled since its entry was made is *stale*; its entry may be early, but never late, and is made anew
-when it comes up. Among entries with equal 32 bits a stale one comes first: it has no exact mean of its
-own to be compared by, and being early does no harm.
+when it comes up. Entries that are made anew, and those that share their 32 bits with another, wait in a
+heap with a copy of the sums that they stand for, so that the heap's order holds whatever is pooled.
 
 Contacts are numbers below 2^31, clusters are numbers in the order of their ids. `ends` (contacts, 2)
 are the clusters of a contact, equal when the contact is gone; `sums` (contacts, 3) its total, count and
@@ -92,47 +92,54 @@ def _precedes(e: Any, f: Any, sums: Int64s) -> Any:
 
 
 @compiled
-def _before(x: Any, y: Any, sums: Int64s, stale: NDArray[np.bool_]) -> Any:
-    """Whether entry x comes before entry y."""
-    if x >> HALF != y >> HALF:
-        return x < y
-    e, f = np.int64(x & LOW_HALF), np.int64(y & LOW_HALF)
-    if stale[e] or stale[f]:
-        return stale[e] and not stale[f]
-    return _precedes(e, f, sums)
+def _before(heap: Int64s, x: Any, y: Any) -> Any:
+    """Whether row x of the heap comes before row y."""
+    left, right = np.uint64(heap[x, 0]) >> HALF, np.uint64(heap[y, 0]) >> HALF
+    if left != right:
+        return left < right
+    order = compare_means(heap[x, 1], heap[x, 2], heap[y, 1], heap[y, 2])
+    return order > 0 or (order == 0 and heap[x, 3] < heap[y, 3])
 
 
 @compiled
-def _push(heap: UInt64s, size: int, entry: Any, sums: Int64s, stale: NDArray[np.bool_]) -> None:
-    """Add an entry to a heap of `size` entries."""
+def _swap(heap: Int64s, x: Any, y: Any) -> None:
+    for column in range(4):
+        heap[x, column], heap[y, column] = heap[y, column], heap[x, column]
+
+
+@compiled
+def _push(heap: Int64s, size: int, e: Any, sums: Int64s, bits: Any) -> Int64s:
+    """Add contact e, as it is now, to a heap of `size` rows: entry, total, count, first; returns the heap."""
+    if size == heap.shape[0]:
+        larger = np.empty((2 * size + 16, 4), np.int64)
+        larger[:size] = heap
+        heap = larger
+    heap[size, 0] = np.int64(_entry(e, sums, bits))
+    heap[size, 1], heap[size, 2], heap[size, 3] = sums[e, 0], sums[e, 1], sums[e, 2]
     at = size
-    while at > 0:
-        above = (at - 1) >> 1
-        if not _before(entry, heap[above], sums, stale):
-            break
-        heap[at] = heap[above]
-        at = above
-    heap[at] = entry
+    while at > 0 and _before(heap, at, (at - 1) >> 1):
+        _swap(heap, at, (at - 1) >> 1)
+        at = (at - 1) >> 1
+    return heap
 
 
 @compiled
-def _pop(heap: UInt64s, size: int, sums: Int64s, stale: NDArray[np.bool_]) -> Any:
-    """Take the best of `size` entries off the heap."""
-    top = heap[0]
-    moved = heap[size - 1]
+def _pop(heap: Int64s, size: int) -> Any:
+    """Take the best of `size` rows off the heap; returns its contact."""
+    top = np.int64(np.uint64(heap[0, 0]) & LOW_HALF)
     size -= 1
+    _swap(heap, 0, size)
     at = 0
     while True:
         below = 2 * at + 1
         if below >= size:
             break
-        if below + 1 < size and _before(heap[below + 1], heap[below], sums, stale):
+        if below + 1 < size and _before(heap, below + 1, below):
             below += 1
-        if not _before(heap[below], moved, sums, stale):
+        if not _before(heap, below, at):
             break
-        heap[at] = heap[below]
+        _swap(heap, at, below)
         at = below
-    heap[at] = moved
     return top
 
 
@@ -210,7 +217,7 @@ def agglomerate(
 ) -> tuple[UInt32s, UInt32s]:
     """Join clusters while the best contact's mean is above numerator / 2^shift.
 
-    `entries` are those of `candidates`, sorted; they are used up. `ends`, `sums`, `rows` (the clusters'
+    `entries` are those of `candidates`, sorted. `ends`, `sums`, `rows` (the clusters'
     tables, empty where there are no rules), `is_open` and `parent` are changed in place: living contacts
     end as those between roots of `parent`. A contact of an open cluster is not decided, and opens the
     cluster at its other end. Returns joins and vetoes, in order, a row each: contact, the smallest
@@ -227,22 +234,22 @@ def agglomerate(
     joins, vetoes = np.empty((clusters, 3), np.uint32), np.empty((0, 4), np.uint32)
     joined, vetoed = 0, 0
 
-    # entries[taken:] are sorted still; the front, which is used up, is the heap of those made anew.
-    taken, filled = 0, 0
+    # entries[taken:] are still to come, in order; the heap holds those made anew, and ties.
+    heap, filled, taken = np.empty((0, 4), np.int64), 0, 0
     while True:
-        if taken < entries.size and (filled == 0 or entries[taken] >> HALF <= entries[0] >> HALF):
+        waiting = np.uint64(heap[0, 0]) >> HALF if filled > 0 else LOW_HALF
+        if taken < entries.size and (filled == 0 or entries[taken] >> HALF <= waiting):
             entry = entries[taken]
             taken += 1
             e = np.int64(entry & LOW_HALF)
             tied = taken < entries.size and entries[taken] >> HALF == entry >> HALF
-            tied = tied or (filled > 0 and entries[0] >> HALF == entry >> HALF)
-            if tied and not stale[e]:
+            if not stale[e] and (tied or (filled > 0 and waiting == entry >> HALF)):
                 if ends[e, 0] != ends[e, 1]:
-                    _push(entries, filled, entry, sums, stale)
+                    heap = _push(heap, filled, e, sums, bits)
                     filled += 1
                 continue
         elif filled > 0:
-            e = np.int64(_pop(entries, filled, sums, stale) & LOW_HALF)
+            e = _pop(heap, filled)
             filled -= 1
         else:
             break
@@ -252,7 +259,7 @@ def agglomerate(
         if stale[e]:
             stale[e] = False
             if mean_exceeds(sums[e, 0], sums[e, 1], numerator, shift):
-                _push(entries, filled, _entry(e, sums, bits), sums, stale)
+                heap = _push(heap, filled, e, sums, bits)
                 filled += 1
             continue
         if is_open[keep] or is_open[gone]:

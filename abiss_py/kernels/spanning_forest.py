@@ -132,7 +132,7 @@ def _leaving_voxel(
     strides: NDArray[np.int64],
     labels: NDArray[np.uint32],
     parent: NDArray[np.uint32],
-    voxel: int,
+    voxel: Any,
 ) -> np.uint64:
     """The key of the strongest edge of one voxel that leaves its cluster, 0 for none."""
     nx, ny = sizes[0], sizes[1]

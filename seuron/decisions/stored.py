@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Contacts, MergeTree, affinity_type, agglomerate
+from abiss_py import Clusters, Contacts, MergeTree, affinity_type, agglomerate
 from seuron.runs import Run
 from seuron.segmentation.chunks import chunk_name, chunks_of
 from seuron.segmentation.columns import read_contacts
-from seuron.segmentation.tree import names_after
+from seuron.segmentation.naming import names_after
 from seuron.storage import Storage
 from seuron.tables import read_table
 
@@ -61,7 +61,8 @@ def merge_tree(run: Run, lowest: float) -> MergeTree:
     contacts, names = _graph_rows(run), tree.names(0, len(joins))
     left = contacts.renamed(names.follow(contacts.a), names.follow(contacts.b))
     nothing_open = np.zeros(0, np.int64)
-    return MergeTree.of(Contacts.join([joins, agglomerate(left, nothing_open, lowest, scale).joins]), scale, lowest)
+    further = agglomerate(left, Clusters.empty(), nothing_open, lowest, scale)
+    return MergeTree.of(Contacts.join([joins, further.joins]), scale, lowest)
 
 
 def supervoxels(run: Run) -> Supervoxels:

@@ -420,3 +420,23 @@ def test_kernels_come_from_the_disk_cache() -> None:
     for _ in range(2):  # the first one may have to fill the cache
         found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["0", "2"]
+
+
+def test_contacts_that_are_pooled_among_ties_keep_their_place() -> None:
+    """A contact that comes to tie with others by being pooled comes up by its first edge, not later."""
+    rows = [
+        (1, 2, 381, 3, 98), (1, 4, 889, 7, 42), (1, 7, 127, 1, 84), (1, 10, 127, 1, 77), (2, 4, 381, 3, 203),
+        (2, 6, 381, 3, 0), (2, 8, 890, 7, 175), (2, 9, 1779, 14, 63), (2, 10, 126, 1, 238), (3, 6, 254, 2, 7),
+        (3, 7, 763, 6, 147), (3, 8, 1016, 8, 189), (4, 6, 1142, 9, 91), (4, 7, 381, 3, 161), (4, 9, 1270, 10, 14),
+        (4, 10, 763, 6, 105), (5, 6, 254, 2, 35), (5, 8, 761, 6, 112), (5, 10, 889, 7, 210), (6, 9, 254, 2, 196),
+        (6, 10, 1652, 13, 49), (7, 9, 509, 4, 217), (7, 10, 888, 7, 224), (8, 9, 760, 6, 56), (8, 10, 890, 7, 21),
+    ]  # fmt: skip
+    contacts = Contacts(*np.array(rows, np.int64).T.copy())
+    ids, one = np.arange(1, 11), np.ones(10, np.int64)
+    clusters = Clusters(ids, one, one, np.zeros((10, 0), np.int64))
+    rule = SizeRule(name="size", smaller_over=1)
+    found = abiss_py.agglomerate(contacts, clusters, np.zeros(0, np.int64), 0.0, 255, constraints=[rule])
+    plain = {(a, b): [total, count, first] for a, b, total, count, first in rows}
+    name, vetoes = oracle.agglomerate(plain, 0.0, 255, [rule], {i: oracle.Row(1, 1, ()) for i in range(1, 11)}, ())
+    assert found.mapping.follow(ids).tolist() == [name[i] for i in ids.tolist()]
+    assert list(zip(found.vetoes.a.tolist(), found.vetoes.b.tolist(), strict=True)) == [veto[:2] for veto in vetoes]
