@@ -17,11 +17,15 @@ class Place:
 
     The index of voxel (x, y, z) is x + X * (y + Y * z); the edge between it and its lower neighbour
     along axis c has the index 3 * voxel + c.
+
+    `segmented` is the part of the volume, as its first voxel and the first outside it, that is segmented;
+    None means all of it. Indices are counted in the volume, but only that part has neighbours.
     """
 
     minimum: Triple
     maximum: Triple
     whole: Triple
+    segmented: tuple[Triple, Triple] | None = None
 
     @classmethod
     def all_of(cls, whole: Triple) -> Place:
@@ -35,13 +39,14 @@ class Place:
 
     @property
     def inner_faces(self) -> list[tuple[int, int]]:
-        """The faces (axis, side) behind which the volume goes on; side 0 is low, 1 is high."""
-        low = [(axis, 0) for axis in range(3) if self.minimum[axis] > 0]
-        return low + [(axis, 1) for axis in range(3) if self.maximum[axis] < self.whole[axis]]
+        """The faces (axis, side) behind which what is segmented goes on; side 0 is low, 1 is high."""
+        first, end = self.segmented or ((0, 0, 0), self.whole)
+        low = [(axis, 0) for axis in range(3) if self.minimum[axis] > first[axis]]
+        return low + [(axis, 1) for axis in range(3) if self.maximum[axis] < end[axis]]
 
     @property
     def padded(self) -> Triple:
-        """The shape of the chunk's affinities: one voxel more where the volume goes on upwards."""
+        """The shape of the chunk's affinities: one voxel more at inner faces on the high side."""
         x, y, z = (n + ((axis, 1) in self.inner_faces) for axis, n in enumerate(self.shape))
         return (x, y, z)
 

@@ -8,7 +8,7 @@ index of their first voxel in the volume, which is unique across regions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def hull(places: Sequence[Place]) -> Place:
     """The box that places fill; raises ArgumentError when they leave gaps."""
     low = np.min([place.minimum for place in places], axis=0)
     high = np.max([place.maximum for place in places], axis=0)
-    box = Place(tuple(low.tolist()), tuple(high.tolist()), places[0].whole)
+    box = replace(places[0], minimum=tuple(low.tolist()), maximum=tuple(high.tolist()))
     if sum(int(np.prod(place.shape)) for place in places) != int(np.prod(box.shape)):
         raise ArgumentError(f"the regions to be joined do not fill the box {box.minimum}..{box.maximum}")
     return box

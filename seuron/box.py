@@ -81,20 +81,32 @@ class Box:
         """The slices that cut this box out of an array that covers `other`."""
         return self.shifted([-a for a in other.minimum]).slices
 
-    def grid_shape(self, cell: Sequence[int]) -> Triple:
-        """How many cells of `cell` voxels cover the box along each axis."""
-        return triple([-(-size // c) for size, c in zip(self.shape, cell, strict=True)])
+    def grid(self, cell: Sequence[int], origin: Sequence[int] | None = None) -> Box:
+        """The indices of the cells of `cell` voxels that meet the box, as a box of them.
 
-    def cell(self, cell: Sequence[int], index: Sequence[int]) -> Box:
-        """Cell `index` of a grid of `cell` voxels that starts at the box's minimum, cut to it."""
-        start = [a + c * i for a, c, i in zip(self.minimum, cell, index, strict=True)]
+        The grid starts at `origin`, by default at the box's minimum.
+        """
+        start = self.minimum if origin is None else origin
+        low = [(a - o) // c for a, o, c in zip(self.minimum, start, cell, strict=True)]
+        high = [-((o - b) // c) for b, o, c in zip(self.maximum, start, cell, strict=True)]
+        return Box(triple(low), triple(high))
+
+    def grid_shape(self, cell: Sequence[int]) -> Triple:
+        """How many cells of `cell` voxels cover the box along each axis, from its minimum on."""
+        return self.grid(cell).shape
+
+    def cell(self, cell: Sequence[int], index: Sequence[int], origin: Sequence[int] | None = None) -> Box:
+        """Cell `index` of a grid that starts at `origin` (by default the box's minimum), cut to the box."""
+        corner = self.minimum if origin is None else origin
+        start = [a + c * i for a, c, i in zip(corner, cell, index, strict=True)]
         return Box.from_shape(start, cell).intersect(self)
 
-    def cells(self, cell: Sequence[int]) -> Iterator[tuple[Triple, Box]]:
-        """Every grid cell with its index, x fastest."""
-        nx, ny, nz = self.grid_shape(cell)
-        for z, y, x in product(range(nz), range(ny), range(nx)):
-            yield (x, y, z), self.cell(cell, (x, y, z))
+    def cells(self, cell: Sequence[int], origin: Sequence[int] | None = None) -> Iterator[tuple[Triple, Box]]:
+        """Every cell of the grid that meets the box, cut to it, with its index; x fastest."""
+        found = self.grid(cell, origin)
+        ranges = [range(a, b) for a, b in zip(found.minimum, found.maximum, strict=True)]
+        for z, y, x in product(*reversed(ranges)):
+            yield (x, y, z), self.cell(cell, (x, y, z), origin)
 
     def __str__(self) -> str:
         ranges = (f"{a}..{b}" for a, b in zip(self.minimum, self.maximum, strict=True))

@@ -37,3 +37,7 @@ class VolumeError(PermanentError):
 
 class RunError(SeuronError):
     """A run cannot be prepared, resumed or finished."""
+
+
+class ReplacedRunError(PermanentError, RunError):
+    """A task was started for a run that has been started again, with other parameters, since."""

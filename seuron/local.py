@@ -51,7 +51,7 @@ def _in_pool(run: Run, workers: int) -> Iterator[TaskRecord]:
 
 
 def _as_completed(run: Run, pool: ProcessPoolExecutor, tier: tuple[Task, ...]) -> Iterator[TaskRecord]:
-    pending: set[Future[TaskRecord]] = {pool.submit(_work, run.output, task.id) for task in tier}
+    pending: set[Future[TaskRecord]] = {pool.submit(_work, run.output, task.id, run.keys[task.id]) for task in tier}
     try:
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -61,5 +61,5 @@ def _as_completed(run: Run, pool: ProcessPoolExecutor, tier: tuple[Task, ...]) -
             future.cancel()
 
 
-def _work(output: str, task_id: str) -> TaskRecord:
-    return run_task(Run.open(output), task_id)
+def _work(output: str, task_id: str, key: str) -> TaskRecord:
+    return run_task(Run.open(output), task_id, key)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seuron.box import Box
+from seuron.digests import digest_of_bytes
 from seuron.errors import ParameterErrors, SeuronError
 from seuron.inference.models import model_path, shipped_models
 from seuron.params import SegmentationParams
 from seuron.params.model import parse_leniently, unrelated
 from seuron.planning import VolumeFacts
+from seuron.planning.segmentation import choose_batch_side, choose_inference_cell
 from seuron.runs import Run
 from seuron.storage import Storage, cloud_path
-from seuron.volumes import Volume, create_volume, open_volume
+from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
 
 #: Bytes a voxel that a run leaves on disk besides affinities: 0.5 on FIB-25 (docs/performance.md), and
@@ -51,10 +52,14 @@ def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]
         box = Box.from_corners(params.bbox) if params.bbox else source.box
         if not source.box.contains(box):
             problems.append(f"`bbox`: {box} is outside the volume {source.path}, which is {source.box}")
-        facts = _facts(params, source, box)
+        frame = Box.from_corners(params.frame) if params.frame else None
+        if frame is not None and not frame.contains(box):
+            problems.append(f"`frame`: {frame} does not hold the run's box {box}; give one that does")
+        before = _run_before(params, problems)
+        facts = _facts(params, source, box, before)
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _space_problems(params, box)
-        problems += _output_problems(Run(params, facts))
+        problems += changes_of_volume(before, Run(params, facts)) if before is not None else []
     if params.image:
         problems += _model_problems(params.model)
     return facts, problems
@@ -74,29 +79,6 @@ def parse_run(values: Mapping[str, Any]) -> SegmentationParams:
     raise ParameterErrors(problems)
 
 
-def create_layers(run: Run) -> None:
-    """Write the metadata of the layers that the run will fill."""
-    params, facts = run.params, run.facts
-    if params.image is not None:
-        create_volume(
-            run.layer("affinities"),
-            facts.box,
-            facts.resolution_nm,
-            dtype=params.affinity_dtype,
-            channels=3,
-            block_size=params.block_size,
-        )
-    for layer in ("supervoxels", "segmentation"):
-        create_volume(
-            run.layer(layer),
-            facts.box,
-            facts.resolution_nm,
-            dtype="uint64",
-            kind="segmentation",
-            block_size=params.block_size,
-        )
-
-
 def _open(name: str, path: str, params: SegmentationParams, problems: list[str]) -> Volume | None:
     try:
         return open_volume(path, params.mip)
@@ -105,34 +87,51 @@ def _open(name: str, path: str, params: SegmentationParams, problems: list[str])
         return None
 
 
-def _facts(params: SegmentationParams, source: Volume, box: Box) -> VolumeFacts:
+def _facts(params: SegmentationParams, source: Volume, box: Box, before: Run | None) -> VolumeFacts:
+    """The facts of a run, those that are chosen once taken from the run that was there before."""
     scales = 1 + len(pyramid_factors(box.shape, source.resolution_nm))
     layers = ["affinities"] if params.image else []
-    identity = hashlib.sha256(Storage(source.path).get("info") or b"")
     facts = VolumeFacts(
         box=box,
         resolution_nm=source.resolution_nm,
         dtype=str(source.dtype),
         scales=dict.fromkeys([*layers, "supervoxels", "segmentation"], scales),
-        identity="",
+        net="",
+        frame=Box.from_corners(params.frame) if params.frame else None,
+        source_box=source.box,
+        **_cuts(params, box, before),
     )
     weights = model_path(params.model) if params.image else None
-    if weights is not None:
-        identity.update(weights.read_bytes())
-        facts = _with_net(facts, params, source)
-    return replace(facts, identity=identity.hexdigest()[:16])
+    return facts if weights is None else _with_net(facts, params, source, weights, before)
 
 
-def _with_net(facts: VolumeFacts, params: SegmentationParams, image: Volume) -> VolumeFacts:
+def _cuts(params: SegmentationParams, box: Box, before: Run | None) -> dict[str, Any]:
+    """How leaves and the net's boxes are cut: as before, so that a run that has grown keeps its tasks."""
+    sizes = (params.chunk_size, params.block_size)
+    if before is not None and sizes == (before.params.chunk_size, before.params.block_size):
+        return {"batch_chunks": before.facts.batch_chunks, "cell": before.facts.cell}
+    return {
+        "batch_chunks": choose_batch_side(params, box),
+        "cell": choose_inference_cell(params, box) if params.image else None,
+    }
+
+
+def _with_net(
+    facts: VolumeFacts, params: SegmentationParams, image: Volume, weights: Path, before: Run | None
+) -> VolumeFacts:
     """Choose once what every task must have alike: the net's arithmetic and the image's grey scale."""
     from seuron.inference.normalisation import measure_normalisation
     from seuron.inference.predict import hardware_bf16
 
+    if image.dtype != np.uint8 or not image.box.contains(facts.box):
+        return facts  # these are problems of their own
+    facts = replace(facts, net=digest_of_bytes([weights.read_bytes()]))
+    if before is not None and before.params.precision == params.precision and before.facts.net:
+        old = before.facts
+        return replace(facts, precision=old.precision, grey_mean=old.grey_mean, grey_std=old.grey_std)
     precision = params.precision
     if precision == "auto":
         precision = "bf16" if hardware_bf16() else "fp32"
-    if image.dtype != np.uint8 or not image.box.contains(facts.box):
-        return facts  # these are problems of their own
     boxes = (cell for _, cell in facts.box.cells(GREY_SAMPLE))
     chosen = list(islice(boxes, 0, None, max(1, math.prod(facts.box.grid_shape(GREY_SAMPLE)) // GREY_SAMPLES)))
     sample = np.concatenate([image.read(box, missing=params.missing_blocks).ravel() for box in chosen])
@@ -184,27 +183,55 @@ def _space_problems(params: SegmentationParams, box: Box) -> list[str]:
     ]
 
 
-def _output_problems(run: Run) -> list[str]:
-    """An output folder is empty, or holds this very run (which then goes on)."""
-    saved = run.storage.get("run.json")
-    if saved is None:
-        strangers = [name for name in run.storage.names() if not name.startswith(".")][:3]
-        if not strangers:
-            return []
-        return [
-            f"`output`: {run.output} already holds other files ({', '.join(strangers)}); choose an empty or new folder"
-        ]
-    before = json.loads(saved)
-    if before["key"] == run.key:
-        return []
-    now = run.params.model_dump(mode="json")
-    changed = [
-        f"{name} was {before['params'].get(name)!r}, now {value!r}"
-        for name, value in now.items()
-        if name != "output" and before["params"].get(name) != value
+def _run_before(params: SegmentationParams, problems: list[str]) -> Run | None:
+    """The run that lies in the output folder already; a folder with anything else is a problem."""
+    storage = Storage(params.output)
+    if storage.get("run.json") is None:
+        strangers = [name for name in storage.names() if not name.startswith(".")][:3]
+        if strangers:
+            problems.append(
+                f"`output`: {storage.path} already holds other files ({', '.join(strangers)}); "
+                "choose an empty or new folder"
+            )
+        return None
+    try:
+        return Run.open(params.output)
+    except SeuronError as error:
+        problems.append(f"`output`: {error}")
+        return None
+
+
+def changes_of_volume(before: Run, run: Run) -> list[str]:
+    """What makes the layers of a run another volume than those of the run before it in the same folder.
+
+    Anything else may change: what depends on it is computed again.
+    """
+    old, new = before.facts, run.facts
+    problems = [
+        f"`output`: {run.output} holds a run whose {what} {was}, now {now}; choose a new folder"
+        for what, was, now in (
+            ("`image` was", before.params.image, run.params.image),
+            ("`mip` was", before.params.mip, run.params.mip),
+            ("`block_size` was", before.params.block_size, run.params.block_size),
+            ("affinities were", before.affinity_dtype, run.affinity_dtype),
+            ("`store` was", before.store.path, run.store.path),
+            ("voxels were", old.resolution_nm, new.resolution_nm),
+        )
+        if was != now
     ]
-    why = "; ".join(changed) or "its input or seuron's version has changed"
-    return [f"`output`: {run.output} already holds another run's data ({why}); choose a new folder"]
+    if not new.box.contains(old.box):
+        problems.append(
+            f"`bbox`: {run.output} holds a run of {old.box}, now {new.box}; the box of a run may grow, but not shrink "
+            "or move. Give a box that holds the old one, or choose a new folder"
+        )
+    # An id is 1 + x + X * (y + Y * z): neither the height of the frame nor its upper end matters.
+    elif (old.id_frame.minimum, old.id_frame.shape[:2]) != (new.id_frame.minimum, new.id_frame.shape[:2]):
+        problems.append(
+            f"`frame`: ids in {run.output} are counted in {old.id_frame}, now in {new.id_frame}, which would change "
+            "them all. Without a `frame` a box may grow at its upper z face only; to grow to other sides, choose a new "
+            "folder and give a `frame` from the start that holds all that will ever be segmented"
+        )
+    return problems
 
 
 def _model_problems(model: str) -> list[str]:

@@ -9,17 +9,22 @@ object stores have that property already.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
+import time
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloudfiles import CloudFiles
 
 #: Fast and good enough: labels are already packed before gzip sees them.
 GZIP_LEVEL = 4
+#: What cloud-files puts behind the names of compressed files on a file system.
+SUFFIXES = ("", ".gz", ".br", ".zstd", ".xz", ".bz2")
 
 
 def cloud_path(path: str | Path) -> str:
@@ -67,6 +72,73 @@ class Storage:
         """Where a file lies on this machine; None in an object store, or when there is no such file."""
         path = None if self._folder is None else self._folder / name
         return path if path is not None and path.exists() else None
+
+    def stored(self, name: str) -> bytes | None:
+        """The bytes of a block's file as they are stored, still compressed; None when there is none.
+
+        On a file system the file may be called `name` or have one of `SUFFIXES` behind it.
+        """
+        if self._folder is None:
+            content: bytes | None = self._cloud().get(name, raw=True)
+            return content
+        found = (self.get(name + suffix) for suffix in SUFFIXES)
+        return next((content for content in found if content is not None), None)
+
+    def versions(self, names: Sequence[str]) -> list[str | None]:
+        """For each block's file what changes when it is written anew; None where there is no file.
+
+        That is name, size and time of a file, and what an object store tells of an object: size, entity tag,
+        checksum. Nothing is read, but where a store tells neither tag nor checksum nor time.
+        """
+        if self._folder is not None:
+            return [self._file_version(self._folder, name) for name in names]
+        cloud = self._cloud()
+        exist = cloud.exists(names)
+        heads = cloud.head([name for name in names if exist[name]])
+        return [self._object_version(name, heads[name]) if exist[name] else None for name in names]
+
+    def _file_version(self, folder: Path, name: str) -> str | None:
+        for suffix in SUFFIXES:
+            try:
+                status = (folder / (name + suffix)).stat()
+            except FileNotFoundError:
+                continue
+            return f"{name}{suffix} {status.st_size} {status.st_mtime_ns}"
+        return None
+
+    def _object_version(self, name: str, head: Mapping[str, Any]) -> str:
+        told = [head.get(word) for word in ("ETag", "Content-Md5", "Last-Modified")]
+        content = (self.stored(name) or b"") if not any(told) else b""
+        return f"{name} {head.get('Content-Length')} {told} {hashlib.sha256(content).hexdigest() if content else ''}"
+
+    def delete(self, names: Sequence[str], *, blocks: bool = False) -> None:
+        """Remove files; what is not there is no error. `blocks` are found with any suffix, as by `stored`."""
+        if self._folder is not None:
+            for name in (name + suffix for name in names for suffix in (SUFFIXES if blocks else ("",))):
+                (self._folder / name).unlink(missing_ok=True)
+        elif names:
+            self._cloud().delete(names)
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove a folder that nobody writes into any more, and all that lies directly in it."""
+        if self._folder is None:
+            self.delete(self.names(f"{folder}/"))
+        elif (path := self._folder / folder).is_dir():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+
+    def leftovers(self, older_than: float) -> list[tuple[str, int]]:
+        """Names and sizes of what killed writers left: temporary files that are `older_than` seconds old."""
+        if self._folder is None or not self._folder.is_dir():
+            return []  # an object store keeps nothing of a write that did not end
+        before = time.time() - older_than
+        found = ((path, path.stat()) for path in self._folder.rglob(".*.partial"))
+        return sorted(
+            (path.relative_to(self._folder).as_posix(), status.st_size)
+            for path, status in found
+            if status.st_mtime < before
+        )
 
     def put(self, name: str, content: bytes, *, compress: bool = False) -> int:
         """Write a file whole or not at all; returns the bytes stored.

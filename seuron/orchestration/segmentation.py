@@ -109,12 +109,12 @@ def _prepare() -> None:
         planned = run.plan.stage(stage).tiers
         for tier in range(tiers):
             tasks = planned[tier] if tier < len(planned) else ()
-            left = [task.id for task in tasks if run.record(task.id) is None]
+            left = [[task.id, run.keys[task.id]] for task in tasks if run.finished(task.id) is None]
             _fill_list(context, f"batches.{_list_name(stage, tier)}", left)
 
 
-def _fill_list(context: Mapping[str, Any], list_id: str, task_ids: list[str]) -> None:
-    """Give the empty task `list_id` the result that a tier expands by.
+def _fill_list(context: Mapping[str, Any], list_id: str, tasks: list[list[str]]) -> None:
+    """Give the empty task `list_id` the result that a tier expands by: the id and the key of each task.
 
     Airflow expands over the whole result of a task, never over a part of it, so each tier needs a
     task of its own to expand by. Nineteen real tasks would cost four seconds of processor time a
@@ -124,11 +124,11 @@ def _fill_list(context: Mapping[str, Any], list_id: str, task_ids: list[str]) ->
     run = context["dag_run"]
     BaseXCom.set(
         BaseXCom.XCOM_RETURN_KEY,
-        task_ids,
+        tasks,
         dag_id=run.dag_id,
         run_id=run.run_id,
         task_id=list_id,
-        _mapped_length=len(task_ids),
+        _mapped_length=len(tasks),
     )
 
 
@@ -148,13 +148,15 @@ def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
         map_index_template="{{ label }}",
         do_xcom_push=False,
     )
-    def run_planned_task(planned_task: str) -> None:
+    def run_planned_task(planned_task: list[str]) -> None:
         from seuron.runs import Run
         from seuron.tasks import run_task
 
         context: Any = get_current_context()
+        task_id, key = planned_task
         run = Run.open(context["params"]["output"])
-        context["label"] = run.plan.tasks[planned_task].label
-        run_task(run, planned_task)
+        if task_id in run.plan.tasks:  # it may not be: run_task then says why
+            context["label"] = run.plan.tasks[task_id].label
+        run_task(run, task_id, key)
 
     return run_planned_task.expand(planned_task=batches.output)

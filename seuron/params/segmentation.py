@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -26,6 +27,9 @@ def _none_if_blank(value: Any) -> Any:
     """Web forms send an empty text for a field that was left alone."""
     return None if value is None or (isinstance(value, str) and not value.strip()) else value
 
+
+#: Indices of voxel edges, three to a voxel, are 64 bits.
+MOST_VOXELS = 2**61
 
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive, Positive], _numbers(3)]
@@ -62,6 +66,13 @@ class SegmentationParams(Parameters):
         "box to segment: x0, y0, z0, x1, y1, z1, the end not included; the whole input when left out",
         unit="voxels",
     )
+    frame: Corners = _field(
+        None,
+        "Input",
+        "box that ids are counted in, as corners like `bbox`, which it holds; give one from the start to let "
+        "`bbox` grow inside it with all ids kept; `bbox` itself when left out",
+        unit="voxels",
+    )
     missing_blocks: Literal["error", "zero"] = _field(
         "error", "Input", "what a block that the input does not hold means: an error, or zeros (counted in the report)"
     )
@@ -72,6 +83,12 @@ class SegmentationParams(Parameters):
         "folder of the run: its layers, tables and report",
         min_length=1,
         examples=["file:///data/runs/first"],
+    )
+    store: Path = _field(
+        None,
+        "Output",
+        "folder of the tables that tasks hand to each other; runs that share one take over each other's results; "
+        "a folder inside `output` when left out",
     )
     block_size: Size = _field((64, 64, 64), "Output", "storage block of the layers that are written", unit="voxels")
     chunk_size: Size = _field(
@@ -119,6 +136,7 @@ class SegmentationParams(Parameters):
             )
         if self.bbox is not None and any(a >= b for a, b in zip(self.bbox[:3], self.bbox[3:], strict=True)):
             problems.append(f"`bbox` is empty: {list(self.bbox)}; each of x1, y1, z1 must be above x0, y0, z0")
+        problems += _frame_problems(self.frame, self.bbox)
         if self.batch_chunks & (self.batch_chunks - 1):
             problems.append(f"`batch_chunks` must be 0 or a power of two, got {self.batch_chunks}")
         if any(2 * o > p for o, p in zip(self.patch_overlap, self.patch_size, strict=True)):
@@ -130,3 +148,15 @@ class SegmentationParams(Parameters):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+def _frame_problems(frame: tuple[int, ...] | None, bbox: tuple[int, ...] | None) -> list[str]:
+    if frame is None:
+        return []
+    if any(a >= b for a, b in zip(frame[:3], frame[3:], strict=True)):
+        return [f"`frame` is empty: {list(frame)}; each of x1, y1, z1 must be above x0, y0, z0"]
+    if math.prod(b - a for a, b in zip(frame[:3], frame[3:], strict=True)) > MOST_VOXELS:
+        return [f"`frame` has more than 2^61 voxels: {list(frame)}; ids and edge indices are 64 bits"]
+    if bbox is not None and any(f > b for f, b in zip((*frame[:3], *bbox[3:]), (*bbox[:3], *frame[3:]), strict=True)):
+        return [f"`frame` {list(frame)} must hold `bbox`, got {list(bbox)}"]
+    return []

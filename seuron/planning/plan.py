@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from seuron.box import Box, Triple
 
@@ -65,6 +65,14 @@ def task_id(stage: str, tier: int, index: Triple, layer: str = "") -> str:
     return "-".join([stage, str(tier), *([layer] if layer else []), place])
 
 
+class Seam(NamedTuple):
+    """Where two leaves of an octree lie against each other: their ids, the lower one first, and the axis."""
+
+    below: str
+    above: str
+    axis: int
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of the method, as tiers of independent tasks."""
@@ -115,6 +123,30 @@ class Plan:
         while self.tasks[below[0]].children:
             below = [child for task in below for child in self.tasks[task].children]
         return below
+
+    def seams_made(self, task_id: str) -> Iterator[Seam]:
+        """The seams at the low faces of the leaves below a first-tier merge: it makes them of the leaves' planes."""
+        for leaf in self.leaves(task_id):
+            for axis in range(3):
+                below = self.below(leaf, axis)
+                if below is not None:
+                    yield Seam(below, leaf, axis)
+
+    def seams_closed(self, task_id: str) -> Iterator[Seam]:
+        """The seams that lie inside a merge, but inside none of its children."""
+        child_of = {leaf: child for child in self.tasks[task_id].children for leaf in self.leaves(child)}
+        for leaf, child in child_of.items():
+            for axis in range(3):
+                below = self.below(leaf, axis)
+                if below is not None and child_of.get(below, child) != child:
+                    yield Seam(below, leaf, axis)
+
+    def below(self, leaf: str, axis: int) -> str | None:
+        """The leaf that lies against another one's low face; None where the volume ends."""
+        task = self.tasks[leaf]
+        x, y, z = (i - (axis == other) for other, i in enumerate(task.index))
+        found = task_id(task.stage, 0, (x, y, z))
+        return found if found in self.tasks else None
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stages as plain data, for readers of plan.json."""

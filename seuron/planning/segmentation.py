@@ -1,9 +1,13 @@
 """From parameters and a volume's facts to the plan of a segmentation.
 
-Two grids start at the corner of the run's box. The *chunk* grid, cells of `chunk_size`, is what
-watershed works on, and `batch_chunks`^3 chunks are one task. The *region* grid, cells of
-`chunk_size` rounded up to whole storage blocks, is what layers are written by, so that no two
-tasks share a block. The merges above the leaves join 4x4x4 results of the tier below.
+The *chunk* grid, cells of `chunk_size`, is what watershed works on, and `batch_chunks`^3 chunks are
+one task. The *region* grid, cells of `chunk_size` rounded up to whole storage blocks, is what layers
+are written by, so that no two tasks share a block. The merges above the leaves join 4x4x4 results
+of the tier below.
+
+Grids begin at the corner of the run's *frame*, the box that ids are counted in, and not at that of
+the box which is segmented: so cells stay what they are when that box grows inside the frame. Storage
+blocks begin at the box, so grids of whole blocks are moved up to them, by less than a cell.
 """
 
 from __future__ import annotations
@@ -51,23 +55,30 @@ class VolumeFacts:
     """What a run needs to know of its input.
 
     `box` is what will be segmented, in voxels of scale `mip`; `scales` how many scales the pyramid
-    of each output layer has; `identity` changes when the input's metadata or the net does.
+    of each output layer has; `net` is the digest of the net's weights, empty where there is none.
     `precision`, `grey_mean` and `grey_std` are how the net is run, chosen once for all tasks.
+    `frame` is the box that ids are counted in (None: `box`), `source_box` that of the whole input
+    (None: `box`). `batch_chunks` and `cell` are how leaves and the net's boxes were cut, chosen once
+    as well (0 and None: by the size of `box`), so that a run which grows keeps its tasks.
     """
 
     box: Box
     resolution_nm: tuple[float, float, float]
     dtype: str
     scales: dict[str, int]
-    identity: str
+    net: str
     precision: Literal["bf16", "fp32"] = "fp32"
     grey_mean: float = 0.0
     grey_std: float = 1.0
+    frame: Box | None = None
+    source_box: Box | None = None
+    batch_chunks: int = 0
+    cell: Triple | None = None
 
-
-def chunk_grid(params: SegmentationParams, box: Box) -> Triple:
-    """How many chunks there are along each axis."""
-    return box.grid_shape(params.chunk_size)
+    @property
+    def id_frame(self) -> Box:
+        """The box that ids are counted in; the chunk grid begins at its corner."""
+        return self.frame or self.box
 
 
 def region_size(params: SegmentationParams) -> Triple:
@@ -75,20 +86,28 @@ def region_size(params: SegmentationParams) -> Triple:
     return triple([-(-c // b) * b for c, b in zip(params.chunk_size, params.block_size, strict=True)])
 
 
-def batch_side(params: SegmentationParams, box: Box) -> int:
-    """Chunks along each side of a leaf task: what the run says, or what the volume's size asks for."""
-    if params.batch_chunks:
-        return params.batch_chunks
+def batch_side(params: SegmentationParams, facts: VolumeFacts) -> int:
+    """Chunks along each side of a leaf task."""
+    return params.batch_chunks or facts.batch_chunks or choose_batch_side(params, facts.box)
+
+
+def choose_batch_side(params: SegmentationParams, box: Box) -> int:
+    """The side that the volume's size asks for."""
     x, y, z = params.chunk_size
-    nx, ny, nz = chunk_grid(params, box)
+    nx, ny, nz = box.grid_shape(params.chunk_size)
     side = 1
     while side < 8 and (side**3 * x * y * z < LEAF_VOXELS or nx * ny * nz / side**3 > MAX_LEAVES):
         side *= 2
     return side
 
 
-def inference_cell(params: SegmentationParams, box: Box) -> Triple:
-    """What the net is run on at once: whole regions, as many as leave `FEWEST_PATCH_TASKS` cells.
+def inference_cell(params: SegmentationParams, facts: VolumeFacts) -> Triple:
+    """What the net is run on at once."""
+    return facts.cell or choose_inference_cell(params, facts.box)
+
+
+def choose_inference_cell(params: SegmentationParams, box: Box) -> Triple:
+    """Whole regions, as many as leave `FEWEST_PATCH_TASKS` cells.
 
     Patches that overlap two cells are computed for both, so that no cell depends on another; small
     cells are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
@@ -101,6 +120,16 @@ def inference_cell(params: SegmentationParams, box: Box) -> Triple:
         cell = larger
 
 
+def grid_origin(facts: VolumeFacts, unit: Triple) -> Triple:
+    """Where a grid of cells that are whole `unit`s from the corner of the run's box on begins.
+
+    It is the frame's corner, moved up by less than a unit. So a box that grows downwards by whole
+    units keeps its cells.
+    """
+    corners = zip(facts.id_frame.minimum, facts.box.minimum, unit, strict=True)
+    return triple([f + (b - f) % u for f, b, u in corners])
+
+
 def _at_most(most: int, box: Box, cell: Triple) -> Triple:
     """A cell, doubled until no more than `most` of them cover the box."""
     while math.prod(box.grid_shape(cell)) > most:
@@ -110,22 +139,23 @@ def _at_most(most: int, box: Box, cell: Triple) -> Triple:
 
 def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     """The plan of a segmentation; equal input gives an equal plan, on any machine."""
-    side = batch_side(params, facts.box)
+    side = batch_side(params, facts)
     chunks = triple([c * side for c in params.chunk_size])
     regions = triple([r * side for r in region_size(params)])
-    patches = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts.box))
+    patches = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts))
+    blocks = grid_origin(facts, params.block_size)
     from_image = params.image is not None
-    watershed = _octree("watershed", facts.box, chunks)
-    agglomeration = _octree("agglomeration", facts.box, chunks)
+    watershed = _octree("watershed", facts, chunks)
+    agglomeration = _octree("agglomeration", facts, chunks)
     stages: dict[str, list[tuple[Task, ...]]] = {
-        "affinities": [_cover("affinities", facts.box, patches, "gpu")] if from_image else [],
+        "affinities": [_cover("affinities", facts.box, patches, blocks, "gpu")] if from_image else [],
         "watershed": watershed,
         "supervoxel_names": _naming("supervoxel_names", watershed),
         "agglomeration": agglomeration,
         "segment_names": _naming("segment_names", agglomeration),
-        "labels": [_cover("labels", facts.box, regions, "cpu")],
+        "labels": [_cover("labels", facts.box, regions, blocks, "cpu")],
         "pyramid": _pyramid(params, facts),
-        "evaluation": _evaluation(facts, regions) if params.ground_truth else [],
+        "evaluation": _evaluation(facts, regions, blocks) if params.ground_truth else [],
         "report": [(_task("report", 0, (0, 0, 0), facts.box, "manager"),)],
     }
     return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
@@ -150,23 +180,29 @@ def _task(
     )
 
 
-def _cover(stage: str, box: Box, cell: Triple, queue: Queue) -> tuple[Task, ...]:
+def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> tuple[Task, ...]:
     """One task for each cell of a grid over the box."""
-    return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell))
+    return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell, origin))
 
 
-def _octree(stage: str, box: Box, cell: Triple) -> list[tuple[Task, ...]]:
+def _octree(stage: str, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
     """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
-    tiers = [_cover(stage, box, cell, "cpu")]
+    tiers = [_cover(stage, facts.box, cell, facts.id_frame.minimum, "cpu")]
     while len(tiers[-1]) > 1:
-        tiers.append(_merges(stage, len(tiers), tiers[-1], box))
+        tiers.append(_merges(stage, len(tiers), tiers[-1]))
     return tiers
 
 
-def _merges(stage: str, tier: int, below: tuple[Task, ...], box: Box) -> tuple[Task, ...]:
+def _merges(stage: str, tier: int, below: tuple[Task, ...]) -> tuple[Task, ...]:
+    """Cells of the frame's grid, four times as large as those below; the last tier joins all that is left.
+
+    Without that, two neighbours in the middle of a large frame could need more tiers than there are.
+    """
+    last = tier == MAX_TIERS[stage] - 1
     groups: dict[Triple, list[Task]] = {}
     for task in below:
-        groups.setdefault(triple([i // MERGE_SIDE for i in task.index]), []).append(task)
+        index = (0, 0, 0) if last else triple([i // MERGE_SIDE for i in task.index])
+        groups.setdefault(index, []).append(task)
     return tuple(
         _task(stage, tier, index, _hull(group), "memory", children=tuple(task.id for task in group))
         for index, group in groups.items()
@@ -203,7 +239,7 @@ def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task,
         tiers.append(
             tuple(
                 _task("pyramid", tier, index, box, "cpu", layer=layer)
-                for layer, (index, box) in product(layers, facts.box.cells(cell))
+                for layer, (index, box) in product(layers, facts.box.cells(cell, grid_origin(facts, cell)))
             )
         )
     return tiers
@@ -217,7 +253,7 @@ def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
     return _at_most(MAX_LEAVES, box, triple([b << scales for b in params.block_size]))
 
 
-def _evaluation(facts: VolumeFacts, regions: Triple) -> list[tuple[Task, ...]]:
-    tables = _cover("evaluation", facts.box, regions, "cpu")
+def _evaluation(facts: VolumeFacts, regions: Triple, origin: Triple) -> list[tuple[Task, ...]]:
+    tables = _cover("evaluation", facts.box, regions, origin, "cpu")
     total = _task("evaluation", 1, (0, 0, 0), facts.box, "manager", children=tuple(task.id for task in tables))
     return [tables, (total,)]

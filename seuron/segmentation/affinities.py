@@ -16,7 +16,15 @@ from seuron.planning import Task
 from seuron.planning.segmentation import inference_cell
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import filled_blocks
+from seuron.segmentation.inputs import inputs_digest, voxels_read
 from seuron.volumes import open_volume
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """The image's blocks that the task's patches see."""
+    assert run.params.image is not None
+    image = open_volume(run.params.image, run.params.mip)
+    return {"affinities": inputs_digest(run, task, voxels_read(run, task, image))}
 
 
 def run(run: Run, task: Task) -> Counts:
@@ -36,7 +44,7 @@ def run(run: Run, task: Task) -> Counts:
         voxels: NDArray[np.uint8] = image.read(Box(minimum, maximum), missing=run.params.missing_blocks)[..., 0]
         return voxels
 
-    for _, box in task.box.cells(inference_cell(run.params, run.facts.box)):
+    for _, box in task.box.cells(inference_cell(run.params, run.facts)):
         predicted = predict_box(
             read,
             image.box.minimum,

@@ -15,11 +15,14 @@ and the root, for each of its children, `final-X_Y_Z`, as in `watershed.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Clusters, Contacts, Mapping, Seam, affinity_type, agglomerate
 from seuron.planning import Task
+from seuron.planning.plan import Seam as PlannedSeam
 from seuron.planning.plan import task_id
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
@@ -32,12 +35,24 @@ from seuron.segmentation.columns import (
     write_contacts,
     write_names,
 )
+from seuron.segmentation.inputs import inputs_digest, names_read, supervoxel_seams_read, tables_read
 from seuron.segmentation.naming import final_names, hand_down
 from seuron.segmentation.seams import closed_seams
 from seuron.tables import read_table, write_table
 
 #: What a task has to do: its rows of the region graph, the contacts to decide, the ids at its faces.
 Work = tuple[Contacts, Contacts, dict[Side, NDArray[np.int64]]]
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """The watershed's tables of the task's box, what the ids in them are called, and the tables of the tasks below."""
+    source = task_id("watershed", task.tier, task.index)
+    if task.tier == 0:
+        read: Any = [tables_read(run, source, "clusters-", "contacts-", "seams", "face-"), names_read(run, source)]
+    else:
+        below = [tables_read(run, child, "open-clusters", "residual", "face-") for child in task.children]
+        read = [below, supervoxel_seams_read(run, source)]
+    return {"tables": inputs_digest(run, task, read)}
 
 
 def run(run: Run, task: Task) -> Counts:
@@ -78,7 +93,7 @@ def _leaf(run: Run, task: Task) -> Work:
 def _merge(run: Run, task: Task) -> Work:
     """The contacts through the seams that a merge closes, with what its children left; its faces."""
     source = run.plan.tasks[task_id("watershed", task.tier, task.index)]
-    graph = _summed([_resolved(run, *seam) for seam in closed_seams(run, source)])
+    graph = _summed([_resolved(run, planned, seam) for planned, seam in closed_seams(run, source)])
     residual = [read_contacts(run.tables(child), "residual") for child in task.children]
     place, faces = place_of(run, task.box), {}
     for side in place.inner_faces:
@@ -88,9 +103,9 @@ def _merge(run: Run, task: Task) -> Work:
     return graph, _summed([graph, *residual]), faces
 
 
-def _resolved(run: Run, below: Task, above: Task, seam: Seam) -> Contacts:
+def _resolved(run: Run, planned: PlannedSeam, seam: Seam) -> Contacts:
     """A seam's contacts between supervoxels."""
-    return seam.contacts.renamed(final_names(run, below.id, seam.a), final_names(run, above.id, seam.b))
+    return seam.contacts.renamed(final_names(run, planned.below, seam.a), final_names(run, planned.above, seam.b))
 
 
 def _summed(tables: list[Contacts]) -> Contacts:

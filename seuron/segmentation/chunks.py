@@ -13,10 +13,11 @@ from seuron.volumes import Volume
 
 
 def place_of(run: Run, box: Box) -> Place:
-    """A box in the coordinates that ids are counted in: the run's box begins at (0, 0, 0)."""
-    corner = run.facts.box.minimum
-    moved = box.shifted([-c for c in corner])
-    return Place(moved.minimum, moved.maximum, run.facts.box.shape)
+    """A box in the coordinates that ids are counted in: the run's frame begins at (0, 0, 0)."""
+    frame = run.facts.id_frame
+    down = [-c for c in frame.minimum]
+    moved, segmented = box.shifted(down), run.facts.box.shifted(down)
+    return Place(moved.minimum, moved.maximum, frame.shape, (segmented.minimum, segmented.maximum))
 
 
 def voxel_at(run: Run, index: int) -> Triple:
@@ -29,23 +30,19 @@ def voxel_at(run: Run, index: int) -> Triple:
 
 def chunks_of(run: Run, task: Task) -> Iterator[tuple[Triple, Box]]:
     """The chunks of a leaf task, with their places in the run's chunk grid."""
-    side = batch_side(run.params, run.facts.box)
-    for index, box in task.box.cells(run.params.chunk_size):
-        yield triple([side * t + i for t, i in zip(task.index, index, strict=True)]), box
+    return task.box.cells(run.params.chunk_size, run.facts.id_frame.minimum)
 
 
 def chunks_meeting(run: Run, box: Box) -> Iterator[tuple[Triple, Box]]:
     """The chunks that share voxels with a box."""
-    corner, size = run.facts.box.minimum, run.params.chunk_size
-    first = [(a - o) // c for a, o, c in zip(box.minimum, corner, size, strict=True)]
-    last = [-((o - b) // c) for b, o, c in zip(box.maximum, corner, size, strict=True)]
-    for _, cell in Box(triple(first), triple(last)).cells((1, 1, 1)):
-        yield cell.minimum, run.facts.box.cell(size, cell.minimum)
+    corner, size = run.facts.id_frame.minimum, run.params.chunk_size
+    for _, cell in box.grid(size, corner).cells((1, 1, 1)):
+        yield cell.minimum, run.facts.box.cell(size, cell.minimum, corner)
 
 
 def leaf_index(run: Run, chunk: Triple) -> Triple:
     """Which leaf task a chunk belongs to."""
-    side = batch_side(run.params, run.facts.box)
+    side = batch_side(run.params, run.facts)
     return triple([i // side for i in chunk])
 
 

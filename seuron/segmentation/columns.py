@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Clusters, Contacts, Edges, Face, Faces, Mapping, Place, Region, Seam, Vetoes
+from seuron.box import Triple
 from seuron.storage import Storage
 from seuron.tables import Table, read_table, write_table
 
@@ -138,6 +139,16 @@ def read_seam(storage: Storage, name: str) -> Seam:
 
 def face_name(kind: str, axis: int, side: int) -> str:
     return f"{kind}-{'xyz'[axis]}-{SIDES[side]}"
+
+
+def seam_name(leaf: Triple, axis: int) -> str:
+    """The table of the seam through a leaf's low face."""
+    return f"seam-{'xyz'[axis]}-{'_'.join(str(i) for i in leaf)}"
+
+
+def final_name(child: Triple) -> str:
+    """The table in which a merge's child hears the final names of what it sent up."""
+    return f"final-{'_'.join(str(i) for i in child)}"
 
 
 def _flat(planes: Sequence[NDArray[Any]]) -> NDArray[Any]:

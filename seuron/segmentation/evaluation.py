@@ -12,9 +12,22 @@ from seuron.evaluation import ContingencyTable, contingency, merge, scores, writ
 from seuron.planning import Task
 from seuron.planning.segmentation import region_size
 from seuron.runs import Counts, Run
+from seuron.segmentation.inputs import inputs_digest, parts_read, tables_read
 from seuron.segmentation.naming import names_after
+from seuron.segmentation.sources import content_digest
 from seuron.tables import read_table, write_table
 from seuron.volumes import open_volume
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """The supervoxels and the truth in a box; or the tables of all boxes, and the segments of all supervoxels."""
+    if task.tier == 0:
+        assert run.params.ground_truth is not None
+        truth = content_digest(open_volume(run.params.ground_truth, run.params.mip), task.box, "error")
+        return {"tables": inputs_digest(run, task, [parts_read(run, task, "supervoxels"), truth])}
+    tables = [tables_read(run, child, "contingency") for child in task.children]
+    names = [tables_read(run, other.id, "names") for other in run.plan.stage("agglomeration").tasks]
+    return {"scores": inputs_digest(run, task, [tables, names])}
 
 
 def run(run: Run, task: Task) -> Counts:

@@ -3,42 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
+from seuron.digests import digest_of_array
 from seuron.planning import Task
 from seuron.planning.plan import task_id
 from seuron.planning.segmentation import region_size
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_meeting, leaf_index
+from seuron.segmentation.inputs import inputs_digest, tables_read
 from seuron.segmentation.naming import final_names
 from seuron.tables import read_table
 from seuron.volumes import open_volume
 
 Labels = NDArray[np.uint64]
 
+LAYERS = ("supervoxels", "segmentation")
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """Each chunk's clusters and their voxels, and for each layer by itself what they are called in it."""
+    read: dict[str, list[Any]] = {layer: [] for layer in LAYERS}
+    for index, _ in chunks_meeting(run, task.box):
+        names = _names(run, index)
+        leaf = task_id("watershed", 0, leaf_index(run, index))
+        tables = tables_read(run, leaf, chunk_name("clusters", index), chunk_name("labels", index))
+        for layer in LAYERS:
+            read[layer].append([index, tables, digest_of_array(names.of_layer(layer))])
+    return {layer: inputs_digest(run, task, [layer, read[layer]]) for layer in LAYERS}
+
 
 def run(run: Run, task: Task) -> Counts:
-    """Write both label layers in the task's box, which lies on storage blocks whatever the chunks are."""
-    supervoxels, segmentation = open_volume(run.layer("supervoxels")), open_volume(run.layer("segmentation"))
+    """Write the label layers in the task's box, which lies on storage blocks whatever the chunks are.
+
+    A layer that stands as it is from an earlier start of the run is not written again.
+    """
+    wanted = {name: open_volume(run.layer(name)) for name in LAYERS if name not in run.standing(task.id)}
     counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "background_voxels": 0}
     counts |= {"supervoxels": 0, "segments": 0}
     for _, box in task.box.cells(region_size(run.params)):
-        first = np.zeros(box.shape, np.uint64, order="F")
-        second = np.zeros(box.shape, np.uint64, order="F")
+        voxels = {name: np.zeros(box.shape, np.uint64, order="F") for name in wanted}
         for index, chunk in chunks_meeting(run, box):
             names = _names(run, index)
             shared = chunk.intersect(box)
             numbers = _numbers(run, index, chunk)[shared.within(chunk)]
-            first[shared.within(box)] = names.supervoxels[numbers]
-            second[shared.within(box)] = names.segments[numbers]
+            for name, layer in voxels.items():
+                layer[shared.within(box)] = names.of_layer(name)[numbers]
+            counts["background_voxels"] += np.count_nonzero((names.supervoxels == 0)[numbers])
             if box.contains(Box.from_shape(chunk.minimum, (1, 1, 1))):  # each chunk is counted once
                 counts["supervoxels"] += names.begun(names.supervoxels)
                 counts["segments"] += names.begun(names.segments)
-        counts["stored_bytes"] += supervoxels.write(box, first) + segmentation.write(box, second)
-        counts["background_voxels"] += first.size - np.count_nonzero(first)
+        counts["stored_bytes"] += sum(volume.write(box, voxels[name]) for name, volume in wanted.items())
     return counts
 
 
@@ -49,6 +68,9 @@ class _Names:
     clusters: Labels
     supervoxels: Labels
     segments: Labels
+
+    def of_layer(self, layer: str) -> Labels:
+        return self.supervoxels if layer == "supervoxels" else self.segments
 
     def begun(self, ids: Labels) -> int:
         """How many ids have their first voxel in the chunk: there they are the cluster's own."""

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from abiss_py import Mapping
 from seuron.planning import Task
 from seuron.runs import Counts, Run
-from seuron.segmentation.columns import read_names, write_names
+from seuron.segmentation.columns import final_name, read_names, write_names
+from seuron.segmentation.inputs import final_read, inputs_digest, tables_read
 from seuron.storage import Storage
 from seuron.tables import read_table
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """What a merge heard from above, its own names, and what its children sent up."""
+    (merge,) = task.children
+    sent = [tables_read(run, child, "open-clusters") for child in run.plan.tasks[merge].children]
+    return {"tables": inputs_digest(run, task, [final_read(run, merge), tables_read(run, merge, "names"), sent])}
 
 
 def run(run: Run, task: Task) -> Counts:
@@ -35,7 +43,7 @@ def hand_down(run: Run, merge: str, above: Mapping, target: Storage) -> int:
         ids = read_table(run.tables(child), "open-clusters")["id"]
         final = above.follow(names.follow(ids))
         renamed = ids != final
-        write_names(target, Mapping(ids[renamed], final[renamed]), _final(run, child))
+        write_names(target, Mapping(ids[renamed], final[renamed]), final_name(run.plan.tasks[child].index))
         new += int(np.count_nonzero(renamed))
     return new
 
@@ -45,7 +53,7 @@ def told(run: Run, task: str) -> Mapping:
     parent = run.plan.parents.get(task)
     if parent is None:
         return Mapping.union([])
-    return read_names(run.tables(run.plan.tellers[parent]), _final(run, task))
+    return read_names(run.tables(run.plan.tellers[parent]), final_name(run.plan.tasks[task].index))
 
 
 def final_names(run: Run, leaf: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -65,7 +73,3 @@ def names_after(run: Run, stage: str, ids: NDArray[np.int64]) -> NDArray[np.int6
     for tier in run.plan.stage(stage).tiers:
         ids = Mapping.union([read_names(run.tables(task.id)) for task in tier]).follow(ids)
     return ids
-
-
-def _final(run: Run, task: str) -> str:
-    return f"final-{'_'.join(str(i) for i in run.plan.tasks[task].index)}"

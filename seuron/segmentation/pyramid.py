@@ -5,8 +5,15 @@ from __future__ import annotations
 from seuron.planning import Task
 from seuron.planning.segmentation import PYRAMID_SCALES
 from seuron.runs import Counts, Run
+from seuron.segmentation.inputs import inputs_digest, parts_read
 from seuron.volumes import open_volume
 from seuron.volumes.pyramid import downsample_scales
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """What the finest of the scales below was made from, in the task's box."""
+    below = "scales" if task.tier else task.layer
+    return {"scales": inputs_digest(run, task, parts_read(run, task, below))}
 
 
 def run(run: Run, task: Task) -> Counts:

@@ -7,6 +7,11 @@ from seuron.reporting import write_report
 from seuron.runs import Counts, Run
 
 
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """Everything: the page tells of all tasks."""
+    return {"page": run.keys[task.id]}
+
+
 def run(run: Run, task: Task) -> Counts:
     """Write report.html from the records, tables and layers of the run."""
     write_report(run)

@@ -21,6 +21,8 @@ supervoxel id is found from there: `naming.final_names`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from abiss_py import (
     AffinityError,
     ChunkWatershed,
@@ -46,11 +48,21 @@ from seuron.segmentation.columns import (
     write_region,
     write_seam,
 )
+from seuron.segmentation.inputs import inputs_digest, seams_read, tables_read, voxels_read
 from seuron.segmentation.naming import hand_down
 from seuron.segmentation.seams import closed_seams, make_seams
 from seuron.storage import Storage
 from seuron.tables import write_table
 from seuron.volumes import Volume, open_volume
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """The affinities' blocks that a leaf sees; or what the tasks below left open, and the seams between them."""
+    if task.tier == 0:
+        read: Any = voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))
+    else:
+        read = [[tables_read(run, child, "open-", "face-") for child in task.children], seams_read(run, task)]
+    return {"tables": inputs_digest(run, task, read)}
 
 
 def run(run: Run, task: Task) -> Counts:
@@ -86,7 +98,7 @@ def _merge(run: Run, task: Task) -> Counts:
     counts: Counts = {"seam_pairs": make_seams(run, task)} if task.tier == 1 else {}
     children = (run.plan.tasks[child] for child in task.children)
     parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in children]
-    seams = (seam for _, _, seam in closed_seams(run, task))
+    seams = (seam for _, seam in closed_seams(run, task))
     merge = merge_regions(parts, seams, rules_of(run), affinity_type(run.affinity_dtype))
     return counts | _finish(run, task, merge)
 

@@ -121,9 +121,22 @@ class Volume:
         grid = Box(triple(first), triple(last))
         return [whole.cell(self.block_size, index.minimum) for _, index in grid.cells((1, 1, 1))]
 
-    def _name(self, block: Box) -> str:
-        ranges = (f"{a}-{b}" for a, b in zip(block.minimum, block.maximum, strict=True))
-        return f"{self.key}/{'_'.join(ranges)}"
+    @property
+    def is_sharded(self) -> bool:
+        """Whether blocks lie together in larger files, instead of one file each."""
+        return self._cloud.info["scales"][self.mip].get("sharding") is not None
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """How this scale's voxels are stored: what its blocks' bytes mean, whatever the volume's size."""
+        names = ("encoding", "compressed_segmentation_block_size", "sharding")
+        scale = self._cloud.info["scales"][self.mip]
+        known = {name: scale[name] for name in names if name in scale}
+        return {**known, "type": str(self.dtype), "channels": self.channels, "block": self.block_size}
+
+    def block_name(self, block: Box) -> str:
+        """The name of a block's file below `path`."""
+        return f"{self.key}/{block_ranges(block)}"
 
     def missing_blocks(self, box: Box) -> list[Box]:
         """The blocks meeting `box` that are not stored; asks for those blocks only, not for the whole layer."""
@@ -133,7 +146,7 @@ class Volume:
         if box.voxels == 0:
             return []
         exist = self._cloud.image.exists(Bbox(box.minimum, box.maximum), mip=self.mip)
-        return [block for block in self.blocks(box) if not exist[self._name(block)]]
+        return [block for block in self.blocks(box) if not exist[self.block_name(block)]]
 
     def write(self, box: Box, voxels: NDArray[Any]) -> int:
         """Write whole blocks; returns the bytes stored.
@@ -163,8 +176,13 @@ class Volume:
             content = chunks.encode(
                 part, self._cloud.encoding, block_size=SEGMENTATION_SUBBLOCK if segmentation else None
             )
-            stored += storage.put(self._name(block), content, compress=segmentation)
+            stored += storage.put(self.block_name(block), content, compress=segmentation)
         return stored
+
+
+def block_ranges(block: Box) -> str:
+    """What a block's file is called in the folder of its scale."""
+    return "_".join(f"{a}-{b}" for a, b in zip(block.minimum, block.maximum, strict=True))
 
 
 def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
@@ -282,5 +300,10 @@ def create_volume(
     info = volume_info(
         box, resolution_nm, dtype=dtype, channels=channels, kind=kind, block_size=block_size, pyramid=pyramid
     )
-    Storage(path).put("info", json.dumps(info, indent=1, sort_keys=True).encode())
+    write_info(path, info)
     return Volume(cloud_path(path), 0)
+
+
+def write_info(path: str, info: dict[str, Any]) -> None:
+    """Write a layer's metadata."""
+    Storage(path).put("info", json.dumps(info, indent=1, sort_keys=True).encode())

@@ -32,7 +32,7 @@ def _records(run: Run) -> None:
                     task_id=task.id,
                     stage=task.stage,
                     tier=task.tier,
-                    key=run.key,
+                    key=run.keys[task.id],
                     seconds=seconds,
                     cpu_seconds=0.9 * seconds,
                     peak_bytes=300_000_000 + number,

@@ -70,7 +70,7 @@ def test_a_finished_run_is_told_in_full(scored_run: Run, scored_html: str) -> No
     assert "voxels: 128 × 112 × 96" in text
     assert f"{scores.voi:.2f}" in text
     assert f"{scores.adapted_rand_error:.4f}" in text
-    for stage in scored_run.plan.stages:
+    for stage in (stage for stage in scored_run.plan.stages if stage.tasks):
         assert stage.name in text
     names = ["image", "affinities", "supervoxels", "segmentation", "ground truth"]
     wanted = [f"{name}, section {axis} = " for axis in "zyx" for name in names]

@@ -236,12 +236,21 @@ def test_typing_errors_and_missing_volumes_come_together(source: str, tmp_path: 
     assert parse_run({"affinities": source, "output": str(tmp_path / "out")}).affinities == source
 
 
-def test_an_output_with_other_data_is_refused(source: str, tmp_path: Path) -> None:
-    """Another run's folder, or a folder with other files, is not written into."""
-    prepare_run(parameters(source, tmp_path / "out"))
-    prepare_run(parameters(source, tmp_path / "out"))
-    with pytest.raises(ParameterErrors, match=r"another run's data \(agglomeration_threshold was 0.3, now 0.5\)"):
-        prepare_run(parameters(source, tmp_path / "out", agglomeration_threshold=0.5))
+def test_an_output_of_another_volume_is_refused(source: str, tmp_path: Path) -> None:
+    """A folder whose layers would become another volume, or that holds other files, is not written into."""
+    prepare_run(parameters(source, tmp_path / "out", bbox=(12, 20, 30, 60, 60, 60)))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"block_size": (8, 8, 8)}, r"`block_size` was \(16, 16, 16\), now \(8, 8, 8\)"),
+        ({"store": str(tmp_path / "elsewhere")}, "`store` was"),
+        ({"bbox": (12, 20, 30, 60, 60, 50)}, "may grow, but not shrink"),
+        ({"bbox": (10, 20, 30, 60, 60, 60)}, "give a `frame` from the start"),
+        ({"frame": (0, 0, 0, 100, 100, 100)}, "give a `frame` from the start"),
+    ]
+    for change, words in changes:
+        with pytest.raises(ParameterErrors, match=words):
+            prepare_run(parameters(source, tmp_path / "out", **{"bbox": (12, 20, 30, 60, 60, 60), **change}))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("do not touch")
     with pytest.raises(ParameterErrors, match=r"thesis\.txt"):

@@ -55,7 +55,7 @@ def test_missing_blocks_are_named_or_read_as_zero(tmp_path: Path) -> None:
     path, labels = _segmentation(tmp_path)
     volume = open_volume(path)
     lost = Box((19, -5, 7), (35, 11, 15))
-    (tmp_path / (volume._name(lost) + ".gz")).unlink()
+    (tmp_path / (volume.block_name(lost) + ".gz")).unlink()
     assert volume.missing_blocks(BOX) == [lost]
     assert volume.missing_blocks(Box((3, -5, 7), (19, 11, 15))) == []
     assert volume.missing_blocks(Box((3, -5, 7), (20, -4, 8))) == [lost]

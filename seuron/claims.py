@@ -1,0 +1,64 @@
+"""Claims: files that say which process is at work on something, so that others keep away meanwhile.
+
+Two processes that each write their claim first and look for the other's claim second cannot both
+miss each other. That is all the locking that works alike on file systems and in object stores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+from seuron.storage import Storage
+
+#: A process that began later than this after its claim is another one with the same number.
+_CLOCK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who is at work: `what` for people, `key` for checks, and the process."""
+
+    what: str
+    key: str = ""
+    host: str = field(default_factory=socket.gethostname)
+    process: int = field(default_factory=os.getpid)
+    began: float = field(default_factory=time.time)
+
+    @property
+    def holds(self) -> bool:
+        """Whether its process may still be at work. Of another host's nothing is known, so its claims hold."""
+        import psutil
+
+        if self.host != socket.gethostname():
+            return True
+        try:
+            return bool(psutil.Process(self.process).create_time() <= self.began + _CLOCK_SECONDS)
+        except psutil.NoSuchProcess:
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.what} (process {self.process} on {self.host})"
+
+
+@contextmanager
+def claimed(storage: Storage, name: str, claim: Claim) -> Iterator[None]:
+    """Hold a claim, as the file `name`, while the block runs."""
+    storage.put(name, json.dumps(asdict(claim)).encode())
+    try:
+        yield
+    finally:
+        storage.delete([name])
+
+
+def claims(storage: Storage, folder: str) -> Iterator[tuple[str, Claim]]:
+    """The claims in a folder that still hold, with the names of their files."""
+    for name in storage.names(folder):
+        content = storage.get(name)
+        if content is not None and (claim := Claim(**json.loads(content))).holds:
+            yield name, claim

@@ -1,0 +1,70 @@
+"""What tasks read, as digests of content: the pieces that the stages' `inputs` functions are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seuron.digests import digest_of_data
+from seuron.planning import Task
+from seuron.planning.keys import seen_box, settings_of
+from seuron.planning.plan import Seam
+from seuron.runs import Run
+from seuron.segmentation.columns import face_name, final_name, seam_name
+from seuron.segmentation.sources import content_digest
+from seuron.volumes import Volume
+
+
+def inputs_digest(run: Run, task: Task, content: Any) -> str:
+    """The digest of a task's settings and of the content that it reads, plain data made of digests."""
+    return digest_of_data([settings_of(task, run.plan, run.params, run.facts), content])
+
+
+def tables_read(run: Run, task_id: str, *kinds: str) -> dict[str, str]:
+    """The digests of those tables of a finished task that `kinds` name; one that ends in `-` names a family."""
+    families = tuple(kind for kind in kinds if kind.endswith("-"))
+    found = run.table_digests(task_id)
+    return {name: found[name] for name in sorted(found) if name in kinds or name.startswith(families)}
+
+
+def final_read(run: Run, task_id: str) -> dict[str, str]:
+    """The digest of what a task of an octree is told of the final names; none for a root."""
+    parent = run.plan.parents.get(task_id)
+    if parent is None:
+        return {}
+    return tables_read(run, run.plan.tellers[parent], final_name(run.plan.tasks[task_id].index))
+
+
+def names_read(run: Run, leaf: str) -> list[dict[str, str]]:
+    """The digests of what a leaf's clusters are called after it, and in the end."""
+    return [tables_read(run, leaf, "names"), final_read(run, leaf)]
+
+
+def seams_read(run: Run, task: Task) -> list[dict[str, str]]:
+    """The digests of the seams that a watershed merge closes, or of the planes that it makes them of."""
+    if task.tier > 1:
+        return [_seam_read(run, seam) for seam in run.plan.seams_closed(task.id)]
+    sides = [((seam.below, seam.axis, 1), (seam.above, seam.axis, 0)) for seam in run.plan.seams_made(task.id)]
+    return [tables_read(run, leaf, face_name("plane", axis, side)) for pair in sides for leaf, axis, side in pair]
+
+
+def supervoxel_seams_read(run: Run, merge: str) -> list[Any]:
+    """The digests of the seams that a watershed merge closes, and of what the ids in them are called in the end."""
+    seams = list(run.plan.seams_closed(merge))
+    leaves = dict.fromkeys(leaf for seam in seams for leaf in (seam.below, seam.above))
+    return [[_seam_read(run, seam) for seam in seams], [names_read(run, leaf) for leaf in leaves]]
+
+
+def _seam_read(run: Run, seam: Seam) -> dict[str, str]:
+    name = seam_name(run.plan.tasks[seam.above].index, seam.axis)
+    return tables_read(run, run.plan.parents[seam.above], name)
+
+
+def voxels_read(run: Run, task: Task, volume: Volume) -> str:
+    """The digest of the blocks that a leaf sees of its source."""
+    return content_digest(volume, seen_box(task, run.params, run.facts), run.params.missing_blocks)
+
+
+def parts_read(run: Run, task: Task, part: str) -> list[str]:
+    """From what a part of the results that a task reads in layers was made."""
+    records = (run.record(other) for other in run.reads(task))
+    return [record.inputs[part] for record in records if record is not None]
