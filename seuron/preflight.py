@@ -58,6 +58,8 @@ def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]
         before = _run_before(params, problems)
         facts = _facts(params, source, box, before)
         problems += _truth_problems(truth, source, box) if truth is not None else []
+        problems += _constraint_problems(params, facts)
+        problems += _semantic_problems(params, source, box, problems) if params.semantic else []
         problems += _space_problems(params, box)
         problems += changes_of_volume(before, Run(params, facts)) if before is not None else []
     if params.image:
@@ -169,6 +171,42 @@ def _truth_problems(truth: Volume, source: Volume, box: Box) -> list[str]:
     if truth.box.intersect(box).voxels == 0:
         problems.append(f"`ground_truth`: its box {truth.box} does not meet the run's box {box}")
     return problems
+
+
+def _constraint_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
+    """What is wrong with rules for these classes: names that they do not have, predicates that do not compile."""
+    dtype = params.affinity_dtype if params.image else facts.dtype
+    if params.constraints is None or dtype not in AFFINITY_TYPES:  # the latter is a problem of its own
+        return []
+    from abiss_py import ArgumentError, affinity_type
+    from abiss_py.constraints import compile_constraints
+
+    scale = affinity_type(dtype).scale
+    try:
+        compile_constraints(params.rules, params.class_names, params.agglomeration_threshold, scale)
+    except ArgumentError as error:
+        return [f"`constraints`: {error}"]
+    return []
+
+
+def _semantic_problems(params: SegmentationParams, source: Volume, box: Box, problems: list[str]) -> list[str]:
+    semantic = _open("semantic", params.semantic or "", params, problems)
+    if semantic is None:
+        return []
+    found = []
+    if semantic.resolution_nm != source.resolution_nm:
+        found.append(
+            f"`semantic`: its voxels are {semantic.resolution_nm} nm, those of the input {source.resolution_nm} nm; "
+            "give labels of the input's resolution"
+        )
+    if semantic.dtype.kind != "u" or semantic.channels != 1:
+        found.append(
+            f"`semantic`: {semantic.path} holds {semantic.channels} x {semantic.dtype}; "
+            "expected one unsigned integer class number a voxel"
+        )
+    if not semantic.box.contains(box):
+        found.append(f"`semantic`: its box {semantic.box} does not contain the run's box {box}")
+    return found
 
 
 def _space_problems(params: SegmentationParams, box: Box) -> list[str]:

@@ -13,3 +13,9 @@ def tiny(total: int, count: int, a: Any, b: Any) -> bool:
 def many_edges(total: int, count: int, a: Any, b: Any) -> bool:
     """Forbids to join by a contact of more than four voxel edges."""
     return count > 4
+
+
+def not_for_numba(total: int, count: int, a: Any, b: Any) -> bool:
+    """Reads a file, which compiled code cannot."""
+    with open("rules.txt") as lines:  # noqa: PTH123
+        return len(lines.readlines()) > count

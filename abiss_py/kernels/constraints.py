@@ -13,8 +13,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
+from abiss_py.errors import ArgumentError
 from abiss_py.kernels import compiled
 from abiss_py.kernels.exact import compare_products, mean_below, mean_exceeds
 
@@ -132,7 +134,14 @@ def compile_predicates(functions: tuple[Callable[..., bool], ...]) -> Any:
     combined: Any = None
     for function in reversed(functions):
         combined = _either(numba.njit(nogil=True)(function), combined)
-    return None if combined is None else numba.cfunc(PREDICATE)(combined)
+    try:
+        return None if combined is None else numba.cfunc(PREDICATE)(combined)
+    except NumbaError as error:
+        names = ", ".join(function.__qualname__ for function in functions)
+        raise ArgumentError(
+            f"numba cannot compile {names} for (total, count, a, b): {error}. "
+            "Use numbers, loops and numpy only, and return whether the join is forbidden"
+        ) from error
 
 
 def _either(one: Any, others: Any) -> Any:

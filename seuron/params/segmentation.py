@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from seuron.params.model import Parameters
+
+if TYPE_CHECKING:
+    from abiss_py import Constraint
 
 
 def _numbers(count: int) -> BeforeValidator:
@@ -31,10 +35,40 @@ def _none_if_blank(value: Any) -> Any:
 #: Indices of voxel edges, three to a voxel, are 64 bits.
 MOST_VOXELS = 2**61
 
+
+def _as_text(value: Any) -> Any:
+    """A list of rules, as JSON settings give it, as the text that forms and shells send."""
+    return json.dumps(value) if isinstance(value, (list, tuple)) else _none_if_blank(value)
+
+
+def _as_names(value: Any) -> Any:
+    """A list of names as the text `a,b,c`; spaces around names do not count."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple)):
+        return value
+    return _none_if_blank(",".join(str(word).strip() for word in words))
+
+
+def _parsed_rules(text: str | None) -> tuple[Constraint, ...]:
+    """The rules that a preset's name or a JSON list stands for; raises ValueError for what is neither."""
+    if text is None:
+        return ()
+    from abiss_py import parse_constraints  # loads numba, which few users of parameters need
+
+    return parse_constraints(json.loads(text) if text.lstrip().startswith("[") else text)
+
+
+def _checked_rules(text: str | None) -> str | None:
+    _parsed_rules(text)
+    return text
+
+
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive, Positive], _numbers(3)]
 Corners = Annotated[tuple[int, int, int, int, int, int] | None, _numbers(6), BeforeValidator(_none_if_blank)]
 Path = Annotated[str | None, BeforeValidator(_none_if_blank)]
+Rules = Annotated[str | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)]
+Names = Annotated[str | None, BeforeValidator(_as_names)]
 
 
 def _field(default: Any, group: str, help: str, *, unit: str = "", **limits: Any) -> Any:
@@ -123,6 +157,18 @@ class SegmentationParams(Parameters):
     agglomeration_threshold: float = _field(
         0.25, "Agglomeration", "supervoxels are joined while their contact's mean affinity is above this", ge=0, le=1
     )
+    constraints: Rules = _field(
+        None,
+        "Agglomeration",
+        "rules that forbid joins: a preset (macrina2021, abiss2026) or a JSON list of rules (docs/constraints.md)",
+        examples=["abiss2026", "macrina2021"],
+    )
+    semantic: Path = _field(
+        None, "Agglomeration", "precomputed labels with a class number for every voxel, 0 for none, that rules look at"
+    )
+    semantic_classes: Names = _field(
+        None, "Agglomeration", "the names of class 1, 2, ... of `semantic`, for example axon,dendrite,soma,glia"
+    )
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
@@ -145,9 +191,26 @@ class SegmentationParams(Parameters):
             problems.append(
                 f"`agglomeration_threshold` must be 0 or at least 2^-30, got {self.agglomeration_threshold}"
             )
+        if (self.semantic is None) != (self.semantic_classes is None):
+            problems.append("`semantic` and `semantic_classes` go together; give both or neither")
+        if self.semantic is not None and self.constraints is None:
+            problems.append("`semantic` is given, but no `constraints` that would look at it")
+        names = self.class_names
+        if "" in names or len(set(names)) < len(names):
+            problems.append(f"`semantic_classes` must be different names, got {', '.join(map(repr, names))}")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def rules(self) -> tuple[Constraint, ...]:
+        """The constraints of the agglomeration."""
+        return _parsed_rules(self.constraints)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the semantic classes 1, 2, ..."""
+        return tuple(self.semantic_classes.split(",")) if self.semantic_classes else ()
 
 
 def _frame_problems(frame: tuple[int, ...] | None, bbox: tuple[int, ...] | None) -> list[str]:

@@ -43,9 +43,16 @@ RESULTS_VERSIONS: dict[str, int] = {
 #: The parameters that each stage's results depend on, beside those of the stages that it reads.
 STAGE_PARAMETERS: dict[str, tuple[str, ...]] = {
     "affinities": ("patch_size", "patch_overlap", "affinity_dtype", "block_size"),
-    "watershed": ("chunk_size", "watershed_high", "watershed_low", "watershed_size", "watershed_dust"),
+    "watershed": (
+        "chunk_size",
+        "watershed_high",
+        "watershed_low",
+        "watershed_size",
+        "watershed_dust",
+        "semantic_classes",
+    ),
     "supervoxel_names": (),
-    "agglomeration": ("chunk_size", "agglomeration_threshold"),
+    "agglomeration": ("chunk_size", "agglomeration_threshold", "constraints", "semantic_classes"),
     "segment_names": (),
     "labels": ("chunk_size", "block_size"),
     "pyramid": ("block_size",),
@@ -54,7 +61,7 @@ STAGE_PARAMETERS: dict[str, tuple[str, ...]] = {
 }
 #: Parameters that say where data come from: they enter keys as marks of the blocks that a task sees,
 #: and as facts (`model` as the digest of its weights, `precision` as what it came to).
-SOURCE_PARAMETERS = ("image", "affinities", "ground_truth", "mip", "missing_blocks", "model", "precision")
+SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks", "model", "precision")
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks")
 #: Parameters that no result depends on.

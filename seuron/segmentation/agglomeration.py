@@ -7,6 +7,8 @@ Works on tables alone. Every task leaves:
     joins          the contacts that were joined, in order: the merge tree
     names          what ids are called now
     residual       contacts that could not be decided
+    vetoes         contacts that a rule removed, in order, where the run has rules
+    clusters       what rules look at, of the ids that may still get another name; likewise
     open-clusters  the ids that may still get another name
     face-*         the supervoxels at each inner face, on their own until the face is closed
 
@@ -15,6 +17,7 @@ and the root, for each of its children, `final-X_Y_Z`, as in `watershed.py`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,20 +31,34 @@ from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
 from seuron.segmentation.columns import (
     Side,
+    classes_of,
     face_name,
+    read_clusters,
     read_contacts,
     read_faces,
     read_seam,
+    write_clusters,
     write_contacts,
     write_names,
+    write_vetoes,
 )
 from seuron.segmentation.inputs import inputs_digest, names_read, supervoxel_seams_read, tables_read
 from seuron.segmentation.naming import final_names, hand_down
 from seuron.segmentation.seams import closed_seams
 from seuron.tables import read_table, write_table
 
-#: What a task has to do: its rows of the region graph, the contacts to decide, the ids at its faces.
-Work = tuple[Contacts, Contacts, dict[Side, NDArray[np.int64]]]
+
+@dataclass(frozen=True)
+class Work:
+    """What a task has to do: its rows of the region graph, the contacts to decide, and the ids at its faces.
+
+    `clusters` are the rows that rules look at; none where the run has no rules.
+    """
+
+    graph: Contacts
+    contacts: Contacts
+    clusters: Clusters
+    faces: dict[Side, NDArray[np.int64]]
 
 
 def inputs(run: Run, task: Task) -> dict[str, str]:
@@ -57,37 +74,54 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
 
 def run(run: Run, task: Task) -> Counts:
     """Agglomerate a leaf's supervoxels, or what the tasks below could not decide."""
-    graph, contacts, faces = _leaf(run, task) if task.tier == 0 else _merge(run, task)
-    open_ids = np.unique(np.concatenate([np.zeros(0, np.int64), *faces.values()]))
-    scale = affinity_type(run.affinity_dtype).scale
-    result = agglomerate(contacts, Clusters.empty(), open_ids, run.params.agglomeration_threshold, scale)
+    work = _leaf(run, task) if task.tier == 0 else _merge(run, task)
+    open_ids = np.unique(np.concatenate([np.zeros(0, np.int64), *work.faces.values()]))
+    rules = run.params.rules
+    result = agglomerate(
+        work.contacts,
+        work.clusters,
+        open_ids,
+        run.params.agglomeration_threshold,
+        affinity_type(run.affinity_dtype).scale,
+        constraints=rules,
+        class_names=run.params.class_names,
+    )
 
     tables = run.tables(task.id)
     waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, open_ids]))
-    write_contacts(tables, "graph", graph)
+    write_contacts(tables, "graph", work.graph)
     write_contacts(tables, "joins", result.joins)
     write_contacts(tables, "residual", result.contacts)
     write_table(tables, "open-clusters", {"id": waiting})
     write_names(tables, result.mapping)
-    for side, ids in faces.items():
+    if rules:
+        write_vetoes(tables, result.vetoes)
+        write_clusters(tables, result.clusters)
+    for side, ids in work.faces.items():
         write_table(tables, face_name("face", *side), {"id": ids})
     if task.id not in run.plan.parents:
         hand_down(run, task.id, Mapping.union([]), tables)
-    return {"contacts": len(graph), "joins": len(result.joins), "open_contacts": len(result.contacts)}
+    counts: Counts = {"contacts": len(work.graph), "joins": len(result.joins), "open_contacts": len(result.contacts)}
+    return counts | {"vetoes": len(result.vetoes)} if rules else counts
 
 
 def _leaf(run: Run, task: Task) -> Work:
     """The contacts inside a leaf, and the supervoxels at its inner faces."""
     source = task_id("watershed", 0, task.index)
-    tables, found = run.tables(source), []
+    tables, found, rows = run.tables(source), [], [Clusters.empty(len(run.params.class_names))]
     for index, _ in chunks_of(run, task):
-        ids = final_names(run, source, read_table(tables, chunk_name("clusters", index))["id"])
+        clusters = read_table(tables, chunk_name("clusters", index))
+        ids = final_names(run, source, clusters["id"])
+        if run.params.rules:
+            begun = (ids == clusters["id"]).astype(np.int64)
+            rows.append(Clusters.summed(ids, clusters["voxels"], begun, classes_of(clusters)))
         contacts = read_contacts(tables, chunk_name("contacts", index))
         found.append(contacts.renamed(ids[contacts.a], ids[contacts.b]))
     seams = read_seam(tables, "seams").contacts
     found.append(seams.renamed(final_names(run, source, seams.a), final_names(run, source, seams.b)))
     graph, faces = _summed(found), read_faces(tables, place_of(run, task.box))
-    return graph, graph, {side: np.unique(final_names(run, source, face.values)) for side, face in faces.items()}
+    at_faces = {side: np.unique(final_names(run, source, face.values)) for side, face in faces.items()}
+    return Work(graph, graph, Clusters.join(rows), at_faces)
 
 
 def _merge(run: Run, task: Task) -> Work:
@@ -100,7 +134,8 @@ def _merge(run: Run, task: Task) -> Work:
         at_side = (child for child in task.children if place_of(run, run.plan.tasks[child].box).reaches(place, side))
         tables = (read_table(run.tables(child), face_name("face", *side)) for child in at_side)
         faces[side] = np.unique(np.concatenate([table["id"] for table in tables]))
-    return graph, _summed([graph, *residual]), faces
+    rows = [read_clusters(run.tables(child)) for child in task.children if run.params.rules]
+    return Work(graph, _summed([graph, *residual]), Clusters.join(rows), faces)
 
 
 def _resolved(run: Run, planned: PlannedSeam, seam: Seam) -> Contacts:

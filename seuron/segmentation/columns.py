@@ -13,6 +13,8 @@ from seuron.box import Triple
 from seuron.storage import Storage
 from seuron.tables import Table, read_table, write_table
 
+Int64s = NDArray[np.int64]
+
 #: A face of a box: its axis, and 0 for the low one, 1 for the high one.
 Side = tuple[int, int]
 SIDES = ("low", "high")
@@ -41,15 +43,23 @@ def read_contacts(storage: Storage, name: str) -> Contacts:
 def write_clusters(storage: Storage, clusters: Clusters) -> int:
     """What rules look at, a row for each cluster: `class_K` counts voxels of semantic class K."""
     columns = {"id": clusters.ids, "voxels": clusters.voxels, "supervoxels": clusters.supervoxels}
-    counts = {f"class_{k}": column for k, column in enumerate(clusters.classes.T, start=1)}
-    return write_table(storage, "clusters", columns | counts)
+    return write_table(storage, "clusters", columns | class_columns(clusters.classes))
 
 
 def read_clusters(storage: Storage) -> Clusters:
     table = read_table(storage, "clusters")
-    counts = [table[f"class_{k}"] for k in range(1, len(table) - 2)]
-    classes = np.stack(counts, axis=1) if counts else np.zeros((table["id"].size, 0), np.int64)
-    return Clusters(table["id"], table["voxels"], table["supervoxels"], classes)
+    return Clusters(table["id"], table["voxels"], table["supervoxels"], classes_of(table))
+
+
+def class_columns(classes: Int64s) -> Table:
+    """Voxels of each class, (n, K), as columns `class_1` to `class_K`."""
+    return {f"class_{k}": column for k, column in enumerate(classes.T, start=1)}
+
+
+def classes_of(table: Table) -> Int64s:
+    """The columns `class_1` to `class_K` of a table as one array, (n, K)."""
+    counts = [table[f"class_{k}"] for k in range(1, 1 + sum(name.startswith("class_") for name in table))]
+    return np.stack(counts, axis=1) if counts else np.zeros((table["id"].size, 0), np.int64)
 
 
 def write_vetoes(storage: Storage, vetoes: Vetoes, name: str = "vetoes") -> int:

@@ -4,7 +4,8 @@ A leaf reads the affinities of its chunks, once, and leaves for each chunk (chun
 of the run's grid):
 
     labels-X_Y_Z      the chunk's clusters, numbered from 1: a value per voxel, x fastest
-    clusters-X_Y_Z    id and voxels of each number; row 0 is background
+    clusters-X_Y_Z    id and voxels of each number, and of these the voxels of each semantic class, where
+                      the run has any; row 0 is background
     contacts-X_Y_Z    contacts of numbers inside the chunk
 
     seams             contacts through the faces between its chunks
@@ -23,14 +24,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from abiss_py import (
     AffinityError,
+    ArgumentError,
     ChunkWatershed,
     Mapping,
     Merge,
     Seam,
     WatershedRules,
     affinity_type,
+    count_classes,
     merge_regions,
     seams_of_grid,
     watershed_chunk,
@@ -41,6 +47,7 @@ from seuron.planning import Task
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.segmentation.columns import (
+    class_columns,
     read_region,
     write_contacts,
     write_names,
@@ -81,7 +88,7 @@ def _leaf(run: Run, task: Task) -> Counts:
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
     for index, box in chunks_of(run, task):
         chunk = _chunk(run, volume, box)
-        _write_chunk(tables, index, chunk)
+        _write_chunk(tables, index, chunk, _classes(run, box, chunk))
         regions.append(chunk.region)
         faces[index] = chunk.faces
         counts["chunks"] += 1
@@ -118,9 +125,26 @@ def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:
         ) from error
 
 
-def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed) -> None:
+def _classes(run: Run, box: Box, chunk: ChunkWatershed) -> NDArray[np.int64]:
+    """The voxels of each semantic class in each of a chunk's clusters, (clusters, classes)."""
+    names = run.params.class_names
+    if run.params.semantic is None:
+        return np.zeros((chunk.keys.size, len(names)), np.int64)
+    volume = open_volume(run.params.semantic, run.params.mip)
+    semantic = volume.read(box, missing=run.params.missing_blocks)[..., 0]
+    try:
+        return count_classes(chunk.labels, semantic, chunk.keys.size, len(names))
+    except ArgumentError as error:
+        raise DataError(
+            f"{volume.path}: chunk {box}, voxels counted from its corner: {error}. "
+            "Name all classes in `semantic_classes`, or repair the labels"
+        ) from error
+
+
+def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed, classes: NDArray[np.int64]) -> None:
     write_table(tables, chunk_name("labels", index), {"number": chunk.labels.reshape(-1, order="F")})
-    write_table(tables, chunk_name("clusters", index), {"id": chunk.keys, "voxels": chunk.voxels})
+    clusters = {"id": chunk.keys, "voxels": chunk.voxels}
+    write_table(tables, chunk_name("clusters", index), clusters | class_columns(classes))
     write_contacts(tables, chunk_name("contacts", index), chunk.contacts)
 
 
