@@ -165,6 +165,10 @@ class AirflowClient:
                 return str(row["dag_run_id"])
         return None
 
+    def run_parameters(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """What a run was started with."""
+        return dict(self._get(_run_path(dag_id, run_id)).get("conf") or {})
+
     def is_busy(self) -> bool:
         """Whether any run of any DAG has not ended."""
         page = self._get("/dags/~/dagRuns", {"state": ["queued", "running"], "limit": 1})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from seuron.cli import data, decisions, demonstration, deployment, runs, training
+from seuron.cli import data, decisions, demonstration, deployment, plans, runs, training
 
 app = typer.Typer(
     name="seuron",
@@ -19,6 +19,8 @@ run.command("segmentation")(runs.segmentation)
 app.add_typer(run, name="run")
 app.command("demo")(demonstration.demo)
 app.command("params")(runs.params)
+app.command("plan")(plans.plan)
+app.command("gc")(plans.gc)
 app.command("up")(deployment.up)
 app.command("down")(deployment.down)
 app.command("status")(deployment.status)

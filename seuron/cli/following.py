@@ -16,6 +16,7 @@ from seuron.cli.progress import StageProgress
 from seuron.deployment import Deployment
 from seuron.deployment.environment import Machine
 from seuron.errors import RunError
+from seuron.params import parse_parameters
 from seuron.runs import Run
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def _submit(client: AirflowClient, parameters: SegmentationParams, console: Cons
     """The id of a new run, or of the one that is already at work on the same output."""
     active = client.active_run(DAG_ID, parameters.output)
     if active is not None:
+        if parse_parameters(type(parameters), client.run_parameters(DAG_ID, active)) != parameters:
+            raise RunError(
+                f"a run with other parameters is at work in {parameters.output}: {client.run_url(DAG_ID, active)}. "
+                "Wait for its end or cancel it there, then give the command again"
+            )
         console.print("a run into this output is going on; following it")
         return active
     return client.trigger(DAG_ID, json.loads(parameters.model_dump_json()))

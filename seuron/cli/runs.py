@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seuron.params import SegmentationParams
 
 #: Parameters that are paths: they are made absolute, as tasks run in another folder.
-_PATHS = ("image", "affinities", "ground_truth", "output")
+_PATHS = ("image", "affinities", "ground_truth", "output", "store")
 
 
 def segmentation(
@@ -31,7 +31,8 @@ def segmentation(
 ) -> None:
     """Segment a volume and wait for the end; `seuron params` lists all parameters.
 
-    A run that was interrupted goes on when the same command is given again. The exit code is 0 only
+    A run that was interrupted goes on when the same command is given again. With other parameters it
+    computes what depends on them (`seuron plan --diff` shows what that is). The exit code is 0 only
     when the run succeeded, and 2 when parameters were wrong and nothing was started.
     """
     from seuron.cli.following import run_in_airflow, run_locally

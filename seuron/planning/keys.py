@@ -67,8 +67,13 @@ PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks")
 #: Parameters that no result depends on.
 WITHOUT_INFLUENCE = ("output", "store")
 
-#: The input that a stage reads itself, by the parameter that names it; leaves only.
-STAGE_SOURCES: dict[str, str] = {"affinities": "image", "watershed": "affinities", "evaluation": "ground_truth"}
+#: The inputs that runs read, by the parameter that names them, and the stage whose leaves read them.
+SOURCE_STAGES: dict[str, str] = {
+    "image": "affinities",
+    "affinities": "watershed",
+    "semantic": "watershed",
+    "ground_truth": "evaluation",
+}
 
 
 def settings_of(task: Task, plan: Plan, params: SegmentationParams, facts: VolumeFacts) -> dict[str, Any]:
@@ -124,17 +129,17 @@ def _patches(box: Box, params: SegmentationParams, facts: VolumeFacts) -> dict[s
 
 
 def seen_box(task: Task, params: SegmentationParams, facts: VolumeFacts) -> Box:
-    """The part of its source that a leaf of `STAGE_SOURCES` reads."""
+    """The part of its source that a leaf of a stage in `SOURCE_STAGES` reads."""
     if task.stage == "affinities":
         grid = PatchGrid(facts.source_box or facts.box, params.patch_size, params.patch_overlap)
         return needed_region(grid, task.box)
     return padded(task.box).intersect(facts.box) if task.stage == "watershed" else task.box
 
 
-def source_of(task: Task, params: SegmentationParams) -> str | None:
-    """The parameter that names the input which a task reads itself; None when it reads other tasks' results alone."""
-    name = STAGE_SOURCES.get(task.stage)
-    return name if task.tier == 0 and name is not None and getattr(params, name) is not None else None
+def sources_of(task: Task, params: SegmentationParams) -> list[str]:
+    """The parameters that name the inputs which a task reads itself."""
+    stages = SOURCE_STAGES.items() if task.tier == 0 else ()
+    return [name for name, stage in stages if stage == task.stage and getattr(params, name) is not None]
 
 
 def leaves_tables_only(task: Task) -> bool:
@@ -152,8 +157,7 @@ def dependencies(
 ) -> dict[str, Any]:
     """A task's settings and the digest of what it sees of the input: its key, but for the tasks it reads."""
     found = settings_of(task, plan, params, facts)
-    name = source_of(task, params)
-    if name is not None and name in sources:
+    for name in (name for name in sources_of(task, params) if name in sources):
         box = seen_box(task, params, facts)
         found[name] = sources[name].digest(box)
         if sources[name].has_holes(box):  # otherwise it does not matter what a hole means

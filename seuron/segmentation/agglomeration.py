@@ -67,7 +67,7 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
     if task.tier == 0:
         read: Any = [tables_read(run, source, "clusters-", "contacts-", "seams", "face-"), names_read(run, source)]
     else:
-        below = [tables_read(run, child, "open-clusters", "residual", "face-") for child in task.children]
+        below = [tables_read(run, child, "open-clusters", "residual", "clusters", "face-") for child in task.children]
         read = [below, supervoxel_seams_read(run, source)]
     return {"tables": inputs_digest(run, task, read)}
 

@@ -13,7 +13,7 @@ from seuron.box import Box, triple
 from seuron.digests import digest_of_array, digest_of_bytes, digest_of_data
 from seuron.params import SegmentationParams
 from seuron.planning import Plan, VolumeFacts
-from seuron.planning.keys import STAGE_SOURCES, seen_box
+from seuron.planning.keys import SOURCE_STAGES, seen_box
 from seuron.planning.sources import MISSING, SourceBlocks
 from seuron.storage import Storage, cloud_path
 from seuron.tables import read_table, write_table
@@ -23,7 +23,7 @@ from seuron.volumes import Volume, open_volume
 def read_sources(params: SegmentationParams, facts: VolumeFacts, plan: Plan) -> dict[str, SourceBlocks]:
     """The marks of all blocks that the tasks of a plan read of its inputs, by the parameter that names the input."""
     found = {}
-    for stage, name in STAGE_SOURCES.items():
+    for name, stage in SOURCE_STAGES.items():
         path = getattr(params, name)
         tasks = plan.stage(stage).tiers[0] if plan.stage(stage).tiers else ()
         if path is not None and tasks:

@@ -66,7 +66,9 @@ from seuron.volumes import Volume, open_volume
 def inputs(run: Run, task: Task) -> dict[str, str]:
     """The affinities' blocks that a leaf sees; or what the tasks below left open, and the seams between them."""
     if task.tier == 0:
-        read: Any = voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))
+        read: Any = [voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))]
+        if run.params.semantic is not None:
+            read.append(voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
     else:
         read = [[tables_read(run, child, "open-", "face-") for child in task.children], seams_read(run, task)]
     return {"tables": inputs_digest(run, task, read)}

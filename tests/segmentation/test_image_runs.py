@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from seuron.cli.data import write_synthetic
 from seuron.evaluation import evaluate_volumes, read_scores
 from seuron.local import run_local
 from seuron.params import SegmentationParams
+from seuron.preparation import write_run
 from seuron.runs import Run
+from seuron.tasks import run_task
 from seuron.volumes import open_volume
 from seuron.volumes.importing import import_volume
 
@@ -61,6 +64,30 @@ def test_a_part_of_an_image_has_the_affinities_of_the_whole(tissue: Path, tmp_pa
     first, second = (open_volume(r.layer("affinities")).read(part.facts.box) for r in (whole, part))
     # The grey scale is measured on the run's own box, so the two may differ by that much and no more.
     assert np.abs(first.astype(int) - second.astype(int)).mean() < 2
+
+
+def test_an_image_run_that_grows_predicts_what_is_new(tissue: Path, tmp_path: Path) -> None:
+    """The net runs on the new boxes alone, with the grey scale of the first start; the result is a full run's."""
+    cut: dict[str, Any] = {"chunk_size": (64, 64, 32), "patch_size": (32, 32, 32), "patch_overlap": (8, 8, 8)}
+    first = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 112, 96, 32), **cut)
+    before = {record.task_id: record for record in first.records() if record.stage == "affinities"}
+    grown = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 112, 96, 64), **cut)
+    assert {task: grown.record(task) for task in before} == before
+    assert len(grown.plan.stage("affinities").tasks) > len(before)
+    assert (grown.facts.grey_mean, grown.facts.cell) == (first.facts.grey_mean, first.facts.cell)
+
+    fresh = write_run(grown.params.model_copy(update={"output": str(tmp_path / "fresh")}), grown.facts)
+    for task in fresh.plan.tasks:
+        run_task(fresh, task)
+    for layer in ("affinities", "supervoxels", "segmentation"):
+        one, other = ({path.name: path.read_bytes() for path in blocks_of(r, layer)} for r in (grown, fresh))
+        assert one == other, layer
+    again = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 112, 96, 64), **cut, watershed_size=150)
+    assert {task: again.record(task) for task in before} == before
+
+
+def blocks_of(run: Run, layer: str) -> list[Path]:
+    return [path for path in Path(run.layer(layer).removeprefix("file://")).rglob("*") if path.is_file()]
 
 
 @pytest.mark.skipif(not FIB25.exists(), reason=f"the shared data are not here: {FIB25.name}")

@@ -1,0 +1,124 @@
+"""Commands that look before a run or clean up after many: `plan` and `gc`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seuron.cli.runs import read_parameters
+
+if TYPE_CHECKING:
+    from seuron.changes import Changes
+    from seuron.runs import Run
+
+
+def plan(
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="parameters, key=value", metavar="[KEY=VALUE]...")
+    ] = None,
+    params: Annotated[Path | None, typer.Option("--params", help="a JSON file of parameters")] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="what of it is done already, what would run, and why")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show the stages and tasks of a run with their estimates; nothing is written."""
+    from seuron.changes import changes_of
+    from seuron.errors import ParameterErrors
+    from seuron.preflight import check_run
+    from seuron.preparation import plan_run
+
+    parsed = read_parameters(params, settings or [], {})
+    facts, problems = check_run(parsed)
+    if problems or facts is None:
+        raise ParameterErrors(problems)
+    run = plan_run(parsed, facts)
+    changes = changes_of(run) if diff else None
+    if as_json:
+        typer.echo(json.dumps(_as_data(run, changes), indent=1))
+    else:
+        _show(run, changes)
+
+
+def _estimates(run: Run) -> list[dict[str, Any]]:
+    """For each stage that has tasks: how many, in how many tiers, seconds of one core, bytes of the largest task."""
+    return [
+        {
+            "stage": stage.name,
+            "tiers": len(stage.tiers),
+            "tasks": len(stage.tasks),
+            "core_seconds": round(sum(task.seconds for task in stage.tasks), 3),
+            "memory_bytes": max(task.memory_bytes for task in stage.tasks),
+        }
+        for stage in run.plan.stages
+        if stage.tasks
+    ]
+
+
+def _as_data(run: Run, changes: Changes | None) -> dict[str, Any]:
+    data: dict[str, Any] = {"output": run.output, "box": run.facts.box.corners, "stages": _estimates(run)}
+    if changes is not None:
+        counts = {stage.name: asdict(stage) for stage in changes.stages}
+        for row in data["stages"]:
+            row |= {kind: counts[row["stage"]][kind] for kind in _KINDS}
+        data["reasons"] = [{"reason": reason, "tasks": dict(tasks)} for reason, tasks in changes.reasons.items()]
+    return data
+
+
+#: What becomes of a task, with the heading of its column.
+_KINDS = {"finished": "finished", "reused": "from the store", "run": "run", "looked_at": "looked at"}
+
+
+def _show(run: Run, changes: Changes | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from seuron.reporting.quantities import count, duration, file_size
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("stage", "tiers", "tasks", "core time", "memory", *(_KINDS.values() if changes else ())):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for row in _as_data(run, changes)["stages"]:
+        cells = [
+            count(row["tiers"]),
+            count(row["tasks"]),
+            duration(row["core_seconds"]),
+            file_size(row["memory_bytes"]),
+        ]
+        table.add_row(row["stage"], *cells, *(count(row[kind]) for kind in _KINDS if changes))
+    console.print(f"{run.output}: {run.facts.box}", soft_wrap=True, highlight=False)
+    console.print(table)
+    for reason, tasks in (changes.reasons if changes else {}).items():
+        where = ", ".join(f"{number} {stage}" for stage, number in tasks.items())
+        console.print(f"- {reason} ({where})", soft_wrap=True, highlight=False, markup=False)
+
+
+def gc(
+    store: Annotated[str, typer.Argument(help="a store, or the output of a run that uses it", metavar="STORE")],
+    delete: Annotated[bool, typer.Option("--delete", help="remove it; otherwise it is only counted")] = False,
+) -> None:
+    """Find the tables in a store that no run refers to, and what killed writers left.
+
+    A run refers to all that its tasks have made or may still find unchanged. A run whose folder is gone
+    refers to nothing; one that was moved does so again once it has been started from its new place.
+    """
+    from seuron.cli.words import absolute
+    from seuron.collecting import collect, find_garbage
+    from seuron.reporting.quantities import count, file_size
+    from seuron.runs import Run
+    from seuron.storage import Storage, cloud_path
+    from seuron.store import Store
+
+    path = cloud_path(absolute(store))
+    found = Run.open(path).store if Storage(path).get("run.json") is not None else Store(path)
+    garbage = collect(found) if delete else find_garbage(found)
+    done = "removed" if delete else "to be removed with --delete"
+    typer.echo(f"{found.path}: {count(garbage.kept_objects)} objects in use")
+    typer.echo(f"{count(len(garbage.objects))} unused objects, {file_size(garbage.stored_bytes)}: {done}")
+    if garbage.partial_files:
+        typer.echo(f"{count(garbage.partial_files)} leftover files, {file_size(garbage.partial_bytes)}: {done}")
+    for output in garbage.gone:
+        typer.echo(f"no run is in {output} any more")
