@@ -1,4 +1,4 @@
-"""Hypothesis strategies for affinity maps and the parameters of a segmentation."""
+"""Hypothesis strategies for affinity maps, region graphs and the parameters of a segmentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from abiss_py import Constraint, CustomRule, SemanticRule, SizeRule, TwigRule
+from abiss_py import Constraint, Contacts, CustomRule, SemanticRule, SizeRule, TwigRule
 
 Triple = tuple[int, int, int]
 
@@ -94,3 +94,16 @@ def constraint_lists(draw: st.DrawFn) -> list[Constraint]:
             predicate = draw(st.sampled_from([constraint_examples.tiny, constraint_examples.many_edges]))
             rules.append(CustomRule(predicate=predicate, **common))
     return rules
+
+
+@st.composite
+def region_graphs(draw: st.DrawFn) -> Contacts:
+    """Contacts of up to 12 supervoxels, means of bytes, full of ties."""
+    pairs = [(a, b) for a in range(1, 13) for b in range(a + 1, 13)]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=30))
+    counts = draw(st.lists(st.integers(1, 6), min_size=len(chosen), max_size=len(chosen)))
+    levels = draw(st.sampled_from([1, 2, 5, 255]))
+    totals = [count * draw(st.integers(0, levels)) * (255 // levels) for count in counts]
+    firsts = draw(st.permutations(range(len(chosen))))
+    a, b = ([pair[side] for pair in chosen] for side in (0, 1))
+    return Contacts(*(np.array(column, np.int64) for column in (a, b, totals, counts, firsts)))
