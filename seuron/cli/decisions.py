@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from seuron.decisions import Sweep
+    from seuron.decisions import Explanation, Sweep
+    from seuron.runs import Run
 
 DEFAULT_THRESHOLDS = "0.1:0.9:0.05"
 
@@ -80,16 +81,12 @@ def explain(
     from seuron.cli.words import absolute, piece
     from seuron.decisions import explain_run
     from seuron.decisions.wording import sentences
-    from seuron.deployment import Home
     from seuron.runs import Run
-    from seuron.viewer import Focus, view_run
 
     pieces = piece(first, "A"), piece(second, "B")
     run = Run.open(absolute(output))
     found = explain_run(run, *pieces)
-    link = None
-    if view and found.focus is not None:
-        link = view_run(run, Home.default().viewer, Focus(found.focus.place.voxel, found.segments))
+    link = _link(run, found) if view else None
     if json:
         typer.echo(json_format.dumps({**found.model_dump(mode="json"), "view": link}, indent=1))
         return
@@ -97,3 +94,13 @@ def explain(
         typer.echo(sentence)
     if link is not None:
         typer.echo(link)
+
+
+def _link(run: Run, found: Explanation) -> str | None:
+    """A link to the contact that decides, the segments picked out; None where there is no such contact."""
+    from seuron.deployment import Home
+    from seuron.viewer import Focus, view_run
+
+    if found.focus is None:
+        return None
+    return view_run(run, Home.default().viewer, Focus(found.focus.place.voxel, found.segments))

@@ -60,7 +60,18 @@ def test_each_library_has_one_door(package: str) -> None:
 def test_imports_point_downwards() -> None:
     """Runners and front ends call stages and plans; never the other way round."""
     upper = ("seuron.orchestration", "seuron.cli", "seuron.client", "seuron.deployment", "seuron.local")
-    lower = ("box", "errors", "storage", "params", "planning", "tables", "volumes", "segmentation", "evaluation")
+    lower = (
+        "box",
+        "errors",
+        "storage",
+        "params",
+        "planning",
+        "tables",
+        "volumes",
+        "segmentation",
+        "evaluation",
+        "decisions",
+    )
     for path in sources("seuron"):
         place = path.relative_to(ROOT / "seuron").parts[0].removesuffix(".py")
         if place in (*lower, "runs", "tasks", "preflight", "inference", "training", "synth"):

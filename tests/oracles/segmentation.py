@@ -223,3 +223,17 @@ def segment(
     supervoxels = np.array(ids, np.uint64).reshape(shape, order="F")
     segments = np.array([name.get(i, i) for i in ids], np.uint64).reshape(shape, order="F")
     return supervoxels, segments, vetoes
+
+
+def best_way(means: dict[tuple[int, int], Fraction], start: int, end: int) -> Fraction | None:
+    """The highest value at which contacts of at least that mean lead from start to end; None where none do."""
+    for limit in sorted(set(means.values()), reverse=True):
+        reached, grown = set(), {start}
+        while reached != grown:
+            reached = set(grown)
+            for (a, b), mean in means.items():
+                if mean >= limit and {a, b} & reached:
+                    grown |= {a, b}
+        if end in reached:
+            return limit
+    return None

@@ -14,7 +14,7 @@ from seuron.params import SegmentationParams
 from seuron.runs import Run
 from seuron.viewer.registry import HERE, Registry
 from seuron.viewer.server import find_file
-from seuron.viewer.state import register_run, viewer_link, viewer_state
+from seuron.viewer.state import Focus, register_run, viewer_link, viewer_state
 from seuron.volumes import create_volume
 
 
@@ -69,6 +69,20 @@ def test_a_registered_run_can_be_found_by_the_server(small_run: Run, tmp_path: P
         root = registry.root(root_key)
         assert root is not None
         assert find_file(root, f"{name}/info".removeprefix("/")) is not None
+
+
+def test_a_place_is_shown_close_by_with_its_segments_picked_out(small_run: Run, tmp_path: Path) -> None:
+    """Under a key of its own, beside the run's; the middle of the panels is the middle of the voxel."""
+    focus = Focus((100, 40, 50), (17, 2**60))
+    whole, state = viewer_state(small_run), viewer_state(small_run, focus=focus)
+    assert state["position"] == [100.5, 40.5, 50.5]
+    assert state["crossSectionScale"] <= whole["crossSectionScale"]
+    picked = {layer["name"]: layer.get("segments") for layer in state["layers"]}
+    assert picked == {**dict.fromkeys(picked), "segmentation": ["17", str(2**60)]}
+    key, place = register_run(small_run, tmp_path), register_run(small_run, tmp_path, focus)
+    assert place == f"{key}-at-100_40_50"
+    assert Registry(tmp_path).state(place) != Registry(tmp_path).state(key)
+    assert viewer_link(small_run, "http://h:1", focus) == f"http://h:1/v/{place}/#!http://h:1/state/{place}.json"
 
 
 def test_layers_in_an_object_store_keep_their_address(small_run: Run) -> None:
