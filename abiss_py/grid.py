@@ -32,6 +32,11 @@ class Grid:
     sizes: Int64s
     strides: Int64s
 
+    @property
+    def weakest(self) -> np.uint64:
+        """The largest key of an edge that never joins."""
+        return (np.uint64(self.low) << np.uint64(32)) | np.uint64(INDEX_MASK)
+
     @classmethod
     def of(cls, affinities: NDArray[Any], low: float, high: float, place: Place) -> Grid:
         """Check affinities (X, Y, Z, 3) of a chunk; raises ArgumentError or AffinityError."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from abiss_py.grid import Grid
 from abiss_py.kernels import leaving, spanning_forest
-from abiss_py.kernels.watershed import INDEX_MASK
 
 Int64s = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -17,9 +16,10 @@ Keys = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Basins:
-    """Basins 1, 2, ... of a chunk: label volume (flat), sizes, first voxels, keys of the best edges.
+    """Basins 1, 2, ... of a chunk: label volume (flat), sizes, first voxels, keys of best edges.
 
     A key is `weight << 32 | (2^32 - 1 - local edge index)`; 0 stands for no edge.
+    Only basins of fewer voxels than the size rule asks for have one.
     """
 
     labels: NDArray[np.uint32]
@@ -48,19 +48,27 @@ class Forest:
         spanning_forest.edge_ends(keys, labels, nx, nx * ny, a, b)
         return cls(keys, a, b)
 
-    def merged(self, wanted: NDArray[np.bool_], other: Forest) -> Forest:
-        """These edges where one of their basins is wanted, and all others, in order."""
-        return Forest(*spanning_forest.merged(self.keys, self.a, self.b, wanted, other.keys, other.a, other.b))
+    def at(self, wanted: NDArray[np.bool_]) -> Forest:
+        """The edges that have a wanted basin at an end."""
+        keys, a, b = self.keys.copy(), self.a.copy(), self.b.copy()
+        count = spanning_forest.at_wanted(keys, a, b, wanted)
+        return Forest(keys[:count], a[:count], b[:count])
+
+    def merged(self, few: Forest) -> Forest:
+        """These edges and those of a shorter list, in order."""
+        count = self.keys.size + few.keys.size
+        out = np.empty(count, np.uint64), np.empty(count, np.uint32), np.empty(count, np.uint32)
+        spanning_forest.merge(self.keys, self.a, self.b, few.keys, few.a, few.b, *out)
+        return Forest(*out)
 
 
 def edges_that_matter(grid: Grid, basins: Basins, size: int) -> Forest:
     """A part of the maximum spanning forest: an edge that is not in it joins nothing, in any chunking."""
     is_large = basins.voxels >= size
-    forest = recent = Forest.of(np.where(is_large, np.uint64(0), basins.best), grid, basins.labels)
-    added: list[Forest] = []
-    weakest = (np.uint64(grid.low) << np.uint64(32)) | np.uint64(INDEX_MASK)
+    forest = recent = Forest.of(basins.best, grid, basins.labels)
+    added = Forest.of(np.zeros(0, np.uint64), grid, basins.labels)
     parent, voxels = np.arange(is_large.size, dtype=np.uint32), basins.voxels.copy()
-    limit = np.where(is_large, spanning_forest.STRONGEST, weakest)
+    limit = np.where(is_large, spanning_forest.STRONGEST, grid.weakest)
     reopened = np.empty(is_large.size, np.bool_)
     spanning_forest.join_small(recent.keys, recent.a, recent.b, size, parent, voxels, limit)
 
@@ -74,14 +82,11 @@ def edges_that_matter(grid: Grid, basins: Basins, size: int) -> Forest:
         left = leaving.strongest_leaving(*volume, grid.low, basins.labels, parent, False, limit, best, places, keys)
     while left:
         fresh = Forest.of(best, grid, basins.labels)
-        added.append(fresh)
-        spanning_forest.reopen(best, basins.voxels, size, weakest, parent, voxels, limit, reopened)
-        recent = recent.merged(reopened, fresh)
+        added = fresh.merged(added)
+        spanning_forest.reopen(best, basins.voxels, size, grid.weakest, parent, voxels, limit, reopened)
+        recent = recent.at(reopened).merged(fresh)
         spanning_forest.join_small(recent.keys, recent.a, recent.b, size, parent, voxels, limit)
         best[:] = 0
         places, keys = places[:left], keys[:left]
         left = spanning_forest.narrow(*volume, basins.labels, parent, limit, best, places, keys)
-    reopened[:] = True
-    for fresh in added:
-        forest = forest.merged(reopened, fresh)
-    return forest
+    return forest.merged(added)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from abiss_py.contacts import Contacts
 from abiss_py.errors import ArgumentError
 from abiss_py.grid import Grid
-from abiss_py.kernels import absorption, leaving, region_graph, watershed
+from abiss_py.kernels import absorption, leaving, region_graph, spanning_forest, watershed
 from abiss_py.kernels.watershed import INDEX_MASK
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping, roots
@@ -71,7 +71,7 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
     """
     grid = Grid.of(affinities, rules.low, rules.high, place)
     joined, up = _joins(grid)
-    basins = _basins(grid, joined)
+    basins = _basins(grid, rules.size, joined)
     forest = edges_that_matter(grid, basins, rules.size)
     is_open = _touching(basins.labels, basins.voxels.size, place)
     parent = np.arange(basins.voxels.size, dtype=np.uint32)
@@ -112,11 +112,12 @@ def _joins(grid: Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
     return joined, up
 
 
-def _basins(grid: Grid, joined: NDArray[np.uint8]) -> Basins:
+def _basins(grid: Grid, size: int, joined: NDArray[np.uint8]) -> Basins:
     labels = np.empty(joined.size, np.uint32)
     final, voxels, first = watershed.components(joined, grid.sizes, labels)
     count = watershed.flatten(final, voxels, first)
-    best, limit = np.zeros(count + 1, np.uint64), np.zeros(count + 1, np.uint64)
+    best = np.zeros(count + 1, np.uint64)
+    limit = np.where(voxels[: count + 1] < size, grid.weakest, spanning_forest.STRONGEST)
     nothing = np.empty(0, np.uint32), np.empty(0, np.uint64)
     leaving.strongest_leaving(grid.w, grid.sizes, grid.strides, grid.low, labels, final, True, limit, best, *nothing)
     return Basins(labels, voxels[: count + 1].astype(np.int64), first[: count + 1].astype(np.int64), best)

@@ -99,30 +99,41 @@ def reopen(
 
 
 @compiled
-def merged(
+def at_wanted(
     keys: NDArray[np.uint64],
     a: NDArray[np.uint32],
     b: NDArray[np.uint32],
     wanted: NDArray[np.bool_],
-    other_keys: NDArray[np.uint64],
-    other_a: NDArray[np.uint32],
-    other_b: NDArray[np.uint32],
-) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]:
-    """One list in order of the edges at wanted basins and all others, both lists in order."""
-    most = keys.size + other_keys.size
-    out_keys, out_a, out_b = np.empty(most, np.uint64), np.empty(most, np.uint32), np.empty(most, np.uint32)
-    count, j = 0, 0
-    for i in range(keys.size + 1):
-        if i < keys.size and not (wanted[a[i]] or wanted[b[i]]):
-            continue
-        while j < other_keys.size and (i == keys.size or other_keys[j] > keys[i]):
-            out_keys[count], out_a[count], out_b[count] = other_keys[j], other_a[j], other_b[j]
-            count += 1
-            j += 1
-        if i < keys.size:
-            out_keys[count], out_a[count], out_b[count] = keys[i], a[i], b[i]
-            count += 1
-    return out_keys[:count], out_a[:count], out_b[:count]
+) -> int:
+    """Move the edges that have a wanted basin at an end to the front; returns how many."""
+    count = np.uint64(0)
+    for i in range(keys.size):
+        left, right = a[i], b[i]
+        keys[count], a[count], b[count] = keys[i], left, right
+        count += np.uint64(wanted[left] | wanted[right])
+    return int(count)
+
+
+@compiled
+def merge(
+    keys: NDArray[np.uint64],
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    few_keys: NDArray[np.uint64],
+    few_a: NDArray[np.uint32],
+    few_b: NDArray[np.uint32],
+    out_keys: NDArray[np.uint64],
+    out_a: NDArray[np.uint32],
+    out_b: NDArray[np.uint32],
+) -> None:
+    """Two lists of edges in order as one; the second is the shorter one."""
+    i = 0
+    for j in range(few_keys.size + 1):
+        while i < keys.size and (j == few_keys.size or keys[i] > few_keys[j]):
+            out_keys[i + j], out_a[i + j], out_b[i + j] = keys[i], a[i], b[i]
+            i += 1
+        if j < few_keys.size:
+            out_keys[i + j], out_a[i + j], out_b[i + j] = few_keys[j], few_a[j], few_b[j]
 
 
 @compiled
