@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracles.segmentation import agglomerate as slow_agglomerate
 from strategies import region_graphs
 
-from abiss_py import ArgumentError, Contacts, MergeTree, agglomerate, best_first
+from abiss_py import ArgumentError, Clusters, Contacts, MergeTree, agglomerate, best_first
 
 NOTHING_OPEN = np.zeros(0, np.int64)
 #: Thresholds that equal means of bytes, and some that do not.
@@ -51,8 +51,8 @@ def test_means_that_floats_cannot_tell_apart_are_ordered() -> None:
 def test_joins_above_a_threshold_are_those_of_agglomeration_at_it(graph: Contacts, one: float, other: float) -> None:
     """The law of sweeps: row for row, and the segments are those of the slow twin."""
     lowest, threshold = sorted((one, other))
-    tree = MergeTree.of(agglomerate(graph, NOTHING_OPEN, lowest, 255).joins, 255, lowest)
-    there = agglomerate(graph, NOTHING_OPEN, threshold, 255)
+    tree = MergeTree.of(agglomerate(graph, Clusters.empty(), NOTHING_OPEN, lowest, 255).joins, 255, lowest)
+    there = agglomerate(graph, Clusters.empty(), NOTHING_OPEN, threshold, 255)
     made = tree.above(threshold)
     for name in ("a", "b", "total", "count", "first"):
         np.testing.assert_array_equal(getattr(tree.joins, name)[:made], getattr(there.joins, name))
@@ -65,7 +65,7 @@ def test_joins_above_a_threshold_are_those_of_agglomeration_at_it(graph: Contact
         graph.first.tolist(),
         strict=True,
     )
-    names = slow_agglomerate({(a, b): rest for a, b, *rest in rows}, threshold, 255)
+    names, _ = slow_agglomerate({(a, b): rest for a, b, *rest in rows}, threshold, 255)
     assert tree.names(0, made).follow(ids).tolist() == [names[i] for i in ids.tolist()]
 
 
@@ -73,7 +73,7 @@ def test_joins_above_a_threshold_are_those_of_agglomeration_at_it(graph: Contact
 @given(region_graphs(), st.data())
 def test_names_may_be_followed_in_steps(graph: Contacts, data: st.DataObject) -> None:
     """From any threshold to the next, and on: the same as at once. Joins may have been decided in any order."""
-    joins = agglomerate(graph, NOTHING_OPEN, 0.0, 255).joins
+    joins = agglomerate(graph, Clusters.empty(), NOTHING_OPEN, 0.0, 255).joins
     shuffled = joins.take(np.array(data.draw(st.permutations(range(len(joins)))), np.int64))
     tree = MergeTree.of(shuffled, 255, 0.0)
     np.testing.assert_array_equal(tree.joins.first, joins.first)

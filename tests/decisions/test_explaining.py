@@ -15,7 +15,7 @@ from oracles.segmentation import best_way
 from small_runs import CORNER
 from strategies import region_graphs
 
-from abiss_py import Contacts, MergeTree, agglomerate
+from abiss_py import Clusters, Contacts, MergeTree, agglomerate
 from seuron.decisions import Explanation, Veto, explain_run, region_graph
 from seuron.decisions.explaining import Link, Place, explain
 from seuron.decisions.wording import sentences
@@ -38,7 +38,7 @@ def graph_of(*rows: tuple[int, int, int, int]) -> Contacts:
 
 
 def explained(graph: Contacts, threshold: float, a: int, b: int, vetoes: tuple[Veto, ...] = ()) -> Explanation:
-    joins = agglomerate(graph, np.zeros(0, np.int64), 0.0, SCALE).joins
+    joins = agglomerate(graph, Clusters.empty(), np.zeros(0, np.int64), 0.0, SCALE).joins
     return explain(graph, MergeTree.of(joins, SCALE, 0.0), threshold, (a, b), place, vetoes)
 
 
@@ -140,12 +140,12 @@ def test_an_explanation_agrees_with_the_slow_twins(graph: Contacts, threshold: f
         (int(r[0]), int(r[1])): [int(v) for v in r[2:]]
         for r in zip(graph.a, graph.b, graph.total, graph.count, graph.first, strict=True)
     }
-    names = {i: i for i in range(1, 13)} | slow_agglomerate(rows, threshold, SCALE)
+    names = {i: i for i in range(1, 13)} | slow_agglomerate(rows, threshold, SCALE)[0]
     found = explained(graph, threshold, a, b)
     assert found.segments == (names[a], names[b])
     assert (found.relation in ("joined", "same supervoxel")) == (names[a] == names[b])
     for limit in (0.02, 0.33, 0.61, 0.9):
-        at_limit = {i: i for i in range(1, 13)} | slow_agglomerate(rows, limit, SCALE)
+        at_limit = {i: i for i in range(1, 13)} | slow_agglomerate(rows, limit, SCALE)[0]
         one = a == b or (found.weakest is not None and found.weakest.mean > limit)
         assert one == (at_limit[a] == at_limit[b])
     for links, ends in ((found.chain, (a, b)), (found.path, found.segments)):
