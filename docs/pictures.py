@@ -1,8 +1,8 @@
 """Makes the pictures of the docs: `python docs/pictures.py RUN [--airflow URL]`, after a `make run`.
 
 RUN is the output folder of a finished run and URL its page in Airflow, as `make run` prints them. Writes
-docs/images/synthetic.png (a section of `seuron synth` tissue), viewer.png, report.png and airflow.png
-with headless Chromium.
+docs/images/synthetic.png (a section of `seuron synth` tissue), sweep.svg, and with headless Chromium
+viewer.png, report.png and airflow.png.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from seuron.cli.decisions import DEFAULT_THRESHOLDS
+from seuron.cli.words import thresholds
+from seuron.decisions import sweep_run
+from seuron.reporting.sweeps import render_plot
 from seuron.runs import Run
 from seuron.storage import local_folder
 from seuron.synth import synthesize
@@ -45,6 +49,13 @@ def synthetic() -> None:
     Image.fromarray(both).save(IMAGES / "synthetic.png", optimize=True)
 
 
+def sweep_plot(run: Run) -> None:
+    """The plot of a sweep over the run's thresholds."""
+    plot = render_plot(sweep_run(run, thresholds(DEFAULT_THRESHOLDS, "thresholds")))
+    (IMAGES / "sweep.svg").write_text(plot)
+    print("docs/images/sweep.svg")
+
+
 def shoot(page: Page, url: str, name: str, ready: Any = None, *, height: int = 850) -> None:
     page.set_viewport_size({"width": 1400, "height": height})
     page.goto(url)
@@ -71,12 +82,13 @@ def main() -> None:
     parser.add_argument("run", help="output folder of a finished run")
     parser.add_argument("--airflow", help="the run's page in Airflow")
     arguments = parser.parse_args()
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise SystemExit("chromium is not on the PATH; install it (on Debian: apt-get install chromium)")
     IMAGES.mkdir(exist_ok=True)
     synthetic()
     run = Run.open(arguments.run)
+    sweep_plot(run)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("chromium is not on the PATH; install it (on Debian: apt-get install chromium)")
     with tempfile.TemporaryDirectory() as state, sync_playwright() as started:
         page = started.chromium.launch(executable_path=chromium, args=FLAGS).new_page()
         try:
