@@ -113,6 +113,7 @@ def agglomerate(
     bits = 32 - scale.bit_length()
     entries = kernels.candidates(sums, numerator, shift, bits)
     entries.sort()
+    kernels.sort_ties(entries, sums)
     joined, vetoed = kernels.agglomerate(
         ends, sums, entries, is_open, rows, rules.rows, rules.masks, rules.predicate, numerator, shift, bits, parent
     )

@@ -6,8 +6,8 @@ Entries with equal means to 32 bits are compared exactly: mean descending, first
 
 Joining pools contacts, which never raises one above the better of the two it came from. A contact that
 was pooled since its entry was made is *stale*; its entry may be early, but never late, and is made anew
-when it comes up. Entries that are made anew, and those that share their 32 bits with another, wait in a
-heap with a copy of the sums that they stand for, so that the heap's order holds whatever is pooled.
+when it comes up. Entries that are made anew wait in a heap with a copy of the sums that they stand for,
+so that the heap's order holds whatever is pooled.
 
 Contacts are numbers below 2^31, clusters are numbers in the order of their ids. `ends` (contacts, 2)
 are the clusters of a contact, equal when the contact is gone; `sums` (contacts, 3) its total, count and
@@ -92,6 +92,37 @@ def _precedes(e: Any, f: Any, sums: Int64s) -> Any:
 
 
 @compiled
+def _sift(entries: UInt64s, at: Any, size: Any, sums: Int64s) -> None:
+    """Let an entry sink in a heap of `size` entries that has the last one of the order on top."""
+    moved = entries[at]
+    while 2 * at + 1 < size:
+        below = 2 * at + 1
+        if below + 1 < size and _precedes(entries[below] & LOW_HALF, entries[below + 1] & LOW_HALF, sums):
+            below += 1
+        if not _precedes(moved & LOW_HALF, entries[below] & LOW_HALF, sums):
+            break
+        entries[at] = entries[below]
+        at = below
+    entries[at] = moved
+
+
+@compiled
+def sort_ties(entries: UInt64s, sums: Int64s) -> None:
+    """Put sorted entries with equal 32 bits into the exact order, by heapsort."""
+    start = 0
+    for end in range(1, entries.size + 1):
+        if end < entries.size and entries[end] >> HALF == entries[start] >> HALF:
+            continue
+        tied = entries[start:end]
+        for at in range(tied.size // 2 - 1, -1, -1):
+            _sift(tied, at, tied.size, sums)
+        for size in range(tied.size - 1, 0, -1):
+            tied[0], tied[size] = tied[size], tied[0]
+            _sift(tied, 0, size, sums)
+        start = end
+
+
+@compiled
 def _before(heap: Int64s, x: Any, y: Any) -> Any:
     """Whether row x of the heap comes before row y."""
     left, right = np.uint64(heap[x, 0]) >> HALF, np.uint64(heap[y, 0]) >> HALF
@@ -99,6 +130,17 @@ def _before(heap: Int64s, x: Any, y: Any) -> Any:
         return left < right
     order = compare_means(heap[x, 1], heap[x, 2], heap[y, 1], heap[y, 2])
     return order > 0 or (order == 0 and heap[x, 3] < heap[y, 3])
+
+
+@compiled
+def _comes_first(entry: Any, sums: Int64s, stale: NDArray[np.bool_], heap: Int64s) -> Any:
+    """Whether an entry comes before the first row of the heap, or is stale and may as well."""
+    other = np.uint64(heap[0, 0])
+    if entry >> HALF != other >> HALF:
+        return entry < other
+    e = np.int64(entry & LOW_HALF)
+    order = compare_means(sums[e, 0], sums[e, 1], heap[0, 1], heap[0, 2])
+    return stale[e] or order > 0 or (order == 0 and sums[e, 2] < heap[0, 3])
 
 
 @compiled
@@ -217,7 +259,7 @@ def agglomerate(
 ) -> tuple[UInt32s, UInt32s]:
     """Join clusters while the best contact's mean is above numerator / 2^shift.
 
-    `entries` are those of `candidates`, sorted. `ends`, `sums`, `rows` (the clusters'
+    `entries` are those of `candidates`, in order. `ends`, `sums`, `rows` (the clusters'
     tables, empty where there are no rules), `is_open` and `parent` are changed in place: living contacts
     end as those between roots of `parent`. A contact of an open cluster is not decided, and opens the
     cluster at its other end. Returns joins and vetoes, in order, a row each: contact, the smallest
@@ -234,20 +276,12 @@ def agglomerate(
     joins, vetoes = np.empty((clusters, 3), np.uint32), np.empty((0, 4), np.uint32)
     joined, vetoed = 0, 0
 
-    # entries[taken:] are still to come, in order; the heap holds those made anew, and ties.
+    # entries[taken:] are still to come, in order; the heap holds those made anew.
     heap, filled, taken = np.empty((0, 4), np.int64), 0, 0
     while True:
-        waiting = np.uint64(heap[0, 0]) >> HALF if filled > 0 else LOW_HALF
-        if taken < entries.size and (filled == 0 or entries[taken] >> HALF <= waiting):
-            entry = entries[taken]
+        if taken < entries.size and (filled == 0 or _comes_first(entries[taken], sums, stale, heap)):
+            e = np.int64(entries[taken] & LOW_HALF)
             taken += 1
-            e = np.int64(entry & LOW_HALF)
-            tied = taken < entries.size and entries[taken] >> HALF == entry >> HALF
-            if not stale[e] and (tied or (filled > 0 and waiting == entry >> HALF)):
-                if ends[e, 0] != ends[e, 1]:
-                    heap = _push(heap, filled, e, sums, bits)
-                    filled += 1
-                continue
         elif filled > 0:
             e = _pop(heap, filled)
             filled -= 1

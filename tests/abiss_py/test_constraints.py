@@ -121,16 +121,19 @@ def test_every_rule_of_the_presets_vetoes_something() -> None:
 def region_graphs(draw: st.DrawFn) -> tuple[Contacts, Clusters, NDArray[np.int64], int]:
     """Contacts between few ids, their rows, some of them open, and the scale.
 
-    Means are of few values, or so close that only exact comparison tells them apart, up to the largest sums.
+    Means are all the same, of few values, or so close that only exact comparison tells them apart, up to
+    the largest sums.
     """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from([255, 2**24]))
-    nodes = draw(st.integers(2, 14))
+    nodes = draw(st.integers(2, 20))
     a, b = np.nonzero(np.triu(random.random((nodes, nodes)) < draw(st.sampled_from([0.3, 0.7, 1.0])), 1))
     largest = draw(st.sampled_from([1, 3, 40, 2**20, 2**36]))
     count = random.integers(1, largest + 1, a.size)
-    style = draw(st.sampled_from(["few", "close", "any"]))
-    if style == "few":
+    style = draw(st.sampled_from(["one", "few", "close", "any"]))
+    if style == "one":
+        total = count * (scale // 2)
+    elif style == "few":
         total = count * random.choice([0, scale // 3, scale // 2, scale], a.size)
     elif style == "close":
         total = np.maximum(0, count * (scale // 2) - random.integers(0, 3, a.size))
