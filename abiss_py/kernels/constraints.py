@@ -13,7 +13,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numpy.typing import NDArray
 
 from abiss_py.errors import ArgumentError
@@ -136,7 +136,7 @@ def compile_predicates(functions: tuple[Callable[..., bool], ...]) -> Any:
         combined = _either(numba.njit(nogil=True)(function), combined)
     try:
         return None if combined is None else numba.cfunc(PREDICATE)(combined)
-    except NumbaError as error:
+    except (NumbaError, UnsupportedBytecodeError) as error:
         names = ", ".join(function.__qualname__ for function in functions)
         raise ArgumentError(
             f"numba cannot compile {names} for (total, count, a, b): {error}. "

@@ -105,7 +105,7 @@ def test_three_tiers_decide_by_a_preset(source: str, tmp_path: Path) -> None:
         {"rule": "size", "name": "dumbbell", "below": 0.9, "smaller_over": 60, "sum_over": 150},
         {"rule": "twig", "name": "twig", "voxels": 100, "edges": 5, "delta": -0.2},
     ]
-    settings = parameters(source, tmp_path, chunk_size=(13, 12, 11), batch_chunks=1, constraints=constraints)
+    settings = parameters(source, tmp_path, chunk_size=(13, 30, 40), batch_chunks=1, constraints=constraints)
     run = run_local(settings, workers=2)
     assert len(run.plan.stage("agglomeration").tiers) == 3
     affinities = open_volume(source).read(run.facts.box)
@@ -118,7 +118,7 @@ def test_three_tiers_decide_by_a_preset(source: str, tmp_path: Path) -> None:
 
 def test_wrong_rules_stop_a_run_before_it_starts(source: str, tmp_path: Path) -> None:
     """Rules that do not parse, classes that a preset does not find, and volumes that do not fit are all named."""
-    with pytest.raises(ParameterErrors, match=r"`constraints`: .*no preset is 'abis'"):
+    with pytest.raises(ParameterErrors, match=r"`constraints`: .*no preset is called 'abis'"):
         parameters(source, tmp_path / "out", constraints="abis")
     with pytest.raises(ParameterErrors, match="did you mean 'smaller_over'"):
         parameters(source, tmp_path / "out", constraints=json.dumps([{"rule": "size", "name": "a", "smaller": 1}]))
