@@ -88,7 +88,7 @@ def settings_of(task: Task, plan: Plan, params: SegmentationParams, facts: Volum
     if task.stage == "pyramid":
         settings["layer"] = [task.layer, params.affinity_dtype if task.layer == "affinities" else "uint64"]
     if task.stage == "report":
-        settings |= params.model_dump(mode="json", exclude={"output"})
+        settings |= params.model_dump(mode="json", exclude=set(WITHOUT_INFLUENCE))
     return settings
 
 

@@ -20,13 +20,13 @@ def remove_stale_blocks(path: str, info: dict[str, Any]) -> int:
     content = storage.get("info")
     if content is None or (before := json.loads(content)) == info:
         return 0
-    stale = list(stale_blocks(before, info))
+    stale = sorted(set(stale_blocks(before, info)))
     storage.delete(stale, blocks=True)
     return len(stale)
 
 
 def stale_blocks(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """The names of the blocks of one `info` that are none of another's, below the layer's path."""
+    """The names of the blocks of one `info` that are none of another's, below the layer's path; some twice."""
     scales = {scale["key"]: _Scale(scale) for scale in after["scales"]}
     for scale in before["scales"]:
         old, new = _Scale(scale), scales.get(scale["key"])

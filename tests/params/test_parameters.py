@@ -86,3 +86,16 @@ def test_every_parameter_explains_itself() -> None:
         assert field.description, name
         assert isinstance(field.json_schema_extra, dict), name
         assert field.json_schema_extra["group"], name
+
+
+def test_a_frame_holds_the_box() -> None:
+    """Empty, huge, and too small frames are refused by name; one that holds the box is taken."""
+    box = (0, 0, 0, 10, 10, 10)
+    for frame, words in (
+        ((0, 0, 0, 10, 10, 0), "`frame` is empty"),
+        ((0, 0, 0, 2**21, 2**21, 2**20), "2\\^61"),
+        ((1, 0, 0, 10, 10, 10), "must hold `bbox`"),
+    ):
+        with pytest.raises(ParameterErrors, match=words):
+            parse_parameters(SegmentationParams, {"image": "i", "output": "o", "bbox": box, "frame": frame})
+    assert parse_parameters(SegmentationParams, {"image": "i", "output": "o", "bbox": box, "frame": box}).frame == box

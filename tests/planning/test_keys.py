@@ -1,0 +1,168 @@
+"""Keys: every parameter enters those of the stages that it matters to, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seuron.box import Box, Triple, triple
+from seuron.params import SegmentationParams
+from seuron.planning import STAGES, VolumeFacts, make_plan
+from seuron.planning.keys import (
+    PLACE_PARAMETERS,
+    RESULTS_VERSIONS,
+    SOURCE_PARAMETERS,
+    STAGE_PARAMETERS,
+    STAGE_SOURCES,
+    WITHOUT_INFLUENCE,
+    seen_box,
+    source_of,
+    task_keys,
+)
+from seuron.planning.reads import Readers
+from seuron.planning.sources import MISSING, SourceBlocks
+
+BOX = Box((5, -3, 7), (105, 67, 57))
+FACTS = VolumeFacts(BOX, (8.0, 8.0, 8.0), "uint8", {"supervoxels": 3, "segmentation": 3}, "")
+VALUES: dict[str, Any] = {"output": "o", "ground_truth": "g", "chunk_size": (20, 18, 16), "block_size": (8, 8, 8)}
+VALUES |= {"batch_chunks": 1, "affinities": "a"}
+IMAGE = {**VALUES, "affinities": None, "image": "i", "patch_size": (16, 16, 16), "patch_overlap": (4, 4, 4)}
+IMAGE_FACTS = replace(FACTS, scales={"affinities": 3, **FACTS.scales}, source_box=BOX.grown((9, 9, 9), (9, 9, 9)))
+
+
+def keys_of(values: dict[str, Any], facts: VolumeFacts = FACTS, sources: Any = None) -> dict[str, str]:
+    params = SegmentationParams(**values)
+    return task_keys(make_plan(params, facts), params, facts, sources or {})
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {task for task in before.keys() & after.keys() if before[task] != after[task]}
+
+
+def stages(tasks: set[str]) -> set[str]:
+    return {task.split("-")[0] for task in tasks}
+
+
+def test_every_parameter_is_declared_once() -> None:
+    """A new parameter must say which stages it matters to, or that none does; a new stage, on what it depends."""
+    stage_parameters = {name for names in STAGE_PARAMETERS.values() for name in names}
+    kinds = [stage_parameters, {*SOURCE_PARAMETERS}, {*PLACE_PARAMETERS}, {*WITHOUT_INFLUENCE}]
+    assert sum(len(kind) for kind in kinds) == len(set.union(*kinds))
+    assert set.union(*kinds) == set(SegmentationParams.model_fields)
+    assert set(STAGE_PARAMETERS) == set(RESULTS_VERSIONS) == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({"watershed_size": 7}, "watershed"),
+        ({"agglomeration_threshold": 0.7}, "agglomeration"),
+        ({"patch_overlap": (6, 6, 6)}, "affinities"),
+    ],
+)
+def test_a_parameter_changes_its_stage_and_what_follows(change: dict[str, Any], first: str) -> None:
+    """All tasks of the stage and of those behind it have other keys, those before it the same."""
+    before, after = keys_of(IMAGE, IMAGE_FACTS), keys_of({**IMAGE, **change}, IMAGE_FACTS)
+    assert stages(changed(before, after)) == set(STAGES[STAGES.index(first) :])
+    kept = {task for task in before.keys() - changed(before, after) if "-affinities-" not in task}  # their pyramid
+    assert not stages(kept) & set(STAGES[STAGES.index(first) :])
+
+
+def test_where_a_run_lies_does_not_matter() -> None:
+    """Output and store change no key."""
+    assert keys_of(VALUES) == keys_of({**VALUES, "output": "elsewhere", "store": "shared"})
+
+
+def test_facts_of_the_net_matter_to_affinities() -> None:
+    """Other weights, another arithmetic and another grey scale are other affinities."""
+    before = keys_of(IMAGE, IMAGE_FACTS)
+    for facts in (
+        replace(IMAGE_FACTS, net="other"),
+        replace(IMAGE_FACTS, precision="bf16"),
+        replace(IMAGE_FACTS, grey_mean=1.0),
+    ):
+        assert set(keys_of(IMAGE, facts).items()).isdisjoint(before.items())
+
+
+def marks_of(path: str, box: Box, block: Triple) -> SourceBlocks:
+    indices = box.grid(block, box.minimum)
+    marks = np.arange(1, indices.voxels + 1, dtype=np.uint64).reshape(indices.shape)
+    return SourceBlocks(path, "form", box.minimum, block, indices.minimum, marks)
+
+
+@settings(max_examples=30, deadline=None)
+@given(place=st.tuples(*(st.integers(0, n - 1) for n in BOX.shape)), block=st.sampled_from([(8, 8, 8), (16, 9, 7)]))
+def test_a_changed_block_changes_the_leaves_that_see_it(place: Triple, block: Triple) -> None:
+    """Of the watershed's leaves exactly those whose padded box meets the block have another key."""
+    sources = marks_of("a", BOX, block)
+    index = triple([p // b for p, b in zip(place, block, strict=True)])
+    marks = sources.marks.copy()
+    marks[index] = 10**6
+    other = replace(sources, marks=marks)
+    (box,) = other.changed_since(sources)
+    assert box == Box.from_shape([o + b * i for o, b, i in zip(BOX.minimum, block, index, strict=True)], block)
+    before, after = keys_of(VALUES, sources={"affinities": sources}), keys_of(VALUES, sources={"affinities": other})
+    params = SegmentationParams(**VALUES)
+    plan = make_plan(params, FACTS)
+    leaves = plan.stage("watershed").tiers[0]
+    see = {task.id for task in leaves if seen_box(task, params, FACTS).intersect(box).voxels}
+    assert changed(before, after) & {task.id for task in leaves} == see
+    assert "watershed-0-0_0_0" in changed(before, after) or index != (0, 0, 0)
+
+
+def test_what_a_hole_means_matters_where_there_is_one() -> None:
+    """`missing_blocks` changes the keys of those leaves alone that see a missing block."""
+    sources = marks_of("a", BOX, (8, 8, 8))
+    before = keys_of(VALUES, sources={"affinities": sources})
+    lenient = keys_of({**VALUES, "missing_blocks": "zero"}, sources={"affinities": sources})
+    assert changed(before, lenient) == {"report-0-0_0_0"}  # which tells all parameters
+    marks = sources.marks.copy()
+    marks[0, 0, 0] = MISSING
+    holed = {"affinities": replace(sources, marks=marks)}
+    strict, lenient = keys_of(VALUES, sources=holed), keys_of({**VALUES, "missing_blocks": "zero"}, sources=holed)
+    assert {t for t in changed(strict, lenient) if t.startswith("watershed-0")} == {"watershed-0-0_0_0"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    high=st.tuples(*(st.integers(1, 40) for _ in range(3))),
+    growth=st.tuples(*(st.integers(0, 30) for _ in range(3))),
+    image=st.booleans(),
+)
+def test_growing_changes_what_lies_at_the_old_faces(high: Triple, growth: Triple, image: bool) -> None:
+    """In a fixed frame, leaves that neither touch a face that moved nor see beyond it keep their keys."""
+    frame = Box((0, 0, 0), (90, 90, 90))
+    small = Box((0, 0, 0), triple([h + 20 for h in high]))
+    large = Box((0, 0, 0), triple([a + g for a, g in zip(small.maximum, growth, strict=True)])).intersect(frame)
+    values = IMAGE if image else VALUES
+    first = replace(IMAGE_FACTS if image else FACTS, box=small, frame=frame, source_box=frame, cell=(24, 24, 16))
+    second = replace(first, box=large)
+    before, after = keys_of(values, first), keys_of(values, second)
+    plan, grown = (make_plan(SegmentationParams(**values), facts) for facts in (first, second))
+    moved = [axis for axis in range(3) if small.maximum[axis] != large.maximum[axis]]
+    for task in plan.stage("affinities" if image else "watershed").tasks:
+        at_face = any(task.box.maximum[axis] == small.maximum[axis] for axis in moved)
+        # The net sees the image around the run's box, so a box of its own that stays whole keeps its key.
+        other = task.box != grown.tasks[task.id].box if image else at_face
+        assert (before[task.id] != after[task.id]) == other, task.id
+
+
+def test_readers_come_after_what_they_read() -> None:
+    """Every task reads tasks of its plan that stand before it, and a source has a stage that reads it."""
+    params = SegmentationParams(**IMAGE)
+    plan = make_plan(params, IMAGE_FACTS)
+    readers, order = Readers(plan), list(plan.tasks)
+    for task in plan.tasks.values():
+        assert all(order.index(other) < order.index(task.id) for other in readers.of(task))
+        assert (source_of(task, params) is None) or STAGE_SOURCES[task.stage] == source_of(task, params)
+    labels = plan.stage("labels").tasks[0]
+    meeting = {t.id for t in plan.stage("watershed").tiers[0] if t.box.intersect(labels.box).voxels}
+    root = plan.stage("watershed").tiers[-1][0].id
+    read = {name for name in readers.of(labels) if name.startswith("watershed")}
+    assert {name for name in read if name.startswith("watershed-0")} == meeting
+    assert root in read
