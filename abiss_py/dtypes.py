@@ -36,11 +36,6 @@ class AffinityType:
     def scale(self) -> int:
         return 255 if self.dtype == np.uint8 else FLOAT_SCALE
 
-    @property
-    def step(self) -> float:
-        """What a stored value is multiplied with to be summed: bytes are summed as they are."""
-        return 1.0 if self.dtype == np.uint8 else float(FLOAT_SCALE)
-
     def at_least(self, threshold: float) -> Any:
         """The smallest weight whose affinity, as float64, is >= threshold (0 to 1)."""
         if self.dtype == np.uint8:

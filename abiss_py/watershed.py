@@ -49,7 +49,9 @@ class ChunkWatershed:
 
     `labels` (X, Y, Z) uint32 numbers the chunk's clusters 1, 2, ... in the order of their first
     voxels. `keys[label]` is 1 + the index of that voxel in the volume, `voxels[label]` the cluster's
-    size (both 0 at label 0, background). `contacts` are between labels, inside the chunk.
+    size (both 0 at label 0, background). `boxes[label]` (2, 3) are the first voxel and the one after
+    the last along x, y, z, counted from the chunk's corner. `contacts` are between labels, inside the
+    chunk, and `strongest` has the weight of each one's strongest edge (uint8 as it is, float32 as bits).
     `faces` are the planes at the chunk's inner faces, `region` what goes up the octree: the clusters
     that are not decided yet.
     """
@@ -57,7 +59,9 @@ class ChunkWatershed:
     labels: NDArray[np.uint32]
     keys: Int64s
     voxels: Int64s
+    boxes: NDArray[np.int32]
     contacts: Contacts
+    strongest: NDArray[np.uint32]
     faces: Faces
     region: Region
     basins: int
@@ -83,7 +87,9 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
     number = np.zeros(parent.size, np.uint32)
     number[tops] = np.arange(1, tops.size + 1)
     cluster = number[roots(parent)]
-    contacts = _contacts(grid, cluster, basins.labels)  # from here on the labels are clusters
+    contacts, strongest, boxes = _contacts(
+        grid, cluster, tops.size, basins.labels
+    )  # from here on the labels are clusters
 
     keys = np.concatenate([[0], 1 + place.voxel_index(basins.first[tops])])
     sizes = np.concatenate([[0], voxels[tops]])
@@ -97,7 +103,7 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
         edges=_edges(forest, undecided, keys[cluster], place),
         faces={at: _clusters_at(face) for at, face in faces.planes.items()},
     )
-    return ChunkWatershed(labels, keys, sizes, contacts, faces, region, basins.voxels.size - 1)
+    return ChunkWatershed(labels, keys, sizes, boxes, contacts, strongest, faces, region, basins.voxels.size - 1)
 
 
 def _joins(grid: Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
@@ -139,14 +145,24 @@ def _touching(labels: NDArray[np.uint32], count: int, place: Place) -> NDArray[n
     return found
 
 
-def _contacts(grid: Grid, cluster: NDArray[np.uint32], labels: NDArray[np.uint32]) -> Contacts:
-    """Relabel in place from basins to clusters, and the clusters' contacts inside the chunk."""
-    values = grid.w if grid.kind.dtype == np.uint8 else grid.w.view(np.float32)
+def _contacts(
+    grid: Grid, cluster: NDArray[np.uint32], count: int, labels: NDArray[np.uint32]
+) -> tuple[Contacts, NDArray[np.uint32], NDArray[np.int32]]:
+    """Relabel in place from basins to `count` clusters: their contacts, strongest edges and boxes."""
+    is_bytes = grid.kind.dtype == np.uint8
+    values, scale = (grid.w, None) if is_bytes else (grid.w.view(np.float32), float(grid.kind.scale))
     origin, whole = np.array(grid.place.minimum), np.array(grid.place.whole)
-    rows = region_graph.contacts(values, grid.sizes, grid.strides, origin, whole, grid.kind.step, cluster, labels)
-    rows = rows[np.argsort(rows[:, 0])]
-    pair = rows[:, 0]
-    return Contacts(pair >> 32, pair & 0xFFFFFFFF, *(np.ascontiguousarray(rows[:, i]) for i in (1, 2, 3)))
+    boxes = np.zeros((count + 1, 2, 3), np.int32)
+    boxes[:, 0] = grid.place.shape
+    pairs, rows = region_graph.contacts(
+        grid.w, values, scale, grid.sizes, grid.strides, origin, whole, cluster, labels, boxes
+    )
+    boxes[0] = 0
+    order = np.argsort(pairs)
+    pairs, rows = pairs[order], rows[order]
+    total, edges, first = (np.ascontiguousarray(rows[:, i]) for i in range(3))
+    strongest = rows[:, region_graph.STRONGEST].astype(np.uint32)
+    return Contacts(pairs >> 32, pairs & 0xFFFFFFFF, total, edges, first), strongest, boxes
 
 
 def _edges(forest: Forest, chosen: NDArray[np.bool_], names: Int64s, place: Place) -> Edges:

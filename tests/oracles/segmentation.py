@@ -99,6 +99,27 @@ def region_graph(affinities: NDArray[Any], ids: list[int]) -> dict[tuple[int, in
     return graph
 
 
+def strongest_edges(affinities: NDArray[Any], labels: list[int]) -> dict[tuple[int, int], int | float]:
+    """(a, b) -> the largest affinity, as it is stored, of the voxel edges between them, a < b."""
+    found: dict[tuple[int, int], int | float] = {}
+    values = affinities.reshape(-1, order="F")
+    for edge in voxel_edges(affinities):
+        a, b = sorted((labels[edge.here], labels[edge.there]))
+        if a != b and a != 0:
+            stored = values[edge.index % 3 * len(labels) + edge.here].item()
+            found[a, b] = max(stored, found.get((a, b), 0))
+    return found
+
+
+def boxes(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """The first voxel of each label 1..count along x, y, z, and the one after its last; (count + 1, 2, 3)."""
+    found = np.zeros((count + 1, 2, 3), np.int64)
+    for label in range(1, count + 1):
+        where = np.argwhere(labels == label)
+        found[label] = where.min(axis=0), where.max(axis=0) + 1
+    return found
+
+
 @dataclass(frozen=True)
 class Row:
     """What rules look at: a cluster's voxels, supervoxels, and voxels of each class."""

@@ -1,0 +1,57 @@
+"""What one chunk says about its clusters and contacts, and the kernels' tables when they must grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from oracles import segmentation as oracle
+from strategies import affinity_maps, settings_of_segmentation
+
+import abiss_py
+
+
+def whole_chunk(affinities: NDArray[Any], rules: dict[str, Any]) -> abiss_py.ChunkWatershed:
+    """The watershed of a map as one chunk."""
+    nx, ny, nz, _ = affinities.shape
+    own = abiss_py.WatershedRules(**{name: rules[name] for name in ("high", "low", "size", "dust")})
+    return abiss_py.watershed_chunk(affinities, own, abiss_py.Place.all_of((nx, ny, nz)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(affinity_maps(7), settings_of_segmentation())
+def test_strongest_edges_are_those_of_the_twin(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
+    """Each contact's strongest edge is the maximum over all voxel edges between the two labels."""
+    chunk = whole_chunk(affinities, rules)
+    strongest = chunk.strongest if affinities.dtype == np.uint8 else chunk.strongest.view(np.float32)
+    found = dict(zip(zip(chunk.contacts.a.tolist(), chunk.contacts.b.tolist(), strict=True), strongest, strict=True))
+    assert found == oracle.strongest_edges(affinities, chunk.labels.ravel(order="F").tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(affinity_maps(7), settings_of_segmentation(), st.randoms())
+def test_boxes_hold_their_clusters_tightly(affinities: NDArray[Any], rules: dict[str, Any], random: Any) -> None:
+    """Boxes are those of the labels, counted from the chunk's corner, wherever the chunk lies."""
+    low = tuple(random.randrange(n) for n in affinities.shape[:3])
+    high = tuple(random.randrange(a + 1, n + 1) for a, n in zip(low, affinities.shape, strict=False))
+    place = abiss_py.Place((low[0], low[1], low[2]), (high[0], high[1], high[2]), affinities.shape[:3])
+    cut = tuple(slice(a, a + n) for a, n in zip(low, place.padded, strict=True))
+    own = abiss_py.WatershedRules(**{name: rules[name] for name in ("high", "low", "size", "dust")})
+    chunk = abiss_py.watershed_chunk(affinities[cut], own, place)
+    np.testing.assert_array_equal(chunk.boxes, oracle.boxes(chunk.labels, chunk.keys.size - 1))
+
+
+def test_tables_grow() -> None:
+    """Noise without any rule about sizes has more labels and contacts than the tables begin with room for."""
+    random = np.random.default_rng(5)
+    affinities = np.asfortranarray(random.random((40, 18, 17, 3), np.float32))
+    chunk = whole_chunk(affinities, {"high": 1.0, "low": 0.0, "size": 0, "dust": 0})
+    columns = (chunk.contacts.total, chunk.contacts.count, chunk.contacts.first)
+    pairs = zip(chunk.contacts.a.tolist(), chunk.contacts.b.tolist(), strict=True)
+    found = dict(zip(pairs, zip(*(column.tolist() for column in columns), strict=True), strict=True))
+    twin = oracle.region_graph(affinities, chunk.labels.ravel(order="F").tolist())
+    assert len(found) > 4096
+    assert found == {pair: tuple(row) for pair, row in twin.items()}
