@@ -2,6 +2,7 @@
 # make stop    end what was started
 # make test    the tests
 # make lint    ruff and mypy
+# make kernel-coverage    which lines of the kernels the tests run, without compiling them
 # make lock    requirements.txt anew from pyproject.toml
 # make clean   stop, and remove the environment and the state folder (its runs as well)
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run stop test lint lock clean install
+.PHONY: run stop test lint kernel-coverage lock clean install
 
 run: $(INSTALLED)
 	$(BIN)/seuron demo
@@ -25,6 +26,12 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# Compiled code cannot be traced. Integers of plain numpy warn where the compiled ones wrap on purpose.
+kernel-coverage: $(INSTALLED)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest tests/abiss_py -q \
+	    -W "ignore:overflow encountered in scalar:RuntimeWarning"
+	$(BIN)/python -m coverage report
 
 install: $(INSTALLED)
 

@@ -56,9 +56,8 @@ def join_small(
     At the end `parent` has every basin's root, and `limit` is known for every basin.
     """
     for i in range(keys.size):
+        # Never the same: edges of a forest close no cycle.
         left, right = find(parent, a[i]), find(parent, b[i])
-        if left == right:
-            continue
         total = voxels[left] + voxels[right]
         if total < size:
             voxels[union(parent, left, right)] = total
