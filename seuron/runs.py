@@ -153,6 +153,11 @@ class Run:
             raise self._no_tables(task_id)
         return manifest.tables
 
+    def has_tables(self, task_id: str) -> bool:
+        """Whether a finished task has left tables: those that take part in a round may find nothing to do."""
+        record = self.record(task_id)
+        return record is not None and bool(record.object)
+
     def _object(self, task_id: str) -> str:
         if task_id not in self._objects:
             record = self.record(task_id)

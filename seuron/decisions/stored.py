@@ -100,4 +100,5 @@ def _graph_rows(run: Run) -> Contacts:
 def _agglomeration_tables(run: Run) -> Iterator[Storage]:
     """The folder of each agglomeration task's tables."""
     for task in run.plan.stage("agglomeration").tasks:
-        yield run.tables(task.id)
+        if not task.layer:  # what takes part in a round leaves its results to the root
+            yield run.tables(task.id)

@@ -135,6 +135,13 @@ class SegmentationParams(Parameters):
         ge=0,
         unit="chunks",
     )
+    task_memory: float = _field(
+        4.0,
+        "Chunks",
+        "memory that the tables of one agglomeration task may take; what needs more is shared out to several",
+        gt=0.5,
+        unit="GiB",
+    )
     model: str = _field(
         "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"
     )

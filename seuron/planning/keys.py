@@ -63,7 +63,7 @@ STAGE_PARAMETERS: dict[str, tuple[str, ...]] = {
 #: and as facts (`model` as the digest of its weights, `precision` as what it came to).
 SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks", "model", "precision")
 #: Parameters that say where tasks lie: they enter keys as places.
-PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks")
+PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
 #: Parameters that no result depends on.
 WITHOUT_INFLUENCE = ("output", "store")
 
@@ -85,6 +85,8 @@ def settings_of(task: Task, plan: Plan, params: SegmentationParams, facts: Volum
         settings |= {"net": facts.net, "precision": facts.precision, "grey scale": [facts.grey_mean, facts.grey_std]}
     if task.stage in ("watershed", "agglomeration"):
         settings["affinity type"] = facts.dtype if params.image is None else params.affinity_dtype
+    if task.stage == "agglomeration" and task.layer:
+        settings["part in a round"] = [task.layer, task.index]
     if task.stage == "pyramid":
         settings["layer"] = [task.layer, params.affinity_dtype if task.layer == "affinities" else "uint64"]
     if task.stage == "report":

@@ -15,14 +15,19 @@ from seuron.box import Box, Triple
 
 Queue = Literal["cpu", "gpu", "memory", "manager"]
 
+#: Tiers of an octree at most: four reach from one chunk to ten million.
+OCTREE_TIERS = 5
+#: Rounds that a root which does not fit into memory shares out to other tasks, at most.
+ROUNDS = 2
+
 #: The stages of a segmentation, in order, and how many tiers each may have at most. Airflow draws
 #: one row of nodes per tier, whatever the volume; tiers that a volume does not need are skipped.
 MAX_TIERS: dict[str, int] = {
     "affinities": 1,
-    "watershed": 5,
-    "supervoxel_names": 3,
-    "agglomeration": 5,
-    "segment_names": 3,
+    "watershed": OCTREE_TIERS,
+    "supervoxel_names": OCTREE_TIERS - 2,
+    "agglomeration": OCTREE_TIERS + 2 * ROUNDS,
+    "segment_names": OCTREE_TIERS - 2,
     "labels": 1,
     "pyramid": 4,
     "evaluation": 2,
@@ -37,7 +42,8 @@ NAMING: dict[str, str] = {"watershed": "supervoxel_names", "agglomeration": "seg
 class Task:
     """One unit of work: it can be run twice, anywhere, and leaves the same bytes.
 
-    `box` is in voxels of the run's scale. `children` are the tasks whose results it merges.
+    `box` is in voxels of the run's scale. `children` are the tasks whose results it merges. `layer` is
+    the layer that it works on, where there are several, or its part in a round of agglomeration.
     `seconds` and `memory_bytes` are estimates, from measured rates.
     """
 
@@ -109,6 +115,22 @@ class Plan:
         """For each task of an octree but the root, the one that merges its result."""
         octrees = (self.stage(name) for name in NAMING)
         return {child: task.id for stage in octrees for task in stage.tasks for child in task.children}
+
+    def watershed_of(self, merge: Task) -> str:
+        """The watershed's merge of the same box as one of the agglomeration, whose root may be in a later tier."""
+        tiers = self.stage("watershed").tiers
+        return task_id("watershed", min(merge.tier, len(tiers) - 1), merge.index)
+
+    def round_of(self, number: int) -> tuple[str, tuple[str, ...]] | None:
+        """The task that splits the agglomeration's graph in a round, from 0, and those that agglomerate its bins.
+
+        None where the plan has no such round.
+        """
+        tiers = [tier for tier in self.stage("agglomeration").tiers if tier[0].layer]
+        if 2 * number >= len(tiers):
+            return None
+        (split,), bins = tiers[2 * number : 2 * number + 2]
+        return split.id, tuple(task.id for task in bins)
 
     @cached_property
     def tellers(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from seuron.box import Box
-from seuron.planning.plan import Plan, Task, task_id
+from seuron.planning.plan import ROUNDS, Plan, Task, task_id
 
 
 class Readers:
@@ -84,12 +84,29 @@ def _naming(readers: Readers, task: Task) -> Iterator[str]:
 
 
 def _agglomeration(readers: Readers, task: Task) -> Iterator[str]:
-    plan, source = readers.plan, task_id("watershed", task.tier, task.index)
-    yield from task.children
+    plan = readers.plan
     if task.tier == 0:
-        yield from readers.named([source])
+        yield from readers.named([task_id("watershed", 0, task.index)])
         return
-    for seam in plan.seams_closed(source):
+    rounds = [found for found in map(plan.round_of, range(ROUNDS)) if found is not None]
+    if task.layer == "bin":
+        yield rounds[task.index[0]][0]
+        return
+    earlier = rounds[: task.index[0]] if task.layer else rounds if task.id not in plan.parents else []
+    for split, bins in earlier:
+        yield from (split, *bins)
+    merge = plan.stage("agglomeration").tiers[-1][0] if task.layer else task
+    if not (task.layer and earlier):
+        yield from _waiting(readers, merge)
+
+
+def _waiting(readers: Readers, merge: Task) -> Iterator[str]:
+    """What a merge decides: the contacts that wait below it, and those through the seams that it closes."""
+    plan, below = readers.plan, list(merge.children)
+    while below:  # a task may have passed on what others left
+        yield from below
+        below = [child for task in below for child in plan.tasks[task].children]
+    for seam in plan.seams_closed(plan.watershed_of(merge)):
         yield plan.parents[seam.above]
         yield from readers.named([seam.below, seam.above])
 

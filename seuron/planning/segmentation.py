@@ -13,13 +13,13 @@ blocks begin at the box, so grids of whole blocks are moved up to them, by less 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
 from seuron.box import Box, Triple, triple
 from seuron.params import SegmentationParams
-from seuron.planning.plan import MAX_TIERS, Plan, Queue, Stage, Task, task_id
+from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, Plan, Queue, Stage, Task, task_id
 
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
@@ -32,6 +32,15 @@ MAX_LEAVES = 20_000
 #: there are at least so many tasks, where the volume allows it, to keep several workers busy.
 LARGEST_PATCH_CELL = 512
 FEWEST_PATCH_TASKS = 4
+#: Bytes that a task needs for each contact that it agglomerates or pools, and for each node of a graph
+#: that it splits, at most; and what Python and its libraries take before (docs/scaling.md).
+BYTES_PER_CONTACT = 230
+BYTES_PER_NODE = 60
+BASE_BYTES = 400_000_000
+#: Contacts that wait for the root, for each voxel of the faces that it closes (docs/scaling.md).
+WAITING_PER_FACE_VOXEL = 0.05
+#: Tasks that a root's graph is shared out to in one round, at most.
+MAX_BINS = 256
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
 
@@ -79,6 +88,11 @@ class VolumeFacts:
     def id_frame(self) -> Box:
         """The box that ids are counted in; the chunk grid begins at its corner."""
         return self.frame or self.box
+
+
+def contacts_that_fit(task_memory: float, nodes: int = 0) -> int:
+    """How many contacts a task of that memory (GiB) may hold, beside a graph of so many nodes."""
+    return max(1, int(task_memory * 2**30 - BASE_BYTES - nodes * BYTES_PER_NODE) // BYTES_PER_CONTACT)
 
 
 def region_size(params: SegmentationParams) -> Triple:
@@ -151,7 +165,7 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
         "affinities": [_cover("affinities", facts.box, patches, blocks, "gpu")] if from_image else [],
         "watershed": watershed,
         "supervoxel_names": _naming("supervoxel_names", watershed),
-        "agglomeration": agglomeration,
+        "agglomeration": _with_rounds(params, facts, agglomeration),
         "segment_names": _naming("segment_names", agglomeration),
         "labels": [_cover("labels", facts.box, regions, blocks, "cpu")],
         "pyramid": _pyramid(params, facts),
@@ -198,7 +212,7 @@ def _merges(stage: str, tier: int, below: tuple[Task, ...]) -> tuple[Task, ...]:
 
     Without that, two neighbours in the middle of a large frame could need more tiers than there are.
     """
-    last = tier == MAX_TIERS[stage] - 1
+    last = tier == OCTREE_TIERS - 1
     groups: dict[Triple, list[Task]] = {}
     for task in below:
         index = (0, 0, 0) if last else triple([i // MERGE_SIDE for i in task.index])
@@ -207,6 +221,40 @@ def _merges(stage: str, tier: int, below: tuple[Task, ...]) -> tuple[Task, ...]:
         _task(stage, tier, index, _hull(group), "memory", children=tuple(task.id for task in group))
         for index, group in groups.items()
     )
+
+
+def expected_waiting(params: SegmentationParams, facts: VolumeFacts, octree: list[tuple[Task, ...]]) -> int:
+    """About how many contacts the root of an octree has to decide: by the area of the faces that it closes."""
+    if len(octree) == 1:
+        return 0
+    area = 0
+    for axis in range(3):
+        ends = {task.box.maximum[axis] for task in octree[-2]} - {facts.box.maximum[axis]}
+        area += len(ends) * math.prod(n for other, n in enumerate(facts.box.shape) if other != axis)
+    return int(area * WAITING_PER_FACE_VOXEL)
+
+
+def _with_rounds(
+    params: SegmentationParams, facts: VolumeFacts, octree: list[tuple[Task, ...]]
+) -> list[tuple[Task, ...]]:
+    """The agglomeration's tiers: with rounds below the root, if what it has to decide may not fit into a task."""
+    *below, (root,) = octree
+    rows, fit = expected_waiting(params, facts, octree), contacts_that_fit(params.task_memory)
+    if rows <= fit:
+        return octree
+    bins = min(MAX_BINS, -(-2 * rows // fit))
+    rounds: list[tuple[Task, ...]] = []
+    for number in range(ROUNDS):
+        tier = len(below) + 2 * number
+        rounds.append((_round_task(root, tier, (number, 0, 0), "split"),))
+        rounds.append(tuple(_round_task(root, tier + 1, (number, i, 0), "bin") for i in range(bins)))
+    tier = len(below) + len(rounds)
+    return [*below, *rounds, (replace(root, tier=tier, id=task_id(root.stage, tier, root.index)),)]
+
+
+def _round_task(root: Task, tier: int, index: Triple, layer: str) -> Task:
+    found = task_id(root.stage, tier, index, layer)
+    return replace(root, id=found, tier=tier, index=index, layer=layer, children=())
 
 
 def _naming(stage: str, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:

@@ -11,27 +11,33 @@ Works on tables alone. Every task leaves:
     clusters       what rules look at, of the ids that may still get another name; likewise
     open-clusters  the ids that may still get another name
     face-*         the supervoxels at each inner face, on their own until the face is closed
+    sources        where the contacts are that are left to the tasks above: `residual`, or the tables
+                   of tasks below, passed on because they are too many
 
-and the root, for each of its children, `final-X_Y_Z`, as in `watershed.py`.
+and the root, for each of its children, `final-X_Y_Z`, as in `watershed.py`. A root that has no room for
+its contacts decides them in rounds: `splitting.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Clusters, Contacts, Mapping, Seam, affinity_type, agglomerate
+from abiss_py import Clusters, Contacts, Mapping, Seam, Vetoes, agglomerate
 from seuron.planning import Task
 from seuron.planning.plan import Seam as PlannedSeam
 from seuron.planning.plan import task_id
+from seuron.planning.segmentation import contacts_that_fit
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
 from seuron.segmentation.columns import (
     Side,
     classes_of,
+    contact_columns,
     face_name,
     read_clusters,
     read_contacts,
@@ -42,71 +48,90 @@ from seuron.segmentation.columns import (
     write_names,
     write_vetoes,
 )
-from seuron.segmentation.inputs import inputs_digest, names_read, supervoxel_seams_read, tables_read
+from seuron.segmentation.inputs import inputs_digest, names_read, rounds_read, supervoxel_seams_read, tables_read
 from seuron.segmentation.naming import final_names, hand_down
 from seuron.segmentation.seams import closed_seams
-from seuron.tables import read_table, write_table
+from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, split_task
+from seuron.storage import Storage
+from seuron.tables import Table, count_rows, read_table, write_groups, write_table
+
+#: Contacts of seams are pooled, and written, this many rows at a time.
+GRAPH_ROWS = 2_000_000
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a task has to do: its rows of the region graph, the contacts to decide, and the ids at its faces.
+    """What a task has to decide: contacts, the rows that rules look at, and the ids that are open.
 
-    `clusters` are the rows that rules look at; none where the run has no rules.
+    `clusters` are none where the run has no rules.
     """
 
-    graph: Contacts
     contacts: Contacts
     clusters: Clusters
-    faces: dict[Side, NDArray[np.int64]]
+    open_ids: NDArray[np.int64]
 
 
 def inputs(run: Run, task: Task) -> dict[str, str]:
     """The watershed's tables of the task's box, what the ids in them are called, and the tables of the tasks below."""
-    source = task_id("watershed", task.tier, task.index)
     if task.tier == 0:
+        source = task_id("watershed", 0, task.index)
         read: Any = [tables_read(run, source, "clusters-", "contacts-", "seams", "face-"), names_read(run, source)]
+    elif task.layer and (task.layer, task.index[0]) != ("split", 0):
+        read = rounds_read(run, task)
     else:
-        below = [tables_read(run, child, "open-clusters", "residual", "clusters", "face-") for child in task.children]
-        read = [below, supervoxel_seams_read(run, source)]
+        merge = run.plan.stage("agglomeration").tiers[-1][0] if task.layer else task
+        below = [tables_read(run, child, "open-clusters", "clusters", "face-") for child in merge.children]
+        waiting = [tables_read(run, *source) for child in merge.children for source in _sources(run, child)]
+        read = [below, waiting, supervoxel_seams_read(run, run.plan.watershed_of(merge)), rounds_read(run, task)]
     return {"tables": inputs_digest(run, task, read)}
 
 
 def run(run: Run, task: Task) -> Counts:
-    """Agglomerate a leaf's supervoxels, or what the tasks below could not decide."""
-    work = _leaf(run, task) if task.tier == 0 else _merge(run, task)
-    open_ids = np.unique(np.concatenate([np.zeros(0, np.int64), *work.faces.values()]))
-    rules = run.params.rules
+    """Agglomerate a leaf's supervoxels, or what the tasks below could not decide; or take part in a round."""
+    if task.layer == "bin":
+        return bin_task(run, task)
+    if task.layer == "split":
+        root = run.plan.stage("agglomeration").tiers[-1][0]
+        rows, waiting = _write_graph(run, root, run.tables(task.id)), _waiting(run, root)
+        return {"contacts": rows} | split_task(run, task, [*waiting, (task.id, "graph")], root.children)
+    return _leaf(run, task) if task.tier == 0 else _merge(run, task)
+
+
+def _decide(run: Run, task: Task, work: Work) -> Counts:
+    """Agglomerate what fits into memory, and write all that came of it."""
+    joining = joining_of(run)
     result = agglomerate(
         work.contacts,
         work.clusters,
-        open_ids,
-        run.params.agglomeration_threshold,
-        affinity_type(run.affinity_dtype).scale,
-        constraints=rules,
-        class_names=run.params.class_names,
+        work.open_ids,
+        joining.threshold,
+        joining.scale,
+        constraints=joining.constraints,
+        class_names=joining.class_names,
     )
-
     tables = run.tables(task.id)
-    waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, open_ids]))
-    write_contacts(tables, "graph", work.graph)
     write_contacts(tables, "joins", result.joins)
     write_contacts(tables, "residual", result.contacts)
-    write_table(tables, "open-clusters", {"id": waiting})
-    write_names(tables, result.mapping)
-    if rules:
+    if joining.constraints:
         write_vetoes(tables, result.vetoes)
         write_clusters(tables, result.clusters)
-    for side, ids in work.faces.items():
-        write_table(tables, face_name("face", *side), {"id": ids})
+    waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, work.open_ids]))
+    _write_names(run, task, result.mapping, waiting)
+    _write_sources(tables, [(task.id, "residual")])
+    counts: Counts = {"joins": len(result.joins), "open_contacts": len(result.contacts)}
+    return counts | {"vetoes": len(result.vetoes)} if joining.constraints else counts
+
+
+def _write_names(run: Run, task: Task, mapping: Mapping, waiting: NDArray[np.int64]) -> None:
+    tables = run.tables(task.id)
+    write_table(tables, "open-clusters", {"id": waiting})
+    write_names(tables, mapping)
     if task.id not in run.plan.parents:
         hand_down(run, task.id, Mapping.union([]), tables)
-    counts: Counts = {"contacts": len(work.graph), "joins": len(result.joins), "open_contacts": len(result.contacts)}
-    return counts | {"vetoes": len(result.vetoes)} if rules else counts
 
 
-def _leaf(run: Run, task: Task) -> Work:
-    """The contacts inside a leaf, and the supervoxels at its inner faces."""
+def _leaf(run: Run, task: Task) -> Counts:
+    """Decide the contacts inside a leaf."""
     source = task_id("watershed", 0, task.index)
     tables, found, rows = run.tables(source), [], [Clusters.empty(len(run.params.class_names))]
     for index, _ in chunks_of(run, task):
@@ -120,22 +145,96 @@ def _leaf(run: Run, task: Task) -> Work:
     seams = read_seam(tables, "seams").contacts
     found.append(seams.renamed(final_names(run, source, seams.a), final_names(run, source, seams.b)))
     graph, faces = _summed(found), read_faces(tables, place_of(run, task.box))
+    write_contacts(run.tables(task.id), "graph", graph)
     at_faces = {side: np.unique(final_names(run, source, face.values)) for side, face in faces.items()}
-    return Work(graph, graph, Clusters.join(rows), at_faces)
+    open_ids = _write_faces(run, task, at_faces)
+    return {"contacts": len(graph)} | _decide(run, task, Work(graph, Clusters.join(rows), open_ids))
 
 
-def _merge(run: Run, task: Task) -> Work:
-    """The contacts through the seams that a merge closes, with what its children left; its faces."""
-    source = run.plan.tasks[task_id("watershed", task.tier, task.index)]
-    graph = _summed([_resolved(run, planned, seam) for planned, seam in closed_seams(run, source)])
-    residual = [read_contacts(run.tables(child), "residual") for child in task.children]
+def _merge(run: Run, task: Task) -> Counts:
+    """Decide the contacts through the seams that a merge closes, and what its children left.
+
+    Where these are too many for memory, a root goes through rounds; any other merge decides nothing and
+    leaves them to those above it, which is always right, and tells where they are.
+    """
+    counts: Counts = {"contacts": _write_graph(run, task, run.tables(task.id))}
+    waiting = [*_waiting(run, task), (task.id, "graph")]
     place, faces = place_of(run, task.box), {}
     for side in place.inner_faces:
         at_side = (child for child in task.children if place_of(run, run.plan.tasks[child].box).reaches(place, side))
         tables = (read_table(run.tables(child), face_name("face", *side)) for child in at_side)
         faces[side] = np.unique(np.concatenate([table["id"] for table in tables]))
-    rows = [read_clusters(run.tables(child)) for child in task.children if run.params.rules]
-    return Work(graph, _summed([graph, *residual]), Clusters.join(rows), faces)
+    open_ids = _write_faces(run, task, faces)
+
+    rows = sum(count_rows(run.tables(source), name) for source, name in waiting)
+    is_root = task.id not in run.plan.parents
+    shared_out = is_root and run.plan.round_of(0) is not None
+    if rows <= contacts_that_fit(run.params.task_memory) and not shared_out:
+        contacts = _summed([read_contacts(run.tables(source), name) for source, name in waiting])
+        return counts | _decide(run, task, Work(contacts, _clusters_below(run, task), open_ids))
+    if not is_root:
+        return counts | _pass_on(run, task, waiting)
+    mapping, found = finish(run, task, waiting)
+    nothing = np.zeros(0, np.int64)
+    write_contacts(run.tables(task.id), "residual", Contacts.empty())
+    _write_names(run, task, mapping, nothing)
+    _write_sources(run.tables(task.id), [])
+    return counts | found | {"open_contacts": 0}
+
+
+def _pass_on(run: Run, task: Task, waiting: list[Source]) -> Counts:
+    tables = run.tables(task.id)
+    write_contacts(tables, "joins", Contacts.empty())
+    if run.params.rules:
+        write_vetoes(tables, Vetoes.join([]))
+        write_clusters(tables, _clusters_below(run, task))
+    sent = [read_table(run.tables(child), "open-clusters")["id"] for child in task.children]
+    _write_names(run, task, Mapping.union([]), np.unique(np.concatenate(sent)))
+    _write_sources(tables, waiting)
+    return {"joins": 0, "passed_on": len(waiting)}
+
+
+def _clusters_below(run: Run, task: Task) -> Clusters:
+    return Clusters.join([read_clusters(run.tables(child)) for child in task.children if run.params.rules])
+
+
+def _write_graph(run: Run, task: Task, tables: Storage) -> int:
+    """Write the contacts through the seams that a merge closes as `graph`, a batch at a time; returns how many."""
+
+    def batches() -> Iterator[Table]:
+        batch: list[Contacts] = []
+        for planned, seam in closed_seams(run, run.plan.tasks[run.plan.watershed_of(task)]):
+            batch.append(_resolved(run, planned, seam))
+            if sum(map(len, batch)) > GRAPH_ROWS:
+                yield contact_columns(_summed(batch))
+                batch = []
+        yield contact_columns(_summed(batch))
+
+    write_groups(tables, "graph", batches())
+    return count_rows(tables, "graph")
+
+
+def _write_faces(run: Run, task: Task, faces: dict[Side, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Write the ids at each inner face; returns all of them."""
+    for side, ids in faces.items():
+        write_table(run.tables(task.id), face_name("face", *side), {"id": ids})
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *faces.values()]))
+
+
+def _waiting(run: Run, merge: Task) -> list[Source]:
+    """Where the contacts are that the tasks below a merge left undecided."""
+    return [source for child in merge.children for source in _sources(run, child)]
+
+
+def _write_sources(tables: Storage, sources: list[Source]) -> None:
+    names = ([source for source, _ in sources], [table for _, table in sources])
+    write_table(tables, "sources", {"task": np.array(names[0], np.str_), "table": np.array(names[1], np.str_)})
+
+
+def _sources(run: Run, task: str) -> list[Source]:
+    """Where the contacts are that a task left undecided: in its own tables, or in those that it passed on."""
+    table = read_table(run.tables(task), "sources")
+    return list(zip(table["task"].tolist(), table["table"].tolist(), strict=True))
 
 
 def _resolved(run: Run, planned: PlannedSeam, seam: Seam) -> Contacts:

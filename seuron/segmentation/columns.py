@@ -36,7 +36,11 @@ def write_contacts(storage: Storage, name: str, contacts: Contacts) -> int:
 
 
 def read_contacts(storage: Storage, name: str) -> Contacts:
-    table = read_table(storage, name)
+    return contacts_from(read_table(storage, name))
+
+
+def contacts_from(table: Table) -> Contacts:
+    """The contacts that `contact_columns` laid out."""
     return Contacts(table["a"], table["b"], table["sum"], table["count"], table["first_edge"])
 
 
@@ -62,10 +66,20 @@ def classes_of(table: Table) -> Int64s:
     return np.stack(counts, axis=1) if counts else np.zeros((table["id"].size, 0), np.int64)
 
 
-def write_vetoes(storage: Storage, vetoes: Vetoes, name: str = "vetoes") -> int:
+def veto_columns(vetoes: Vetoes) -> Table:
     """Contacts that were not joined, by the number of the rule that forbade it; sums as in `contact_columns`."""
-    columns = {"a": vetoes.a, "b": vetoes.b, "rule": vetoes.rule, "sum": vetoes.total, "count": vetoes.count}
-    return write_table(storage, name, columns | {"first_edge": vetoes.first})
+    return {
+        "a": vetoes.a,
+        "b": vetoes.b,
+        "rule": vetoes.rule,
+        "sum": vetoes.total,
+        "count": vetoes.count,
+        "first_edge": vetoes.first,
+    }
+
+
+def write_vetoes(storage: Storage, vetoes: Vetoes, name: str = "vetoes") -> int:
+    return write_table(storage, name, veto_columns(vetoes))
 
 
 def write_names(storage: Storage, mapping: Mapping, name: str = "names") -> int:

@@ -26,7 +26,7 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
         truth = content_digest(open_volume(run.params.ground_truth, run.params.mip), task.box, "error")
         return {"tables": inputs_digest(run, task, [parts_read(run, task, "supervoxels"), truth])}
     tables = [tables_read(run, child, "contingency") for child in task.children]
-    names = [tables_read(run, other.id, "names") for other in run.plan.stage("agglomeration").tasks]
+    names = [tables_read(run, other.id, "names") for other in run.plan.stage("agglomeration").tasks if not other.layer]
     return {"scores": inputs_digest(run, task, [tables, names])}
 
 

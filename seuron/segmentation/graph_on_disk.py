@@ -108,7 +108,7 @@ def store_graph(
         step = max(1, partitions * len(table) // SAMPLE)
         means.append(table.total[::step] / table.count[::step] / scale)
         groups = grouped(table, _partition_of(table, partitions), partitions)
-        write_groups(storage, f"incoming-{incoming - 1}", [columns_of(group) for group in groups])
+        write_groups(storage, f"incoming-{incoming - 1}", [columns_of(group) for group in groups], passing=True)
     sample = np.concatenate(means)
     quantiles = np.quantile(sample, np.linspace(1, 0, LEVELS + 1)[1:]) if sample.size else np.zeros(LEVELS)
     bounds = (*map(float, quantiles[:-1]), -1.0)
@@ -120,7 +120,7 @@ def store_graph(
         mean = pooled.total / pooled.count / scale
         level = np.searchsorted(-np.array(bounds), -mean, side="right").clip(max=LEVELS - 1)
         groups = grouped(pooled, level, LEVELS)
-        write_groups(storage, f"contacts-{partition}", [columns_of(group) for group in groups])
+        write_groups(storage, f"contacts-{partition}", [columns_of(group) for group in groups], passing=True)
         rows += len(pooled)
     graph = GraphOnDisk(storage, rows, partitions, bounds)
     graph.save()

@@ -54,6 +54,12 @@ def supervoxel_seams_read(run: Run, merge: str) -> list[Any]:
     return [[_seam_read(run, seam) for seam in seams], [names_read(run, leaf) for leaf in leaves]]
 
 
+def rounds_read(run: Run, task: Task) -> list[dict[str, str]]:
+    """The digests of all tables that a round's tasks have left of which a task reads something."""
+    others = (other for other in run.reads(task) if run.plan.tasks[other].layer in ("split", "bin"))
+    return [run.table_digests(other) for other in others if run.has_tables(other)]
+
+
 def _seam_read(run: Run, seam: Seam) -> dict[str, str]:
     name = seam_name(run.plan.tasks[seam.above].index, seam.axis)
     return tables_read(run, run.plan.parents[seam.above], name)

@@ -70,6 +70,6 @@ def names_after(run: Run, stage: str, ids: NDArray[np.int64]) -> NDArray[np.int6
 
     No id is renamed by two tasks of one tier: what several of them see is open, and keeps its name.
     """
-    for tier in run.plan.stage(stage).tiers:
+    for tier in (tier for tier in run.plan.stage(stage).tiers if not tier[0].layer):
         ids = Mapping.union([read_names(run.tables(task.id)) for task in tier]).follow(ids)
     return ids

@@ -45,11 +45,6 @@ Uint32s = NDArray[np.uint32]
 
 Rows = TypeVar("Rows", Contacts, Vetoes)
 
-#: Bytes that a task needs for each contact that it agglomerates or pools, and for each node of the
-#: graph that it splits, at most; and what Python and its libraries take before (docs/scaling.md).
-BYTES_PER_CONTACT = 230
-BYTES_PER_NODE = 60
-BASE_BYTES = 400_000_000
 #: A mean that is rounded to float64 is this close to the exact one.
 ROUNDING = 1e-15
 
@@ -76,11 +71,6 @@ class Joining:
             class_names=self.class_names,
             stop=stop,
         )
-
-
-def capacity(memory_bytes: int, nodes: int = 0) -> int:
-    """How many contacts a task of that memory may hold, beside a graph's nodes."""
-    return max(1, (memory_bytes - BASE_BYTES - nodes * BYTES_PER_NODE) // BYTES_PER_CONTACT)
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,7 @@ def split_graph(graph: GraphOnDisk, joining: Joining, task_rows: int, most_bins:
     if graph.rows <= task_rows:
         for piece in range(graph.partitions):
             rest = columns_of(Contacts.empty())
-            write_groups(graph.storage, f"routed-{piece}", [rest, columns_of(graph.partition(piece))])
+            write_groups(graph.storage, f"routed-{piece}", [rest, columns_of(graph.partition(piece))], passing=True)
         return _saved(Split(graph.storage, 1, joining.threshold, graph.partitions, graph.rows, last=True))
     nodes = read_table(graph.storage, "nodes")["id"].size
     ends = edge_ends(nodes, graph.pieces())
@@ -166,7 +156,7 @@ def split_graph(graph: GraphOnDisk, joining: Joining, task_rows: int, most_bins:
         contacts = graph.partition(piece)
         inside = root[contacts.a] == root[contacts.b]
         groups = grouped(contacts, np.where(inside, bin_of_node[contacts.a], 0), bins + 1)
-        write_groups(graph.storage, f"routed-{piece}", [columns_of(group) for group in groups])
+        write_groups(graph.storage, f"routed-{piece}", [columns_of(group) for group in groups], passing=True)
     return _saved(Split(graph.storage, bins, stop, graph.partitions, graph.rows, last=everything and all_binned))
 
 
@@ -210,7 +200,7 @@ def agglomerate_bin(split: Split, number: int, joining: Joining, target: Storage
     stop = None if split.last else split.stop
     result = joining.apply(contacts, clusters.take(np.isin(clusters.ids, own)), stop)
     write_names(target, result.mapping, f"names-{number}")
-    write_groups(target, f"residual-{number}", [columns_of(result.contacts)])
+    write_groups(target, f"residual-{number}", [columns_of(result.contacts)], passing=True)
     write_contacts(target, f"joins-{number}", _between_ids(result.joins, split.ids))
     write_vetoes(target, _between_ids(result.vetoes, split.ids), f"vetoes-{number}")
     return len(contacts)

@@ -4,10 +4,9 @@ A leaf reads the affinities of its chunks, once, and leaves for each chunk (chun
 of the run's grid):
 
     labels-X_Y_Z      the chunk's clusters, numbered from 1: a value per voxel, x fastest
-    clusters-X_Y_Z    id and voxels of each number, and of these the voxels of each semantic class, where
-                      the run has any; row 0 is background
-    contacts-X_Y_Z    contacts of numbers inside the chunk
-
+    clusters-X_Y_Z    id and voxels of each number, its bounding box in the chunk (the maximum is outside), and
+                      its voxels of each semantic class, where the run has any; row 0 is background
+    contacts-X_Y_Z    contacts of numbers inside the chunk, and the weight of the strongest edge of each
     seams             contacts through the faces between its chunks
     plane-*           the voxels at its inner faces
 
@@ -48,8 +47,8 @@ from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.segmentation.columns import (
     class_columns,
+    contact_columns,
     read_region,
-    write_contacts,
     write_names,
     write_planes,
     write_region,
@@ -145,9 +144,13 @@ def _classes(run: Run, box: Box, chunk: ChunkWatershed) -> NDArray[np.int64]:
 
 def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed, classes: NDArray[np.int64]) -> None:
     write_table(tables, chunk_name("labels", index), {"number": chunk.labels.reshape(-1, order="F")})
-    clusters = {"id": chunk.keys, "voxels": chunk.voxels}
+    corners = {
+        f"{end}_{axis}": chunk.boxes[:, i, j] for i, end in enumerate(("min", "max")) for j, axis in enumerate("xyz")
+    }
+    clusters = {"id": chunk.keys, "voxels": chunk.voxels} | corners
     write_table(tables, chunk_name("clusters", index), clusters | class_columns(classes))
-    write_contacts(tables, chunk_name("contacts", index), chunk.contacts)
+    contacts = contact_columns(chunk.contacts) | {"strongest": chunk.strongest}
+    write_table(tables, chunk_name("contacts", index), contacts)
 
 
 def _finish(run: Run, task: Task, merge: Merge) -> Counts:

@@ -5,8 +5,9 @@ They open in any notebook with `pyarrow.parquet.read_table` or `pandas.read_parq
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,19 +34,28 @@ def write_table(storage: Storage, name: str, columns: Mapping[str, NDArray[Any]]
     return storage.put(f"{name}.parquet", sink.getvalue().to_pybytes())
 
 
-def write_groups(storage: Storage, name: str, groups: Sequence[Mapping[str, NDArray[Any]]]) -> int:
-    """Write tables of the same columns as the row groups of one `name.parquet`; returns the bytes stored.
+def write_groups(
+    storage: Storage, name: str, groups: Iterable[Mapping[str, NDArray[Any]]], *, passing: bool = False
+) -> int:
+    """Write tables of the same columns, one at least, as the row groups of one `name.parquet`; returns its bytes.
 
-    For data on their way from many writers to many readers: lz4 is several times as fast as zstd.
+    `passing` is for data on their way from many writers to many readers: lz4 is several times as fast as zstd.
     """
-    tables = [pa.table({key: pa.array(column) for key, column in columns.items()}) for columns in groups]
+    tables = (pa.table({key: pa.array(np.ascontiguousarray(column)) for key, column in g.items()}) for g in groups)
+    first = next(tables)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink, tables[0].schema, compression="lz4", use_dictionary=False, write_page_checksum=True
-    ) as writer:
-        for table in tables:
+    codec = "lz4" if passing else "zstd"
+    options = {"compression": codec, "use_dictionary": False, "write_page_checksum": True}
+    with pq.ParquetWriter(sink, first.schema, **options) as writer:
+        for table in chain([first], tables):
             writer.write_table(table, row_group_size=max(1, table.num_rows))
     return storage.put(f"{name}.parquet", sink.getvalue().to_pybytes())
+
+
+def count_rows(storage: Storage, name: str) -> int:
+    """How many rows `name.parquet` has."""
+    with _opened(storage, name) as file:
+        return int(file.metadata.num_rows)
 
 
 def read_groups(storage: Storage, name: str, columns: Sequence[str] | None = None) -> Iterator[Table]:

@@ -17,11 +17,11 @@ from seuron.planning.keys import (
     PLACE_PARAMETERS,
     RESULTS_VERSIONS,
     SOURCE_PARAMETERS,
+    SOURCE_STAGES,
     STAGE_PARAMETERS,
-    STAGE_SOURCES,
     WITHOUT_INFLUENCE,
     seen_box,
-    source_of,
+    sources_of,
     task_keys,
 )
 from seuron.planning.reads import Readers
@@ -159,7 +159,7 @@ def test_readers_come_after_what_they_read() -> None:
     readers, order = Readers(plan), list(plan.tasks)
     for task in plan.tasks.values():
         assert all(order.index(other) < order.index(task.id) for other in readers.of(task))
-        assert (source_of(task, params) is None) or STAGE_SOURCES[task.stage] == source_of(task, params)
+        assert all(SOURCE_STAGES[name] == task.stage for name in sources_of(task, params))
     labels = plan.stage("labels").tasks[0]
     meeting = {t.id for t in plan.stage("watershed").tiers[0] if t.box.intersect(labels.box).voxels}
     root = plan.stage("watershed").tiers[-1][0].id

@@ -1,0 +1,46 @@
+"""Runs whose contacts do not fit into a task: passed on, or shared out to other tasks, the bytes stay the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runs_on_disk import bytes_of, parameters, save, smooth_affinities
+
+from seuron.local import run_local
+from seuron.planning import segmentation as planning
+from seuron.runs import Run
+
+CHUNKS = {"chunk_size": (11, 12, 13), "batch_chunks": 1}
+RULES = '[{"rule": "size", "name": "dumbbell", "smaller_over": 40, "below": 0.6}]'
+
+
+def all_joins(run: Run) -> int:
+    return sum(int(record.counts.get("joins", 0)) for record in run.records())
+
+
+@pytest.mark.parametrize("constraints", [None, RULES])
+@pytest.mark.parametrize(("expected", "rounds"), [(0.0, 0), (10.0, 2)])
+def test_tasks_without_room_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constraints: str | None, expected: float, rounds: int
+) -> None:
+    """Merges pass on what they have no room for; the root goes through rounds, its own or planned ones."""
+    source = save(tmp_path / "affinities", smooth_affinities((50, 44, 40)))
+    whole = run_local(parameters(source, tmp_path / "whole", constraints=constraints))
+    monkeypatch.setattr(planning, "BYTES_PER_CONTACT", 60_000)
+    monkeypatch.setattr(planning, "BYTES_PER_NODE", 0)
+    monkeypatch.setattr(planning, "WAITING_PER_FACE_VOXEL", expected)
+    run = run_local(parameters(source, tmp_path / "out", constraints=constraints, task_memory=0.51, **CHUNKS))
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+    assert all_joins(run) == all_joins(whole)
+    tiers = run.plan.stage("agglomeration").tiers
+    assert len(tiers) == len(run.plan.stage("watershed").tiers) + 2 * rounds
+    records = {record.task_id: record.counts for record in run.records()}
+    passed = [counts for counts in records.values() if counts.get("passed_on")]
+    assert passed, "no merge was short of room"
+    root = records[tiers[-1][0].id]
+    assert root["rounds"] > 1
+    assert root["bins"] > root["rounds"], "no round had more than one bin"
+    if rounds:
+        used = [task for tier in tiers for task in tier if task.layer == "bin" and records[task.id]["contacts"]]
+        assert len(used) > 1, "the root did all by itself"
