@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seuron.params import SegmentationParams
 
 #: Parameters that are paths: they are made absolute, as tasks run in another folder.
-_PATHS = ("image", "affinities", "ground_truth", "output", "store")
+PATHS = ("image", "affinities", "semantic", "ground_truth", "output", "store")
 
 
 def segmentation(
@@ -54,7 +54,7 @@ def read_parameters(file: Path | None, settings: list[str], options: dict[str, A
     from seuron.preflight import parse_run
 
     values = {**_read_json(file), **parse_settings(settings), **options}
-    for name in _PATHS:
+    for name in PATHS:
         if isinstance(values.get(name), str) and values[name].strip():
             from seuron.cli.words import absolute
 

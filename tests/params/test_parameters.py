@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from pydantic import ValidationError
 
+from seuron.cli.runs import PATHS
 from seuron.errors import ParameterErrors
 from seuron.params import SegmentationParams, parse_parameters, parse_settings
+from seuron.params.segmentation import Path
 
 GOOD: dict[str, Any] = {"affinities": "a", "output": "o"}
 
@@ -99,3 +101,21 @@ def test_a_frame_holds_the_box() -> None:
         with pytest.raises(ParameterErrors, match=words):
             parse_parameters(SegmentationParams, {"image": "i", "output": "o", "bbox": box, "frame": frame})
     assert parse_parameters(SegmentationParams, {"image": "i", "output": "o", "bbox": box, "frame": box}).frame == box
+
+
+def test_the_command_line_makes_every_path_absolute() -> None:
+    """Tasks run in another folder: no parameter that is a path may stay relative to the caller's."""
+    hints = get_type_hints(SegmentationParams, include_extras=True)
+    assert {name for name, hint in hints.items() if hint == Path} <= set(PATHS)
+    assert hints["semantic"] == Path
+
+
+def test_rules_and_class_names_come_as_text_or_lists() -> None:
+    """Forms send text, JSON files lists: both give the same parameters, and these their rules."""
+    rule = {"rule": "size", "name": "dumbbell", "smaller_over": 5}
+    given = {"constraints": [rule], "semantic": "s", "semantic_classes": ["axon", "glia"]}
+    params = parse_parameters(SegmentationParams, {**GOOD, **given})
+    assert params == parse_parameters(SegmentationParams, {**GOOD, **params.model_dump(mode="json")})
+    assert [rule.name for rule in params.rules] == ["dumbbell"]
+    assert params.class_names == ("axon", "glia")
+    assert parse_parameters(SegmentationParams, {**GOOD, "constraints": " "}).rules == ()
