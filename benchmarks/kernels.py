@@ -1,19 +1,22 @@
-"""How fast the kernels are: `python benchmarks/kernels.py AFFINITIES.npy [...] [--size 50] [--repeats 5]`.
+"""How fast the kernels are: `python benchmarks/kernels.py AFFINITIES.npy:50 [...] [--repeats 5] [--waterz]`.
 
 Each volume is an affinity map (X, Y, Z, 3), float32, Fortran order, as the project's shared
-`make_affinities.py` writes them. It is segmented as one chunk, as float32 and as uint8, each in a
-process of its own; stages are timed inside it in CPU seconds (kernels have one thread), medians are
-printed as Mvox/s of one core, and memory
-as bytes a voxel above the input. With `--waterz`, waterz agglomerates the same supervoxels beside it.
+`make_affinities.py` writes them, and the size threshold of its watershed in voxels. It is segmented as
+one chunk, as float32 and as uint8, each in a process of its own; stages are timed inside it in processor
+seconds (kernels have one thread). Medians are printed as Markdown tables for docs/performance.md: Mvox/s
+of one core, and memory as bytes a voxel above the input. With `--waterz`, waterz agglomerates the same
+supervoxels beside it. With `--two-cores`, the halves of a volume are also done by two threads at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ RULES = {"high": 0.99, "low": 0.01, "dust": 50}
 THRESHOLD = 0.25
 #: The steps of a chunk's watershed that are timed, and what a reader calls them.
 STEPS = {"_joins": "steepest edges", "_basins": "components, best edges", "edges_that_matter": "spanning forest"}
+STAGES = (*STEPS.values(), "size rule, the rest", "region graph", "agglomeration")
 
 
 class Timed:
@@ -78,7 +82,8 @@ def measure(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]
         rows.append(
             {label: step.seconds for label, step in steps.items()}
             | {
-                "watershed, all": middle - start - contacts.seconds,
+                "watershed": middle - start - contacts.seconds,
+                "size rule, the rest": middle - start - contacts.seconds - sum(step.seconds for step in steps.values()),
                 "region graph": contacts.seconds,
                 "agglomeration": end - middle,
                 "whole chunk": end - start,
@@ -137,26 +142,76 @@ def in_process(function: Callable[..., dict[str, float]], *args: Any) -> dict[st
         return pool.apply(function, args)
 
 
+def measure_two_cores(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]:
+    """Wall-clock seconds of two halves one after the other, over those of both at once."""
+    affinities = load(path, dtype)
+    nx, ny, nz, _ = affinities.shape
+    rules = abiss_py.WatershedRules(size=size, **RULES)
+    places = [abiss_py.Place((0, 0, low), (nx, ny, low + nz // 2), (nx, ny, nz)) for low in (0, nz // 2)]
+    halves = [np.asfortranarray(affinities[:, :, p.minimum[2] :][:, :, : p.padded[2]]) for p in places]
+    ratios = []
+    with ThreadPoolExecutor(2) as pool:
+        for repeat in range(repeats + 1):
+            start = time.perf_counter()
+            for half, place in zip(halves, places, strict=True):
+                abiss_py.watershed_chunk(half, rules, place)
+            middle = time.perf_counter()
+            list(pool.map(abiss_py.watershed_chunk, halves, [rules, rules], places))
+            if repeat > 0:  # the first call compiles
+                ratios.append((middle - start) / (time.perf_counter() - middle))
+    return {"two cores": statistics.median(ratios)}
+
+
+def machine() -> str:
+    """The processor's name and how many of its cores are ours."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown processor")
+    return f"{name}, {os.cpu_count()} cores, numpy {np.__version__}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def volume(text: str) -> tuple[Path, int]:
+    """A volume and its size threshold, from PATH:SIZE."""
+    path, _, size = text.rpartition(":")
+    if not path or not size.isdigit():
+        raise argparse.ArgumentTypeError(f"got {text}; expected PATH:SIZE, such as conn256.npy:200")
+    return Path(path), int(size)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("volumes", nargs="+", type=Path)
-    parser.add_argument("--size", type=int, default=50, help="watershed size threshold, voxels")
+    parser.add_argument("volumes", nargs="+", type=volume, metavar="PATH:SIZE")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--waterz", action="store_true")
+    parser.add_argument("--two-cores", action="store_true")
     arguments = parser.parse_args()
-    for path in arguments.volumes:
+    rates, stages = [], []
+    for path, size in arguments.volumes:
         for dtype in ("float32", "uint8"):
-            found = in_process(measure, path, dtype, arguments.size, arguments.repeats)
-            print(f"\n{path.stem} {dtype}, size {arguments.size}: ", end="")
-            print(", ".join(f"{int(found[n])} {n}" for n in ("basins", "supervoxels", "segments", "contacts")))
-            for name in (*STEPS.values(), "watershed, all", "region graph", "agglomeration", "whole chunk"):
-                print(f"  {name:24s} {found[name]:7.3f} s {found['voxels'] / found[name] / 1e6:8.1f} Mvox/s")
-            print(f"  {'memory above the input':24s} {found['bytes a voxel']:7.1f} bytes a voxel")
-        if arguments.waterz:
-            found = in_process(measure_waterz, path, arguments.size)
-            rate = found["voxels"] / found["seconds"] / 1e6
-            print(f"  waterz, region graph + agglomeration of the same supervoxels: {found['seconds']:.3f} s,", end=" ")
-            print(f"{rate:.1f} Mvox/s, {int(found['segments'])} segments")
+            found = in_process(measure, path, dtype, size, arguments.repeats)
+            name = [f"{path.stem}, {size}", dtype]
+            speeds = [found["voxels"] / found[step] / 1e6 for step in ("watershed", "region graph", "whole chunk")]
+            counts = f"{int(found['basins'])} / {int(found['supervoxels'])} / {int(found['segments'])}"
+            rates.append([*name, counts, *(f"{rate:.1f}" for rate in speeds), f"{found['bytes a voxel']:.1f}"])
+            stages.append([*name, *(f"{found[stage]:.3f}" for stage in STAGES)])
+            if arguments.two_cores:
+                both = in_process(measure_two_cores, path, dtype, size, arguments.repeats)
+                rates[-1].append(f"{both['two cores']:.2f}")
+            if arguments.waterz:
+                other = in_process(measure_waterz, path, size) if dtype == "float32" else None
+                ours = found["region graph"] + found["agglomeration"]
+                rates[-1].append(f"{ours:.2f} / {other['seconds']:.2f}" if other else "")
+    columns = ["volume, size", "type", "basins / supervoxels / segments", "watershed", "region graph", "whole chunk"]
+    columns += ["bytes a voxel"] + ["two cores over one"] * arguments.two_cores
+    columns += ["region graph and agglomeration, s: ours / waterz"] * arguments.waterz
+    print(f"{machine()}. Mvox/s of one core, median of {arguments.repeats}.\n")
+    print(table(columns, rates))
+    print("\nSeconds by stage.\n")
+    print(table(["volume, size", "type", *STAGES], stages))
 
 
 if __name__ == "__main__":
