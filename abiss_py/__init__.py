@@ -3,6 +3,7 @@
     affinities (X, Y, Z, 3)          float32 0..1, or uint8 = value/255
         | steepest edges, connected components     kernels/watershed.py
     basins
+        | edges that can matter                  kernels/leaving.py, spanning_forest.py
         | small ones absorbed, strongest edge first    kernels/absorption.py
     supervoxels (X, Y, Z)            uint64, id = 1 + index of the first voxel
         | contacts: sum and count of affinities    kernels/region_graph.py
