@@ -146,23 +146,23 @@ def _touching(labels: NDArray[np.uint32], count: int, place: Place) -> NDArray[n
 
 
 def _contacts(
-    grid: Grid, cluster: NDArray[np.uint32], count: int, labels: NDArray[np.uint32]
+    grid: Grid, cluster: NDArray[np.uint32], clusters: int, labels: NDArray[np.uint32]
 ) -> tuple[Contacts, NDArray[np.uint32], NDArray[np.int32]]:
-    """Relabel in place from basins to `count` clusters: their contacts, strongest edges and boxes."""
+    """Relabel in place from basins to clusters: their contacts, strongest edges and boxes."""
     is_bytes = grid.kind.dtype == np.uint8
     values, scale = (grid.w, None) if is_bytes else (grid.w.view(np.float32), float(grid.kind.scale))
     origin, whole = np.array(grid.place.minimum), np.array(grid.place.whole)
-    boxes = np.zeros((count + 1, 2, 3), np.int32)
+    boxes = np.zeros((clusters + 1, 2, 3), np.int32)
     boxes[:, 0] = grid.place.shape
-    pairs, rows = region_graph.contacts(
+    pairs, first, rows = region_graph.contacts(
         grid.w, values, scale, grid.sizes, grid.strides, origin, whole, cluster, labels, boxes
     )
     boxes[0] = 0
     order = np.argsort(pairs)
-    pairs, rows = pairs[order], rows[order]
-    total, edges, first = (np.ascontiguousarray(rows[:, i]) for i in range(3))
-    strongest = rows[:, region_graph.STRONGEST].astype(np.uint32)
-    return Contacts(pairs >> 32, pairs & 0xFFFFFFFF, total, edges, first), strongest, boxes
+    pairs, first, total, both = pairs[order], first[order], rows[order, 0], rows[order, 1]
+    count = (both >> np.uint64(32)).astype(np.int64)
+    strongest = (both & region_graph.WEIGHT).astype(np.uint32)
+    return Contacts(pairs >> 32, pairs & 0xFFFFFFFF, total.astype(np.int64), count, first), strongest, boxes
 
 
 def _edges(forest: Forest, chosen: NDArray[np.bool_], names: Int64s, place: Place) -> Edges:

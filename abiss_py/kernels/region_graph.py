@@ -3,7 +3,8 @@
 Sums are of integers (`round(affinity * scale)`), so that they are the same in any order. Rows are
 first looked at without a branch for the voxels where anything changes; most are inside a label.
 A contact's row is found through a small cache, since a scan meets the same few pairs again and
-again, and behind it an open-addressing hash table of row numbers.
+again, and behind it an open-addressing hash table of row numbers. Rows are short, and numbered as they are met, so
+that those a scan needs again soon are near each other.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ CACHE_BITS = 14
 ROUNDING = 2.0**52
 #: Larger than any edge's index.
 LATEST = 2**63 - 1
-#: Columns of a contact's row.
-TOTAL, COUNT, FIRST, STRONGEST = 0, 1, 2, 3
+#: The second number of a contact's row: how many edges above the 32 bits of the largest weight.
+ONE_EDGE, WEIGHT = np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
 
 
 @compiled
@@ -34,25 +35,26 @@ def fixed_point(value: Any, scale: Any) -> Any:
 
 
 @compiled
-def place_of(table: NDArray[np.uint32], pairs: NDArray[np.int64], pair: Any, shift: Any) -> Any:
-    """The place in the hash table that names a pair's row, or the free one (0) where it belongs.
-
-    The table names row i of `pairs` as i + 1.
-    """
-    mask = table.size - 1
-    place = np.int64((np.uint64(pair) * GOLDEN) >> shift)
-    while table[place] != 0 and pairs[table[place] - 1] != pair:
-        place = (place + 1) & mask
+def place_of(keys: NDArray[np.int64], pair: Any, shift: Any) -> Any:
+    """The place of a pair in the hash table, or the free one (0) where it belongs."""
+    mask = np.uint64(keys.size - 1)
+    place = (np.uint64(pair) * GOLDEN) >> shift
+    while keys[place] != 0 and keys[place] != pair:
+        place = (place + np.uint64(1)) & mask
     return place
 
 
 @compiled
-def rehashed(pairs: NDArray[np.int64], bits: int) -> NDArray[np.uint32]:
-    """A hash table of 2^bits places for the rows of `pairs`."""
-    table = np.zeros(1 << bits, np.uint32)
-    for i in range(pairs.size):
-        table[place_of(table, pairs, pairs[i], np.uint64(64 - bits))] = i + 1
-    return table
+def grown(
+    keys: NDArray[np.int64], numbers: NDArray[np.uint32], shift: Any
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """The hash table, twice as large; `shift` is the new one."""
+    larger_keys, larger_numbers = np.zeros(2 * keys.size, np.int64), np.empty(2 * keys.size, np.uint32)
+    for old in range(keys.size):
+        if keys[old] != 0:
+            place = place_of(larger_keys, keys[old], shift)
+            larger_keys[place], larger_numbers[place] = keys[old], numbers[old]
+    return larger_keys, larger_numbers
 
 
 @compiled
@@ -96,37 +98,39 @@ def contacts(
     cluster: NDArray[np.uint32],
     labels: NDArray[np.uint32],
     boxes: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Relabel a chunk in place; returns its contacts' pairs, and a row each: total, count, first, strongest.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+    """Relabel a chunk in place; returns its contacts' pairs, first edges, and a row each: sum, count and weight.
 
     `labels[voxel]` becomes `cluster[labels[voxel]]`; 0 has no contacts. A pair is
-    `smaller label << 32 | larger label`. `first` is the index of the voxel edge in the whole volume,
-    whose x and y sizes are `whole`, for a chunk that begins at `origin` in it; `strongest` is the
-    largest weight. What is summed is `values`, times `scale` and rounded unless that is None.
+    `smaller label << 32 | larger label`. The first edge is the smallest index of a voxel edge in the
+    whole volume, whose x and y sizes are `whole`, for a chunk that begins at `origin` in it. What is
+    summed is `values`, times `scale` and rounded unless that is None. The second number of a row is
+    `number of edges << 32 | largest weight`; a chunk has fewer than 2^32 edges.
     `boxes` become the labels' bounding boxes: they begin empty, the low corner above the high one.
     """
     nx, ny, nz = sizes[0], sizes[1], sizes[2]
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
     nxy = nx * ny
     bits = 12
-    table = np.zeros(1 << bits, np.uint32)
-    pairs, rows = np.empty(1 << bits, np.int64), np.empty((1 << bits, 4), np.int64)
+    keys, numbers = np.zeros(1 << bits, np.int64), np.empty(1 << bits, np.uint32)
+    pairs, first = np.empty(1 << bits, np.int64), np.empty(1 << bits, np.int64)
+    rows = np.zeros((1 << bits, 2), np.uint64)
     used = 0
-    cached, cached_row = np.zeros(1 << CACHE_BITS, np.int64), np.zeros(1 << CACHE_BITS, np.uint32)
+    cached, cached_number = np.zeros(1 << CACHE_BITS, np.int64), np.zeros(1 << CACHE_BITS, np.uint32)
     own = np.zeros(nx + 1, np.uint32)
     changes, found = np.empty(nx, np.uint8), np.empty(nx + 1, np.int64)
-    lists, lengths = np.empty((4, nx + 1), np.int64), np.zeros(4, np.uint64)
-    step = np.array([1, nx, nxy])
+    edges, begins = np.empty((3, nx + 1), np.int64), np.empty(nx + 1, np.int64)
     for z in range(nz):
         for y in range(ny):
             at = y * nx + z * nxy
             row = y * sx + z * sxy
             voxel = origin[0] + whole[0] * (origin[1] + y + whole[1] * (origin[2] + z))
-            while used + 3 * nx > table.size // 2:
+            while used + 3 * nx > keys.size // 2:
                 bits += 1
+                keys, numbers = grown(keys, numbers, np.uint64(64 - bits))
                 pairs = np.concatenate((pairs, np.empty(pairs.size, np.int64)))
-                rows = np.concatenate((rows, np.empty(rows.shape, np.int64)))
-                table = rehashed(pairs[:used], bits)
+                first = np.concatenate((first, np.empty(first.size, np.int64)))
+                rows = np.concatenate((rows, np.zeros(rows.shape, np.uint64)))
             for x in range(nx):
                 own[x + 1] = cluster[labels[at + x]]
             labels[at : at + nx] = own[1:]
@@ -138,45 +142,45 @@ def contacts(
             for x in range(nx):
                 found[count] = x
                 count += np.uint64(changes[x] != 0)
-            lengths[:] = 0
+            along_x, along_y, along_z, runs = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
             for i in range(count):
                 x = found[i]
-                change = changes[x]
-                for kind in range(4):
-                    lists[kind, lengths[kind]] = x
-                    lengths[kind] += np.uint64((change >> np.uint8(kind)) & np.uint8(1))
+                change = np.uint64(changes[x])
+                edges[0, along_x], edges[1, along_y], edges[2, along_z], begins[runs] = x, x, x, x
+                along_x += change & np.uint64(1)
+                along_y += (change >> np.uint64(1)) & np.uint64(1)
+                along_z += (change >> np.uint64(2)) & np.uint64(1)
+                runs += change >> np.uint64(3)
+            begins[runs] = nx
             begin = 0
-            lists[3, lengths[3]] = nx
-            for i in range(lengths[3] + np.uint64(1)):
-                end = lists[3, i]
-                _enlarge(boxes, own[end], begin, end, y, z)
-                begin = end
+            for i in range(runs + np.uint64(1)):
+                _enlarge(boxes, own[begins[i]], begin, begins[i], y, z)
+                begin = begins[i]
+            known = used
             for c in range(3):
-                last = np.int64(0)
-                contact = np.uint32(0)
-                before = at - step[c]
+                last, number = np.int64(0), np.uint32(0)
+                there_row = own[:nx] if c == 0 else (y_before if c == 1 else z_before)
                 edge = c * sxyz + row
-                for i in range(lengths[c]):
-                    x = lists[c, i]
-                    here, there = np.int64(own[x + 1]), np.int64(labels[before + x])
+                for i in range(along_x if c == 0 else (along_y if c == 1 else along_z)):
+                    position = np.uint64(edges[c, i])
+                    here, there = np.int64(own[position + np.uint64(1)]), np.int64(there_row[position])
                     pair = min(here, there) << 32 | max(here, there)
                     if pair != last:
                         last = pair
-                        slot = np.int64((np.uint64(pair) * GOLDEN) >> np.uint64(64 - CACHE_BITS))
+                        slot = (np.uint64(pair) * GOLDEN) >> np.uint64(64 - CACHE_BITS)
                         if cached[slot] != pair:
-                            place = place_of(table, pairs, pair, np.uint64(64 - bits))
-                            if table[place] == 0:
-                                pairs[used] = pair
-                                rows[used, TOTAL], rows[used, COUNT], rows[used, STRONGEST] = 0, 0, 0
-                                rows[used, FIRST] = LATEST
+                            place = place_of(keys, pair, np.uint64(64 - bits))
+                            if keys[place] == 0:
+                                keys[place], numbers[place] = pair, used
+                                pairs[used], first[used] = pair, LATEST
                                 used += 1
-                                table[place] = used
-                            cached[slot], cached_row[slot] = pair, np.uint32(table[place] - 1)
-                        contact = cached_row[slot]
-                        rows[contact, FIRST] = min(rows[contact, FIRST], 3 * (voxel + x) + c)
-                    rows[contact, TOTAL] += (
-                        np.int64(values[edge + x]) if scale is None else fixed_point(values[edge + x], scale)
-                    )
-                    rows[contact, COUNT] += 1
-                    rows[contact, STRONGEST] = max(rows[contact, STRONGEST], np.int64(w[edge + x]))
-    return pairs[:used], rows[:used]
+                            cached[slot], cached_number[slot] = pair, numbers[place]
+                        number = cached_number[slot]
+                        if number >= known:  # Later rows have only later edges.
+                            first[number] = min(first[number], 3 * (voxel + edges[c, i]) + c)
+                    value = values[np.uint64(edge) + position]
+                    amount = np.int64(value) if scale is None else fixed_point(value, scale)
+                    rows[number, 0] += np.uint64(amount)
+                    both = rows[number, 1] + ONE_EDGE
+                    rows[number, 1] = (both & ~WEIGHT) | max(both & WEIGHT, np.uint64(w[np.uint64(edge) + position]))
+    return pairs[:used], first[:used], rows[:used]
