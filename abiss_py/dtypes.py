@@ -63,24 +63,41 @@ def affinity_type(dtype: Any) -> AffinityType:
     return AffinityType(found)
 
 
-def as_weights(affinities: NDArray[Any]) -> NDArray[Any]:
-    """Checked affinities (X, Y, Z, 3) as flat weights, x fastest, without a copy where possible.
+def as_weights(affinities: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int, int]]:
+    """Checked affinities (X, Y, Z, 3) as flat weights, x fastest, and their strides: rows, planes, channels.
 
-    Raises AffinityError that names the first voxel, if any is NaN, infinite, below 0 or above 1.
+    Without a copy where x is fastest, also of a part of a larger array, such as a slab of it. Raises
+    AffinityError that names the first voxel, if any is NaN, infinite, below 0 or above 1.
     """
     if affinities.ndim != 4 or affinities.shape[3] != 3:
         raise ArgumentError(f"affinities have the shape {affinities.shape}; expected (X, Y, Z, 3)")
     kind = affinity_type(affinities.dtype)
-    flat = np.asfortranarray(affinities).reshape(-1, order="F")
+    if not _is_part_of_fortran_array(affinities):
+        affinities = np.asfortranarray(affinities)
     if kind.dtype == np.uint8:
-        return flat
-    weights = flat.view(np.uint32)
+        return _flat(affinities)
+    weights = affinities.view(np.uint32)
     if weights.size == 0 or weights.max() <= ONE:
-        return weights
+        return _flat(weights)
     if np.any(wrong := (weights > ONE) & (weights != MINUS_ZERO)):
-        x, y, z, c = (int(i) for i in np.unravel_index(int(np.argmax(wrong)), affinities.shape, order="F"))
+        x, y, z, c = (int(i) for i in np.unravel_index(int(np.argmax(wrong.ravel(order="F"))), wrong.shape, order="F"))
         raise AffinityError((x, y, z), c, float(affinities[x, y, z, c]))
-    return np.where(weights == MINUS_ZERO, np.uint32(0), weights)
+    return _flat(np.asfortranarray(np.where(weights == MINUS_ZERO, np.uint32(0), weights)))
+
+
+def _is_part_of_fortran_array(array: NDArray[Any]) -> bool:
+    """Whether x is fastest, then y, z and channels, perhaps with gaps behind each."""
+    along_x, rows, planes, channels = (stride // array.itemsize for stride in array.strides)
+    nx, ny, nz, _ = array.shape
+    return bool(along_x == 1 and rows >= nx and planes >= rows * ny and channels >= planes * nz)
+
+
+def _flat(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int, int]]:
+    """The memory from an array's first element to its last, and the array's strides there."""
+    rows, planes, channels = (stride // array.itemsize for stride in array.strides[1:])
+    ends = ((n - 1) * step for n, step in zip(array.shape, (1, rows, planes, channels), strict=True))
+    size = 1 + sum(ends) if array.size else 0
+    return np.lib.stride_tricks.as_strided(array, (size,), (array.itemsize,)), (rows, planes, channels)
 
 
 def exact_threshold(threshold: float, scale: int) -> tuple[int, int]:

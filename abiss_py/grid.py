@@ -45,13 +45,13 @@ class Grid:
         if 3 * int(np.prod(place.shape)) > INDEX_MASK:
             raise ArgumentError(f"a chunk of {place.shape} voxels is too large; at most 2^32 / 3 voxels fit")
         kind = affinity_type(affinities.dtype)
-        x, y, z = place.padded
+        weights, strides = as_weights(affinities)
         return cls(
-            w=as_weights(affinities),
+            w=weights,
             kind=kind,
             place=place,
             low=kind.at_most(low),
             high=kind.at_least(high),
             sizes=np.array(place.shape, np.int64),
-            strides=np.array([x, x * y, x * y * z], np.int64),
+            strides=np.array(strides, np.int64),
         )

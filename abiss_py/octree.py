@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py.agglomeration import Vetoes, agglomerate
+from abiss_py.agglomeration import Agglomeration, Vetoes, agglomerate
 from abiss_py.clusters import Clusters, count_classes
 from abiss_py.constraints import Constraint
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import affinity_type
 from abiss_py.errors import ArgumentError
+from abiss_py.kernels import painting
 from abiss_py.place import Place, Triple
 from abiss_py.relabel import Mapping
 from abiss_py.seams import seams_of_grid
@@ -24,6 +26,10 @@ from abiss_py.stitching import merge_regions
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
+#: `agglomerate`, with all arguments but contacts, clusters and open ids.
+Decide = Callable[[Contacts, Clusters, Int64s], Agglomeration]
+#: What rules look at, of a chunk whose numbers have these ids.
+RowsOf = Callable[[ChunkWatershed, Int64s], Clusters]
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def segment(
     semantic: NDArray[Any] | None = None,
     class_names: Sequence[str] = (),
     chunk_size: Triple | None = None,
+    threads: int = 1,
 ) -> Segmentation:
     """Segment an affinity map in memory.
 
@@ -69,6 +76,7 @@ def segment(
         semantic: class number of every voxel, (X, Y, Z) unsigned integers, 0 for none.
         class_names: the names of class 1, 2, ...
         chunk_size: work in chunks of this size; the result is the same, bit for bit.
+        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along z.
 
     Raises ArgumentError and AffinityError for what it cannot take. The method is that of
     arXiv 2106.10795; docs/algorithm.md says exactly what is computed.
@@ -80,68 +88,101 @@ def segment(
     nx, ny, nz, _ = affinities.shape
     if semantic is not None and semantic.shape != (nx, ny, nz):
         raise ArgumentError(f"the semantic labels have the shape {semantic.shape}; expected {(nx, ny, nz)}")
+    if threads < 1:
+        raise ArgumentError(f"threads is {threads}; allowed are 1 or more")
     if affinities.size == 0:
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
         return Segmentation(empty, empty, Contacts.empty(), Contacts.empty(), Vetoes.join([]))
-    chunks = _watershed(affinities, rules, (nx, ny, nz), chunk_size or (nx, ny, nz))
-    seams = [seam for _, _, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind)]
-    merge = merge_regions([chunk.region for chunk in chunks.values()], seams, rules, kind)
-    ids = {at: merge.mapping.follow(chunk.keys) for at, chunk in chunks.items()}
-    contacts = {at: c.contacts.renamed(ids[at][c.contacts.a], ids[at][c.contacts.b]) for at, c in chunks.items()}
-
-    across = Contacts.join([seam.contacts for seam in seams])
-    across = across.renamed(merge.mapping.follow(across.a), merge.mapping.follow(across.b))
-    clusters = dict.fromkeys(chunks, Clusters.empty(len(class_names)))
-    if constraints:
-        clusters = {at: _clusters(chunk, ids[at], semantic, len(class_names)) for at, chunk in chunks.items()}
-    open_ids = {at: _face_ids(chunk, merge.mapping) for at, chunk in chunks.items()}
+    places = _places((nx, ny, nz), chunk_size or (nx, ny, -(-nz // threads)))
     decide = partial(
         agglomerate, threshold=threshold, scale=kind.scale, constraints=constraints, class_names=class_names
     )
-    parts = [decide(contacts[at], clusters[at], open_ids[at]) for at in chunks]
-    inside = Mapping.union([part.mapping for part in parts])
-    left = Contacts.join([across, *(part.contacts for part in parts)])
-    left = left.renamed(inside.follow(left.a), inside.follow(left.b))
-    root = decide(left, Clusters.join([part.clusters for part in parts]), np.zeros(0, np.int64))
+    rows_of: RowsOf = partial(_clusters, semantic=semantic, classes=len(class_names))
+    if not constraints:
+        rows_of = lambda chunk, ids: Clusters.empty(len(class_names))  # noqa: E731
+    with ThreadPoolExecutor(threads) as pool:  # kernels let go of the interpreter's lock
+        chunks = dict(
+            zip(places, pool.map(lambda place: _chunk(affinities, rules, place), places.values()), strict=True)
+        )
+        seams = [seam for _, _, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind)]
+        names = merge_regions([chunk.region for chunk in chunks.values()], seams, rules, kind).mapping
+        parts = list(pool.map(lambda chunk: _part(chunk, names, decide, rows_of), chunks.values()))
 
-    supervoxels = np.zeros((nx, ny, nz), np.uint64, order="F")
-    segments = np.zeros_like(supervoxels)
-    for at, chunk in chunks.items():
-        place = chunk.region.place
-        cut = tuple(slice(a, b) for a, b in zip(place.minimum, place.maximum, strict=True))
-        supervoxels[cut] = ids[at].astype(np.uint64)[chunk.labels]
-        segments[cut] = root.mapping.follow(inside.follow(ids[at])).astype(np.uint64)[chunk.labels]
-    graph = Contacts.join([across, *contacts.values()])
-    joins = Contacts.join([*(part.joins for part in parts), root.joins])
-    vetoes = Vetoes.join([*(part.vetoes for part in parts), root.vetoes])
-    return Segmentation(supervoxels, segments, graph.renamed(graph.a, graph.b), joins, vetoes)
+        across = Contacts.join([seam.contacts for seam in seams])
+        across = across.renamed(names.follow(across.a), names.follow(across.b))
+        inside = Mapping.union([part.decided.mapping for part in parts])
+        left = Contacts.join([across, *(part.decided.contacts for part in parts)])
+        left = left.renamed(inside.follow(left.a), inside.follow(left.b))
+        root = decide(left, Clusters.join([part.decided.clusters for part in parts]), np.zeros(0, np.int64))
+
+        supervoxels = np.empty((nx, ny, nz), np.uint64, order="F")
+        segments = np.empty_like(supervoxels)
+        paint = partial(_paint, inside=inside, root=root.mapping, supervoxels=supervoxels, segments=segments)
+        list(pool.map(paint, chunks.values(), parts))
+    graph = Contacts.join([across, *(part.contacts for part in parts)])
+    return Segmentation(
+        supervoxels,
+        segments,
+        contacts=graph.renamed(graph.a, graph.b),
+        joins=Contacts.join([*(part.decided.joins for part in parts), root.joins]),
+        vetoes=Vetoes.join([*(part.decided.vetoes for part in parts), root.vetoes]),
+    )
 
 
-def _watershed(
-    affinities: NDArray[Any], rules: WatershedRules, whole: Triple, chunk: Triple
-) -> dict[Triple, ChunkWatershed]:
-    """The watershed of every chunk of the volume, by its place in the grid."""
-    chunks = {}
-    grid = (range(-(-n // c)) for n, c in zip(whole, chunk, strict=True))
-    for at in product(*grid):
-        low = tuple(i * c for i, c in zip(at, chunk, strict=True))
+@dataclass(frozen=True)
+class _Part:
+    """A chunk's supervoxels: the id of each number, contacts between ids, what could be decided about them."""
+
+    ids: Int64s
+    contacts: Contacts
+    decided: Agglomeration
+
+
+def _places(whole: Triple, chunk: Triple) -> dict[Triple, Place]:
+    """Where the chunks of a volume lie, by their places in the grid."""
+    places = {}
+    for x, y, z in product(*(range(-(-n // c)) for n, c in zip(whole, chunk, strict=True))):
+        low = (x * chunk[0], y * chunk[1], z * chunk[2])
         high = tuple(min(a + c, n) for a, c, n in zip(low, chunk, whole, strict=True))
-        place = Place((low[0], low[1], low[2]), (high[0], high[1], high[2]), whole)
-        cut = tuple(slice(a, a + n) for a, n in zip(low, place.padded, strict=True))
-        chunks[(at[0], at[1], at[2])] = watershed_chunk(affinities[cut], rules, place)
-    return chunks
+        places[x, y, z] = Place(low, (high[0], high[1], high[2]), whole)
+    return places
+
+
+def _cut(place: Place) -> tuple[slice, slice, slice]:
+    x, y, z = (slice(a, b) for a, b in zip(place.minimum, place.maximum, strict=True))
+    return x, y, z
+
+
+def _chunk(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> ChunkWatershed:
+    cut = tuple(slice(a, a + n) for a, n in zip(place.minimum, place.padded, strict=True))
+    return watershed_chunk(affinities[cut], rules, place)
+
+
+def _part(chunk: ChunkWatershed, names: Mapping, decide: Decide, rows_of: RowsOf) -> _Part:
+    """Decide what a chunk can about its supervoxels."""
+    ids = names.follow(chunk.keys)
+    contacts = chunk.contacts.renamed(ids[chunk.contacts.a], ids[chunk.contacts.b])
+    at_faces = names.follow(Mapping.union(list(chunk.region.faces.values())).values)
+    return _Part(ids, contacts, decide(contacts, rows_of(chunk, ids), at_faces))
+
+
+def _paint(
+    chunk: ChunkWatershed,
+    part: _Part,
+    inside: Mapping,
+    root: Mapping,
+    supervoxels: NDArray[np.uint64],
+    segments: NDArray[np.uint64],
+) -> None:
+    """Write a chunk's voxels in both layers."""
+    final = root.follow(inside.follow(part.ids))
+    cut = _cut(chunk.region.place)
+    painting.paint(chunk.labels, part.ids.astype(np.uint64), final.astype(np.uint64), supervoxels[cut], segments[cut])
 
 
 def _clusters(chunk: ChunkWatershed, ids: Int64s, semantic: NDArray[Any] | None, classes: int) -> Clusters:
     """The rows of a chunk's supervoxels, with the voxels they have in the chunk."""
     counts = np.zeros((ids.size, classes), np.int64)
     if semantic is not None:
-        place = chunk.region.place
-        cut = tuple(slice(a, b) for a, b in zip(place.minimum, place.maximum, strict=True))
-        counts = count_classes(chunk.labels, semantic[cut], ids.size, classes)
+        counts = count_classes(chunk.labels, semantic[_cut(chunk.region.place)], ids.size, classes)
     return Clusters.summed(ids, chunk.voxels, (ids == chunk.keys).astype(np.int64), counts)
-
-
-def _face_ids(chunk: ChunkWatershed, names: Mapping) -> Int64s:
-    """The supervoxels at a chunk's inner faces: their contacts are not all known there."""
-    return names.follow(Mapping.union(list(chunk.region.faces.values())).values)

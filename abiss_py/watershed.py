@@ -181,7 +181,8 @@ def _faces(
     up: list[NDArray[np.uint8]],
 ) -> Faces:
     """The planes through which the chunk will be stitched to its neighbours."""
-    padded = grid.w.reshape((*grid.place.padded, 3), order="F")
+    steps = (grid.w.itemsize, *(int(stride) * grid.w.itemsize for stride in grid.strides))
+    padded = np.lib.stride_tricks.as_strided(grid.w, (*grid.place.padded, 3), steps)
     nx, ny, nz = grid.place.shape
     faces = {}
     for axis, side in grid.place.inner_faces:

@@ -46,6 +46,34 @@ def test_no_chunking_changes_a_bit(affinities: NDArray[Any], rules: dict[str, An
 
 
 @settings(max_examples=60, deadline=None)
+@given(affinity_maps(14), settings_of_segmentation(), shapes(8), st.integers(2, 3))
+def test_threads_change_nothing(
+    affinities: NDArray[Any], rules: dict[str, Any], chunk_size: Triple, threads: int
+) -> None:
+    """Slabs on several threads, or chunks on them, give the bytes of one."""
+    whole = abiss_py.segment(affinities, **rules)
+    for found in (
+        abiss_py.segment(affinities, threads=threads, **rules),
+        abiss_py.segment(affinities, threads=threads, chunk_size=chunk_size, **rules),
+    ):
+        assert whole.supervoxels.tobytes() == found.supervoxels.tobytes()
+        assert whole.segments.tobytes() == found.segments.tobytes()
+
+
+@given(affinity_maps(), settings_of_segmentation(), st.sampled_from(["part", "C", "reversed"]))
+def test_layout_in_memory_does_not_matter(affinities: NDArray[Any], rules: dict[str, Any], layout: str) -> None:
+    """A part of a larger array, and arrays in another order, are read as they are or copied, with one result."""
+    if layout == "part":
+        around = np.full([n + 3 for n in affinities.shape[:3]] + [3], 1, affinities.dtype, order="F")
+        other = around[1:-2, 2:-1, 1:-2]
+        other[:] = affinities
+    else:
+        other = np.ascontiguousarray(affinities) if layout == "C" else affinities[::-1].copy()[::-1]
+    found = abiss_py.segment(other, **rules)
+    assert abiss_py.segment(affinities, **rules).segments.tobytes() == found.segments.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
 @given(affinity_maps(), settings_of_segmentation())
 def test_region_graph_has_every_contact(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
     """Sums, counts and first edges of all pairs are those of the twin."""
