@@ -64,22 +64,25 @@ class Forest:
 
 def edges_that_matter(grid: Grid, basins: Basins, size: int) -> Forest:
     """A part of the maximum spanning forest: an edge that is not in it joins nothing, in any chunking."""
-    is_large = basins.voxels >= size
-    forest = recent = Forest.of(basins.best, grid, basins.labels)
-    added = Forest.of(np.zeros(0, np.uint64), grid, basins.labels)
-    parent, voxels = np.arange(is_large.size, dtype=np.uint32), basins.voxels.copy()
-    limit = np.where(is_large, spanning_forest.STRONGEST, grid.weakest)
-    reopened = np.empty(is_large.size, np.bool_)
-    spanning_forest.join_small(recent.keys, recent.a, recent.b, size, parent, voxels, limit)
+    forest = Forest.of(basins.best, grid, basins.labels)
+    return forest.merged(_added(grid, basins, size, forest))
+
+
+def _added(grid: Grid, basins: Basins, size: int, forest: Forest) -> Forest:
+    """What the best edges of the small basins lack: found in rounds (docs/algorithm.md)."""
+    parent, voxels = np.arange(basins.voxels.size, dtype=np.uint32), basins.voxels.copy()
+    limit = np.where(voxels >= size, spanning_forest.STRONGEST, grid.weakest)
+    spanning_forest.join_small(forest.keys, forest.a, forest.b, size, parent, voxels, limit)
 
     waiting = int(basins.voxels[limit < basins.best].sum())
     # One entry more than can be kept: a place is written before it is known whether it counts.
     places, keys = np.empty(waiting + 1, np.uint32), np.empty(waiting + 1, np.uint64)
-    best = np.zeros(is_large.size, np.uint64)
+    best, reopened = np.zeros(parent.size, np.uint64), np.empty(parent.size, np.bool_)
+    added, recent, left = Forest.of(best, grid, basins.labels), forest, 0
     volume = (grid.w, grid.sizes, grid.strides)
-    left = 0
     if waiting:
-        left = leaving.strongest_leaving(*volume, grid.low, basins.labels, parent, False, limit, best, places, keys)
+        sets = (grid.low, basins.labels, parent)
+        left = leaving.strongest_leaving(*volume, *sets, False, limit, best, places, keys)
     while left:
         fresh = Forest.of(best, grid, basins.labels)
         added = fresh.merged(added)
@@ -87,6 +90,5 @@ def edges_that_matter(grid: Grid, basins: Basins, size: int) -> Forest:
         recent = recent.at(reopened).merged(fresh)
         spanning_forest.join_small(recent.keys, recent.a, recent.b, size, parent, voxels, limit)
         best[:] = 0
-        places, keys = places[:left], keys[:left]
-        left = spanning_forest.narrow(*volume, basins.labels, parent, limit, best, places, keys)
-    return forest.merged(added)
+        left = spanning_forest.narrow(*volume, basins.labels, parent, limit, best, places[:left], keys[:left])
+    return added

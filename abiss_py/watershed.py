@@ -120,7 +120,10 @@ def _joins(grid: Grid) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
 
 def _basins(grid: Grid, size: int, joined: NDArray[np.uint8]) -> Basins:
     labels = np.empty(joined.size, np.uint32)
-    final, voxels, first = watershed.components(joined, grid.sizes, labels)
+    # Only as much of these is ever touched, and takes memory, as there are labels.
+    final, voxels, first = (np.empty(joined.size + 1, np.uint32) for _ in range(3))
+    provisional = watershed.components(joined, grid.sizes, labels, final, voxels, first)
+    final = final[: provisional + 1]
     count = watershed.flatten(final, voxels, first)
     best = np.zeros(count + 1, np.uint64)
     limit = np.where(voxels[: count + 1] < size, grid.weakest, spanning_forest.STRONGEST)
