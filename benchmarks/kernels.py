@@ -65,39 +65,40 @@ def measure(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]
     warm = np.asfortranarray(affinities[:32, :32, :32])
     abiss_py.segment(warm, size=size, threshold=THRESHOLD, **RULES)
     before = reset_peak()
-    rows: list[dict[str, float]] = []
     steps = {label: Timed(watershed, name) for name, label in STEPS.items()}
     contacts = Timed(watershed, "_contacts")
+    rows = []
     for _ in range(repeats):
         for step in (*steps.values(), contacts):
             step.seconds = 0.0
-        start = time.process_time()
-        chunk = abiss_py.watershed_chunk(affinities, rules, place)
-        middle = time.process_time()
-        ids = chunk.keys
-        graph = chunk.contacts.renamed(ids[chunk.contacts.a], ids[chunk.contacts.b])
-        nobody = np.zeros(0, np.int64)
-        result = agglomeration.agglomerate(graph, abiss_py.Clusters.empty(), nobody, THRESHOLD, chunk_scale(dtype))
-        end = time.process_time()
-        rows.append(
-            {label: step.seconds for label, step in steps.items()}
-            | {
-                "watershed": middle - start - contacts.seconds,
-                "size rule, the rest": middle - start - contacts.seconds - sum(step.seconds for step in steps.values()),
-                "region graph": contacts.seconds,
-                "agglomeration": end - middle,
-                "whole chunk": end - start,
-            }
-        )
+        rows.append(measure_once(affinities, rules, place))
+        rows[-1] |= {label: step.seconds for label, step in steps.items()} | {"region graph": contacts.seconds}
+        rows[-1]["watershed"] -= contacts.seconds
+        rows[-1]["size rule, the rest"] = rows[-1]["watershed"] - sum(step.seconds for step in steps.values())
     peak = status_bytes("VmHWM")
     medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
-    counts = {
+    return medians | {"bytes a voxel": (peak - before) / voxels, "voxels": voxels}
+
+
+def measure_once(affinities: NDArray[Any], rules: abiss_py.WatershedRules, place: abiss_py.Place) -> dict[str, float]:
+    """Segment one chunk: seconds, the region graph's within those of the watershed, and counts."""
+    start = time.process_time()
+    chunk = abiss_py.watershed_chunk(affinities, rules, place)
+    middle = time.process_time()
+    ids = chunk.keys
+    graph = chunk.contacts.renamed(ids[chunk.contacts.a], ids[chunk.contacts.b])
+    result = agglomeration.agglomerate(
+        graph, abiss_py.Clusters.empty(), np.zeros(0, np.int64), THRESHOLD, chunk_scale(affinities.dtype)
+    )
+    end = time.process_time()
+    return {
+        "watershed": middle - start,
+        "agglomeration": end - middle,
+        "whole chunk": end - start,
         "basins": chunk.basins,
         "supervoxels": chunk.keys.size - 1,
         "segments": chunk.keys.size - 1 - len(result.joins),
-        "contacts": len(graph),
     }
-    return medians | counts | {"bytes a voxel": (peak - before) / voxels, "voxels": voxels}
 
 
 def status_bytes(field: str) -> int:
@@ -112,7 +113,7 @@ def reset_peak() -> int:
     return status_bytes("VmRSS")
 
 
-def chunk_scale(dtype: str) -> int:
+def chunk_scale(dtype: Any) -> int:
     return abiss_py.affinity_type(dtype).scale
 
 
