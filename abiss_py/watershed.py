@@ -134,7 +134,9 @@ def _basins(grid: Grid, size: int, joined: NDArray[np.uint8]) -> Basins:
 
 def _plane(volume: NDArray[Any], axis: int, side: int) -> NDArray[Any]:
     """The voxels of a volume (X, Y, Z) at one of its faces."""
-    plane: NDArray[Any] = volume.take(0 if side == 0 else volume.shape[axis] - 1, axis=axis)
+    at = 0 if side == 0 else volume.shape[axis] - 1
+    # Not `take`, which copies the whole of an array that is not in C order first.
+    plane: NDArray[Any] = volume[tuple(at if other == axis else slice(None) for other in range(3))]
     return plane
 
 
