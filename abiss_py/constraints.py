@@ -66,6 +66,11 @@ class _Rule:
         """The bounds `below` and `above` in an agglomeration with this threshold."""
         return self.below, self.above
 
+    @property
+    def depends_on_threshold(self) -> bool:
+        """Whether the same contact may be vetoed in an agglomeration with one threshold, and joined with another."""
+        return False
+
     def _counts(self, *names: str) -> list[str]:
         """A phrase for each of these that is no whole number from 0 up."""
         values = {name: getattr(self, name) for name in names}
@@ -171,6 +176,10 @@ class TwigRule(_Rule):
         below = threshold - self.delta
         below = below if below >= SMALLEST_THRESHOLD else 0.0
         return below if self.below is None else min(below, self.below), self.above
+
+    @property
+    def depends_on_threshold(self) -> bool:
+        return self.delta < 0  # others never veto a contact above the threshold, whichever it is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Commands that ask a finished run: `sweep` over other thresholds, and `explain` two pieces."""
+"""Commands that ask a finished run: `sweep` over other thresholds and rules, and `explain` two pieces."""
 
 from __future__ import annotations
 
@@ -18,26 +18,39 @@ def sweep(
     thresholds: Annotated[
         str, typer.Option(metavar="FIRST:LAST:STEP", help="or a list, 0.2,0.25,0.5")
     ] = DEFAULT_THRESHOLDS,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULES",
+            help="run (its own, the default), none, a preset, or a JSON file with a list of rules; may be repeated",
+        ),
+    ] = None,
     truth: Annotated[
         str | None, typer.Option(help="precomputed labels to score against; the run's own when left out")
     ] = None,
     small: Annotated[int, typer.Option(min=0, help="segments of fewer voxels count as small")] = 10_000,
     json: Annotated[bool, typer.Option("--json", help="everything, for scripts")] = False,
 ) -> None:
-    """What other agglomeration thresholds would give: scores and sizes, as a table and OUTPUT/sweep/sweep.html.
+    """What other thresholds and rules would give: scores and sizes, as a table and OUTPUT/sweep/sweep.html.
 
-    Read from the run's tables, in less time than one agglomeration takes; nothing of the run changes.
+    Read from the run's tables, no voxel among them; nothing of the run changes.
     """
     import json as json_format
 
     from seuron.cli import words
-    from seuron.decisions import sweep_run
+    from seuron.decisions import rules_by_name, sweep_run
     from seuron.reporting.sweeps import sweep_json, write_sweep
     from seuron.runs import Run
 
     swept = words.thresholds(thresholds, "--thresholds")
     run = Run.open(words.absolute(output))
-    found = sweep_run(run, swept, ground_truth=words.absolute(truth) if truth is not None else None, small=small)
+    found = sweep_run(
+        run,
+        swept,
+        rules=rules_by_name(run, rules) if rules else None,
+        ground_truth=words.absolute(truth) if truth is not None else None,
+        small=small,
+    )
     page = write_sweep(run, found)
     if json:
         typer.echo(json_format.dumps(sweep_json(found), indent=1))
@@ -49,15 +62,18 @@ def sweep(
 
 def _table(found: Sweep) -> list[str]:
     """A line for each point, what is best or the run's own marked at its end."""
-    from seuron.reporting.sweeps import point_marks
+    from seuron.reporting.sweeps import point_marks, tells_rules
 
-    head = f"{'threshold':>9} {'segments':>9} {'largest':>11} {'N50':>10} {'small':>7}"
+    width = max(len(variant) for variant in ("rules", *found.variants)) if tells_rules(found) else 0
+    head = f"{'rules':<{width}} " if width else ""
+    head += f"{'threshold':>9} {'segments':>9} {'largest':>11} {'N50':>10} {'small':>7}"
     if found.ground_truth is not None:
         head += f" {'VOI split':>10} {'VOI merge':>10} {'VOI':>8} {'Rand error':>11}"
     lines = [head]
     for point in found.points:
         sizes, scored = point.sizes, point.agreement
-        line = f"{point.threshold:>9.6g} {sizes.segments:>9} {sizes.largest:>11} {sizes.n50:>10}"
+        line = f"{point.variant:<{width}} " if width else ""
+        line += f"{point.threshold:>9.6g} {sizes.segments:>9} {sizes.largest:>11} {sizes.n50:>10}"
         line += f" {sizes.small_share:>7.2%}"
         if scored is not None:
             line += f" {scored.voi_split:>10.4f} {scored.voi_merge:>10.4f} {scored.voi:>8.4f}"

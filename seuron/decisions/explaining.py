@@ -9,12 +9,13 @@ the last join that made the two one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from abiss_py import Contacts, MergeTree, best_first
+from abiss_py import Contacts, Mapping, MergeTree, best_first
 from seuron.box import Box, Triple
 from seuron.decisions.stored import Int64s, Veto, merge_tree, region_graph, vetoes
 from seuron.errors import DataError
@@ -51,7 +52,7 @@ class Link(_Model):
 class Forbidden(_Model):
     """A contact above the threshold that a rule forbade, by the names its clusters had then."""
 
-    rule: str
+    rule: str = Field(description="the rule's name")
     contact: Link
 
 
@@ -60,10 +61,14 @@ class Explanation(_Model):
 
     relation: Relation
     threshold: float = Field(description="the agglomeration threshold")
+    lowest: float = Field(description="lower thresholds than this were not looked at: there rules decide anew")
     supervoxels: tuple[int, int]
     segments: tuple[int, int]
     contact: Link | None = Field(default=None, description="of two segments: all voxel edges between them, pooled")
-    forbidden: tuple[Forbidden, ...] = Field(default=(), description="of two segments: what rules forbade between them")
+    forbidden: tuple[Forbidden, ...] = Field(
+        default=(),
+        description="of two segments: what rules forbade between them, or on the path, the highest mean first",
+    )
     chain: tuple[Link, ...] = Field(
         default=(),
         description="the joins between the two supervoxels, from the first to the second; "
@@ -89,7 +94,7 @@ class Explanation(_Model):
         """The contact to look at first."""
         if self.relation == "joined":
             return self.weakest
-        return self.forbidden[0].contact if self.forbidden else self.contact or self.bottleneck
+        return self.forbidden[0].contact if self.relation == "forbidden" else self.contact or self.bottleneck
 
 
 def explain_run(run: Run, first: Piece, second: Piece) -> Explanation:
@@ -105,7 +110,8 @@ def explain_run(run: Run, first: Piece, second: Piece) -> Explanation:
         return Place(voxel=voxel, nm=(x, y, z))
 
     threshold = run.params.agglomeration_threshold
-    return explain(region_graph(run), merge_tree(run, 0.0), threshold, ids, place, vetoes(run))
+    lowest = threshold if any(rule.depends_on_threshold for rule in run.params.rules) else 0.0
+    return explain(region_graph(run), merge_tree(run, lowest), threshold, ids, place, vetoes(run))
 
 
 def explain(
@@ -116,13 +122,17 @@ def explain(
     place: Callable[[int], Place],
     forbidden: Sequence[Veto] = (),
 ) -> Explanation:
-    """The same on tables: `pair` are supervoxels, `tree` goes down to 0, `place` says where a voxel edge is."""
+    """The same on tables: `pair` are supervoxels, `place` says where a voxel edge is.
+
+    `tree` goes down to 0; to the threshold, where rules depend on it.
+    """
     names = tree.names(0, tree.above(threshold))
     a, b = (int(name) for name in names.follow(np.array(pair)))
     links = _Links(tree.scale, place)
     found = Explanation(
         relation="joined",
         threshold=threshold,
+        lowest=tree.lowest,
         supervoxels=pair,
         segments=(a, b),
         chain=() if pair[0] == pair[1] else links.along(_between_supervoxels(graph, tree.joins), pair),
@@ -133,11 +143,12 @@ def explain(
         return found
     left = graph.renamed(names.follow(graph.a), names.follow(graph.b))
     contact = links.between(left, a, b)
-    refused = tuple(links.forbidden(veto) for veto in forbidden if _joins(names.follow(_ends(veto)), a, b))
     path = () if contact else links.along(left.take(_spanning(left)), (a, b))
-    relation: Relation = (
-        "forbidden" if refused else "weak contact" if contact else "no contact" if path else "unconnected"
-    )
+    between = [(a, b)] if contact else [(link.a, link.b) for link in path]
+    refused = tuple(map(links.forbidden, _between(between, forbidden, names)))
+    relation: Relation = "no contact" if path else "unconnected"
+    if contact:
+        relation = "forbidden" if refused else "weak contact"
     return found.model_copy(update={"relation": relation, "contact": contact, "forbidden": refused, "path": path})
 
 
@@ -222,12 +233,13 @@ def _nodes(contacts: Contacts) -> tuple[Int64s, tuple[Int64s, Int64s]]:
     return ids, (a, b)
 
 
-def _ends(veto: Veto) -> Int64s:
-    return np.array([veto.a, veto.b])
-
-
-def _joins(ends: Int64s, a: int, b: int) -> bool:
-    return set(ends.tolist()) == {a, b}
+def _between(pairs: Sequence[tuple[int, int]], vetoes: Sequence[Veto], names: Mapping) -> list[Veto]:
+    """The vetoes between pairs of segments, the highest mean first; `names` says what segments clusters are in."""
+    wanted = {(min(pair), max(pair)) for pair in pairs}
+    ends = names.follow(np.array([(veto.a, veto.b) for veto in vetoes], np.int64).reshape(-1, 2))
+    ends.sort(axis=1)
+    found = [veto for veto, (a, b) in zip(vetoes, ends.tolist(), strict=True) if (a, b) in wanted]
+    return sorted(found, key=lambda veto: (-Fraction(veto.total, veto.count), veto.first))
 
 
 def _supervoxel(run: Run, piece: Piece) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Clusters, Contacts, MergeTree, affinity_type, agglomerate
+from abiss_py import Clusters, Constraint, Contacts, MergeTree, affinity_type, agglomerate
 from seuron.runs import Run
 from seuron.segmentation.chunks import chunk_name, chunks_of
-from seuron.segmentation.columns import read_contacts
+from seuron.segmentation.columns import classes_of, read_contacts
 from seuron.segmentation.naming import names_after
 from seuron.storage import Storage
-from seuron.tables import read_table
+from seuron.tables import read_groups, read_table
 
 Int64s = NDArray[np.int64]
 
@@ -31,7 +32,7 @@ class Supervoxels:
 
 @dataclass(frozen=True)
 class Veto:
-    """A contact that a rule forbade, by the names its clusters had then."""
+    """A contact that a rule, told by its name, forbade; `a` and `b` are what its clusters were called then."""
 
     a: int
     b: int
@@ -48,12 +49,17 @@ def region_graph(run: Run) -> Contacts:
 
 
 def merge_tree(run: Run, lowest: float) -> MergeTree:
-    """The joins of a run's supervoxels down to the threshold `lowest`.
+    """The joins of a run's supervoxels down to the threshold `lowest`, by the run's own rules.
 
     Those above the run's own threshold are stored. For a lower one agglomeration goes on where the run
-    stopped: with the contacts that are left between its segments.
+    stopped: with the contacts that are left between its segments. Where the run has rules it begins
+    anew, since what was vetoed must not be pooled into later contacts. Where these depend on the
+    threshold, the tree holds for `lowest` alone.
     """
-    scale, own = affinity_type(run.affinity_dtype).scale, run.params.agglomeration_threshold
+    own, rules = run.params.agglomeration_threshold, run.params.rules
+    if lowest != own and (any(rule.depends_on_threshold for rule in rules) or (rules and lowest < own)):
+        return Reagglomeration(run).tree(rules, lowest)
+    scale = affinity_type(run.affinity_dtype).scale
     joins = Contacts.join([read_contacts(tables, "joins") for tables in _agglomeration_tables(run)])
     tree = MergeTree.of(joins, scale, own)
     if lowest >= own:
@@ -65,31 +71,78 @@ def merge_tree(run: Run, lowest: float) -> MergeTree:
     return MergeTree.of(Contacts.join([joins, further.joins]), scale, lowest)
 
 
-def supervoxels(run: Run) -> Supervoxels:
-    """The voxels of every supervoxel, counted where the watershed's leaves found its parts."""
-    ids, voxels = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+class Reagglomeration:
+    """A run's region graph, agglomerated anew by any rules: read once, when it is first needed."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def tree(self, rules: Sequence[Constraint], threshold: float) -> MergeTree:
+        """The joins that agglomeration with these rules makes at the threshold."""
+        scale = affinity_type(self._run.affinity_dtype).scale
+        result = agglomerate(
+            self._graph,
+            self._clusters if rules else Clusters.empty(),
+            np.zeros(0, np.int64),
+            threshold,
+            scale,
+            constraints=rules,
+            class_names=self._run.params.class_names if rules else (),
+        )
+        return MergeTree.of(result.joins, scale, threshold)
+
+    @cached_property
+    def _graph(self) -> Contacts:
+        return region_graph(self._run)
+
+    @cached_property
+    def _clusters(self) -> Clusters:
+        return clusters(self._run)
+
+
+def clusters(run: Run) -> Clusters:
+    """What rules look at, a row for every supervoxel: counted where the watershed's leaves found its parts."""
+    ids, voxels, classes = [], [], []
     for task in run.plan.stage("watershed").tiers[0]:
         tables = run.tables(task.id)
         for index, _ in chunks_of(run, task):
-            clusters = read_table(tables, chunk_name("clusters", index))
-            ids.append(clusters["id"])
-            voxels.append(clusters["voxels"])
-    names, row = np.unique(names_after(run, "watershed", np.concatenate(ids)), return_inverse=True)
-    total = np.zeros(names.size, np.int64)
-    np.add.at(total, row, np.concatenate(voxels))
-    total[0] = run.facts.box.voxels - total[1:].sum()
-    return Supervoxels(names, total)
+            part = read_table(tables, chunk_name("clusters", index))
+            ids.append(part["id"])
+            voxels.append(part["voxels"])
+            classes.append(classes_of(part))
+    parts = np.concatenate(ids)
+    names = names_after(run, "watershed", parts)
+    # A supervoxel is called by its first voxel, so one of its parts is called as it is.
+    begun = (names == parts).astype(np.int64)
+    return Clusters.summed(names, np.concatenate(voxels), begun, np.concatenate(classes))
+
+
+def supervoxels(run: Run) -> Supervoxels:
+    """The voxels of every supervoxel, and of the background."""
+    found = clusters(run)
+    background = run.facts.box.voxels - found.voxels.sum()
+    return Supervoxels(np.concatenate([[0], found.ids]), np.concatenate([[background], found.voxels]))
 
 
 def vetoes(run: Run) -> list[Veto]:
     """Every contact that a rule forbade; none where the run had no rules."""
-    found = []
-    for tables in _agglomeration_tables(run):
-        if "vetoes.parquet" in tables.names():
-            columns = read_table(tables, "vetoes")
-            rows = zip(*(columns[name].tolist() for name in VETO_COLUMNS), strict=True)
-            found += [Veto(a, b, str(rule), *contact) for a, b, rule, *contact in rows]
+    found, rules = [], run.params.rules
+    for tables in _agglomeration_tables(run) if rules else ():
+        columns = read_table(tables, "vetoes")
+        rows = zip(*(columns[name].tolist() for name in VETO_COLUMNS), strict=True)
+        found += [Veto(a, b, rules[number].name, *contact) for a, b, number, *contact in rows]
     return found
+
+
+def veto_counts(run: Run) -> list[tuple[Constraint, int]]:
+    """A run's rules, and how many contacts each forbade in the tasks that are done."""
+    rules = run.params.rules
+    counts = np.zeros(len(rules), np.int64)
+    for task in run.plan.stage("agglomeration").tasks if rules else ():
+        if not task.layer and run.has_tables(task.id):
+            for group in read_groups(run.tables(task.id), "vetoes", ["rule"]):
+                counts += np.bincount(group["rule"], minlength=len(rules))
+    return list(zip(rules, counts.tolist(), strict=True))
 
 
 def _graph_rows(run: Run) -> Contacts:

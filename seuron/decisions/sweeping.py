@@ -3,18 +3,21 @@
 A merge tree holds the result of every threshold above its lowest one. Going down its joins, the sizes
 of the clusters and their table of voxels shared with ground truth are contracted from threshold to
 threshold; supervoxels were counted once, by the run, so no voxel is read.
+
+Other rules than the run's make another merge tree, from the run's region graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from abiss_py import MergeTree
-from seuron.decisions.stored import Int64s, Supervoxels, merge_tree, supervoxels
+from seuron.decisions.named_rules import OWN_RULES, Rules, check_rules
+from seuron.decisions.stored import Int64s, Reagglomeration, Supervoxels, merge_tree, supervoxels
 from seuron.errors import ParameterErrors
 from seuron.evaluation import Agreement, ContingencyTable, Overlaps, with_truth
 from seuron.evaluation.volumes import evaluation_box, evaluation_table
@@ -27,16 +30,19 @@ from seuron.volumes import open_volume
 SMALL = 10_000
 #: Below this a threshold that is not 0 cannot be compared exactly.
 SMALLEST_THRESHOLD = 2.0**-30
-#: What variants are called that have no other name: the run's own rules.
-OWN_RULES = "run"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to agglomerate: its name, and the merge tree that it made."""
+    """A way to agglomerate: its name, and the merge tree that it made.
+
+    `thresholds` are those that the tree holds for, where these are not all from its lowest. Rules that
+    depend on the threshold make several trees, each a variant of the same name.
+    """
 
     name: str
     tree: MergeTree
+    thresholds: tuple[float, ...] | None = None
 
 
 class _Model(BaseModel):
@@ -68,6 +74,7 @@ class Sweep(_Model):
     run: str = Field(description="the run's folder")
     ground_truth: str | None
     own_threshold: float = Field(description="the run's own threshold; always one of those swept")
+    own_variant: str | None = Field(description="the variant with the run's own rules, where there is one")
     small: int = Field(description="segments of fewer voxels count as small")
     points: tuple[SweepPoint, ...]
 
@@ -80,57 +87,87 @@ class Sweep(_Model):
         return sorted({point.threshold for point in self.points})
 
     @property
-    def own(self) -> SweepPoint:
-        """What the run itself made."""
-        return next(p for p in self.points if p.threshold == self.own_threshold)
+    def own(self) -> SweepPoint | None:
+        """What the run itself made; None where its own rules are not among those swept."""
+        own = (self.own_variant, self.own_threshold)
+        return next((p for p in self.points if (p.variant, p.threshold) == own), None)
 
     @property
     def best(self) -> dict[str, SweepPoint]:
-        """The best point by each score, the highest threshold where several are equal; empty without ground truth."""
-        scored = [(point.agreement, point) for point in reversed(self.points) if point.agreement is not None]
+        """The best point by each score; empty without ground truth.
+
+        Where several are equal, that with the highest threshold, and of these the first variant's.
+        """
+        scored = [(point.agreement, point) for point in self.points if point.agreement is not None]
         if not scored:
             return {}
         return {
-            "voi": min(scored, key=lambda pair: pair[0].voi)[1],
-            "adapted_rand_error": min(scored, key=lambda pair: pair[0].adapted_rand_error)[1],
+            score: min(scored, key=lambda pair: (getattr(pair[0], score), -pair[1].threshold))[1]
+            for score in ("voi", "adapted_rand_error")
         }
 
 
-def sweep_run(run: Run, thresholds: Sequence[float], *, ground_truth: str | None = None, small: int = SMALL) -> Sweep:
-    """Sweep a finished run over thresholds (affinities, 0 to 1), its own among them.
+def sweep_run(
+    run: Run,
+    thresholds: Sequence[float],
+    *,
+    rules: Mapping[str, Rules] | None = None,
+    ground_truth: str | None = None,
+    small: int = SMALL,
+) -> Sweep:
+    """Sweep a finished run over thresholds (affinities, 0 to 1), its own among them, and lists of rules by name.
 
-    Scores are against the run's ground truth, from the tables of its evaluation. With another
-    `ground_truth`, the path of precomputed labels, its voxels and the supervoxels are read once.
-    Raises ParameterErrors for thresholds that cannot be, RunError when the run has not come so far.
+    Without `rules` they are the run's own, called `run`. Scores are against the run's ground truth, from
+    the tables of its evaluation. With another `ground_truth`, the path of precomputed labels, its voxels
+    and the supervoxels are read once.
+    Raises ParameterErrors for thresholds that cannot be and for rules that look at what the run did not
+    count, RunError when the run has not come so far.
     """
     wrong = [t for t in thresholds if not (t == 0 or SMALLEST_THRESHOLD <= t <= 1)]
     if wrong:
         raise ParameterErrors([f"thresholds: got {threshold}; allowed are 0 and 2^-30 to 1" for threshold in wrong])
+    named = {OWN_RULES: run.params.rules} if rules is None else rules
+    check_rules(run, named)
     own = run.params.agglomeration_threshold
     swept = sorted({*thresholds, own})
-    variants = [Variant(OWN_RULES, merge_tree(run, swept[0]))]
     truth = cloud_path(ground_truth) if ground_truth is not None else _own_truth(run)
     return Sweep(
         run=run.output,
         ground_truth=truth,
         own_threshold=own,
+        own_variant=next((name for name, others in named.items() if others == run.params.rules), None),
         small=small,
-        points=sweep(variants, swept, supervoxels(run), _table(run, truth), small),
+        points=sweep(_variants(run, named, swept), swept, supervoxels(run), _table(run, truth), small),
     )
 
 
+def _variants(run: Run, named: Mapping[str, Rules], swept: Sequence[float]) -> Iterator[Variant]:
+    """The merge trees of lists of rules, one after the other: one for all thresholds, or one for each."""
+    again = Reagglomeration(run)
+    for name, rules in named.items():
+        own = rules == run.params.rules
+        if any(rule.depends_on_threshold for rule in rules):
+            for threshold in swept:
+                stored = own and threshold == run.params.agglomeration_threshold
+                tree = merge_tree(run, threshold) if stored else again.tree(rules, threshold)
+                yield Variant(name, tree, (threshold,))
+        else:
+            yield Variant(name, merge_tree(run, swept[0]) if own else again.tree(rules, swept[0]))
+
+
 def sweep(
-    variants: Sequence[Variant],
+    variants: Iterable[Variant],
     thresholds: Sequence[float],
     parts: Supervoxels,
     table: ContingencyTable | None,
     small: int = SMALL,
 ) -> tuple[SweepPoint, ...]:
-    """Every variant at every threshold; `table` counts (supervoxel, truth) pairs where there is ground truth."""
+    """Every variant at every threshold that it holds for.
+
+    `table` counts (supervoxel, truth) pairs where there is ground truth.
+    """
     return tuple(
-        point
-        for variant in variants
-        for point in reversed(list(_going_down(variant, sorted(set(thresholds), reverse=True), parts, table, small)))
+        point for variant in variants for point in reversed(list(_going_down(variant, thresholds, parts, table, small)))
     )
 
 
@@ -140,7 +177,8 @@ def _going_down(
     """A variant's points from the highest threshold to the lowest, each made from the one before."""
     made, ids, voxels = 0, parts.ids, parts.voxels
     shared = None if table is None else _numbered(with_truth(table), ids)
-    for threshold in thresholds:
+    held = set(thresholds if variant.thresholds is None else variant.thresholds)
+    for threshold in sorted(held.intersection(thresholds), reverse=True):
         joins = variant.tree.above(threshold)
         called = variant.tree.names(made, joins).follow(ids)
         kept = ids[called == ids]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from seuron.decisions.explaining import Explanation, Link, Place
+from seuron.decisions.explaining import Explanation, Forbidden, Link, Place
 
-#: Links of a chain or path that are listed at most.
+#: Links of a chain or path, and vetoes, that are listed at most.
 TOLD = 12
 
 
@@ -23,10 +23,7 @@ def _first(found: Explanation) -> str:
 
 
 def _why(found: Explanation) -> list[str]:
-    told = [
-        f"The rule {refused.rule} forbade a contact between them: {_contact(refused.contact)}."
-        for refused in found.forbidden
-    ]
+    told = _cut([_refused(refused, found.path) for refused in found.forbidden])
     if found.relation == "joined":
         weakest, joins = found.weakest, len(found.chain)
         assert weakest is not None  # two supervoxels of one segment have a chain
@@ -41,9 +38,20 @@ def _why(found: Explanation) -> list[str]:
     return told
 
 
+def _refused(refused: Forbidden, path: tuple[Link, ...]) -> str:
+    contact, where = refused.contact, "On the best way between them, the" if path else "The"
+    return f"{where} rule {refused.rule} forbade to join clusters {contact.a} and {contact.b}: {_contact(contact)}."
+
+
 def _one_below(found: Explanation) -> str:
-    if found.weakest is None:
+    if found.relation == "unconnected":
         return "No threshold makes them one: nothing that touches the one leads to the other."
+    if found.weakest is None and found.lowest > 0:
+        return (
+            "Whether a lower threshold makes them one cannot be told from this run: its rules depend on the threshold."
+        )
+    if found.weakest is None:
+        return "No threshold makes them one: the run's rules forbid it."
     return (
         f"They are one at every threshold below {_mean(found.weakest)}, by {len(found.chain)} joins; "
         f"the weakest: {_contact(found.weakest)}."
@@ -63,10 +71,14 @@ def _ways(found: Explanation) -> list[str]:
 
 
 def _links(links: tuple[Link, ...], weakest: Link | None) -> list[str]:
-    told = [f"  {link.a} - {link.b}: {_contact(link)}{' (weakest)' if link is weakest else ''}" for link in links]
-    if len(links) <= TOLD:
+    return _cut([f"  {link.a} - {link.b}: {_contact(link)}{' (weakest)' if link is weakest else ''}" for link in links])
+
+
+def _cut(told: list[str]) -> list[str]:
+    """Lines, those in the middle left out where they are many."""
+    if len(told) <= TOLD:
         return told
-    return [*told[: TOLD // 2], f"  ... {len(links) - TOLD} more (--json lists all) ...", *told[-(TOLD // 2) :]]
+    return [*told[: TOLD // 2], f"  ... {len(told) - TOLD} more (--json lists all) ...", *told[-(TOLD // 2) :]]
 
 
 def _mean(link: Link) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 NICE = (1, 2, 5, 10)
 #: Ticks of an axis, about.
 TICKS = 5
+#: What a line of text takes, from one to the next.
+LINE = 13.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,15 @@ class Curve:
     colour: str
     points: tuple[tuple[float, float], ...]
     dash: str = ""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """An entry of a legend that several charts share: what curves of this colour and dash are."""
+
+    label: str
+    colour: str
+    dash: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,11 @@ class Chart:
     def y_ticks(self) -> list[float]:
         return ticks(0, self._top)
 
+    @property
+    def label_heights(self) -> list[float]:
+        """Where each curve's label stands: at its last point, moved so that no two are closer than a line."""
+        return spread([self.y(curve.points[-1][1]) for curve in self.curves], LINE)
+
     def path(self, curve: Curve) -> str:
         """A curve as the points of an SVG polyline."""
         return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in curve.points)
@@ -77,3 +93,25 @@ def ticks(low: float, high: float) -> list[float]:
     step = next(nice for nice in NICE if nice * power >= raw * 0.9999) * power
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def spread(heights: list[float], gap: float) -> list[float]:
+    """The heights in their order, moved apart until neighbours are at least `gap` from each other.
+
+    Those that are too close become a block around the middle of where they were.
+    """
+    blocks: list[list[int]] = []
+
+    def top(block: list[int]) -> float:
+        middle = sum(heights[index] for index in block) / len(block)
+        return middle - gap * (len(block) - 1) / 2
+
+    for index in sorted(range(len(heights)), key=heights.__getitem__):
+        blocks.append([index])
+        while len(blocks) > 1 and top(blocks[-2]) + gap * len(blocks[-2]) > top(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    placed = [0.0] * len(heights)
+    for block in blocks:
+        for rank, index in enumerate(block):
+            placed[index] = top(block) + gap * rank
+    return placed

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from seuron import __version__
+from seuron.decisions import veto_counts
 from seuron.errors import SeuronError
 from seuron.evaluation import read_scores
 from seuron.reporting import quantities
@@ -103,6 +104,7 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
         sizes=sizes,
         largest=_largest(run, sizes),
         rows=_picture_rows(run),
+        rules=_rules(run),
         parameters=parameters,
         changed=sum(parameter.changed for parameter in parameters),
         params_json=_params_json(run),
@@ -187,6 +189,17 @@ def _largest(run: Run, sizes: Sizes | None) -> list[tuple[int, int, str, float]]
     cubic = float(np.prod(run.facts.resolution_nm)) * 1e-9
     found = zip(sizes.ids[:LARGEST].tolist(), sizes.voxels[:LARGEST].tolist(), strict=True)
     return [(i, voxels, f"{voxels * cubic:.3g} µm³", voxels / sizes.total) for i, voxels in found]
+
+
+def _rules(run: Run) -> list[tuple[str, str, str, int]]:
+    """Name, kind, range of means and number of vetoes of each of the run's rules."""
+    threshold = run.params.agglomeration_threshold
+    return [(rule.name, rule.kind, _range(*rule.range(threshold)), count) for rule, count in veto_counts(run)]
+
+
+def _range(below: float | None, above: float | None) -> str:
+    told = [f"{word} {bound:g}" for word, bound in (("above", above), ("below", below)) if bound is not None]
+    return " and ".join(told) or "any"
 
 
 def _picture_rows(run: Run) -> list[tuple[str, list[Section]]]:

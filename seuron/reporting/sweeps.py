@@ -9,21 +9,25 @@ sweep.html       plot and table, with nothing to load from elsewhere
 from __future__ import annotations
 
 import json
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from seuron import __version__
 from seuron.decisions import Sweep, SweepPoint
-from seuron.reporting.charts import Chart, Curve, Mark
+from seuron.decisions.named_rules import OWN_RULES
+from seuron.reporting.charts import Chart, Curve, Mark, Stroke
 from seuron.reporting.templating import environment
 from seuron.runs import Run
 from seuron.storage import Storage, join
 from seuron.tables import write_table
 
 FOLDER = "sweep"
-#: Dash patterns that tell variants apart.
-DASHES = ("", "6 3", "2 3", "8 3 2 3")
+#: What tells variants apart, where their curves lie on each other too: colours of the style sheet, and dash patterns.
+COLOURS = ("--ink", "--affinities", "--agglomeration", "--evaluation", "--watershed", "--labels")
+DASHES = ("", "7 4", "2 3", "9 3 2 3", "5 2", "2 5")
 #: The scores that have a best point, in words.
 SCORE_LABELS = {"voi": "best VOI", "adapted_rand_error": "best Rand"}
 
@@ -63,9 +67,14 @@ def point_marks(sweep: Sweep, point: SweepPoint) -> list[str]:
     return own + [SCORE_LABELS[score] for score, best in sweep.best.items() if point == best]
 
 
+def tells_rules(sweep: Sweep) -> bool:
+    """Whether rules have to be told with each point: there are others than the run's own."""
+    return sweep.variants != [OWN_RULES]
+
+
 def render_plot(sweep: Sweep) -> str:
     """The plot as an SVG file of its own."""
-    return environment().get_template("sweep.svg.j2").render(charts=charts(sweep))
+    return environment().get_template("sweep.svg.j2").render(charts=charts(sweep), legend=legend(sweep))
 
 
 def render_sweep(run: Run, sweep: Sweep) -> str:
@@ -78,42 +87,70 @@ def render_sweep(run: Run, sweep: Sweep) -> str:
             sweep=sweep,
             version=__version__,
             charts=charts(sweep),
+            legend=legend(sweep),
+            tells_rules=tells_rules(sweep),
             rows=[(point, point_marks(sweep, point)) for point in sweep.points],
         )
     )
 
 
+def legend(sweep: Sweep) -> list[Stroke]:
+    """How the curve of each variant is drawn; the run's own rules alone need no telling."""
+    if not tells_rules(sweep):
+        return []
+    kinds = len(COLOURS)
+    return [
+        Stroke(variant, COLOURS[n % kinds], DASHES[(n + n // kinds) % len(DASHES)])
+        for n, variant in enumerate(sweep.variants)
+    ]
+
+
 def charts(sweep: Sweep) -> list[Chart]:
-    """The scores, where there are any, and the sizes, over the threshold."""
+    """The scores, where there are any, and the sizes, over the threshold: a curve for each variant.
+
+    Of the run's own rules alone, the parts of the VOI are curves in one chart; else each has a chart.
+    """
     found = []
-    own = Mark(sweep.own_threshold, "this run")
+    own = Mark(sweep.own_threshold, "this run" if sweep.own else "threshold of the run")
     if sweep.best:
-        voi, rand = (Mark(sweep.best[score].threshold, "best") for score in ("voi", "adapted_rand_error"))
-        bits = [
-            ("split", "--affinities", lambda p: p.agreement.voi_split),
-            ("merge", "--evaluation", lambda p: p.agreement.voi_merge),
-            ("both", "--ink", lambda p: p.agreement.voi),
-        ]
-        found.append(Chart("Variation of information, bits", _curves(sweep, bits), (own, voi)))
-        error = [("", "--ink", lambda p: p.agreement.adapted_rand_error)]
-        found.append(Chart("Adapted Rand error", _curves(sweep, error), (own, rand)))
-    number = [("", "--labels", lambda p: p.sizes.segments)]
-    found.append(Chart("Segments", _curves(sweep, number), (own,)))
-    share = [("", "--labels", lambda p: 100 * p.sizes.small_share)]
-    found.append(Chart(f"Voxels in segments below {sweep.small:,} voxels, %", _curves(sweep, share), (own,)))
+        voi, rand = (_best(sweep, score) for score in ("voi", "adapted_rand_error"))
+        title, parts = "Variation of information, bits", (("split", "--affinities"), ("merge", "--evaluation"))
+        total = _curves(sweep, "agreement.voi", "both")
+        if tells_rules(sweep):
+            found.append(Chart(title, total, (own, voi)))
+            found += [Chart(f"{title}: {part}", _curves(sweep, f"agreement.voi_{part}"), (own,)) for part, _ in parts]
+        else:
+            curves = (_curves(sweep, f"agreement.voi_{part}", part, colour) for part, colour in parts)
+            found.append(Chart(title, (*chain(*curves), *total), (own, voi)))
+        found.append(Chart("Adapted Rand error", _curves(sweep, "agreement.adapted_rand_error"), (own, rand)))
+    found.append(Chart("Segments", _curves(sweep, "sizes.segments", colour="--labels"), (own,)))
+    small = _curves(sweep, "sizes.small_share", colour="--labels", scale=100)
+    found.append(Chart(f"Voxels in segments below {sweep.small:,} voxels, %", small, (own,)))
     return found
 
 
-def _curves(sweep: Sweep, quantities: list[tuple[str, str, Any]]) -> tuple[Curve, ...]:
-    """A curve for each variant and quantity; the variant's name is told where there are several."""
-    several = len(sweep.variants) > 1
+def _best(sweep: Sweep, score: str) -> Mark:
+    point = sweep.best[score]
+    return Mark(point.threshold, f"best: {point.variant}" if tells_rules(sweep) else "best")
+
+
+def _curves(
+    sweep: Sweep, quantity: str, label: str = "", colour: str = COLOURS[0], scale: float = 1
+) -> tuple[Curve, ...]:
+    """A quantity's curve for each variant, as the legend says; without one, a single curve with `label` and `colour`.
+
+    `quantity` is an attribute of a point, dots in it, and is drawn times `scale`.
+    """
+    of = attrgetter(quantity)
+    strokes = legend(sweep)
+    if not strokes:
+        return (Curve(label, colour, tuple((p.threshold, scale * of(p)) for p in sweep.points)),)
     return tuple(
         Curve(
-            label=" ".join(word for word in (variant if several else "", label) if word),
-            colour=colour,
-            points=tuple((p.threshold, float(of(p))) for p in sweep.points if p.variant == variant),
-            dash=DASHES[number % len(DASHES)],
+            label="",
+            colour=stroke.colour,
+            points=tuple((p.threshold, scale * of(p)) for p in sweep.points if p.variant == stroke.label),
+            dash=stroke.dash,
         )
-        for number, variant in enumerate(sweep.variants)
-        for label, colour, of in quantities
+        for stroke in strokes
     )
