@@ -15,12 +15,16 @@ LINE = 13.0
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve through `points` (x, y); `colour` is a variable of the style sheet, `dash` an SVG dash pattern."""
+    """A curve through `points` (x, y); `colour` is a variable of the style sheet, `dash` an SVG dash pattern.
+
+    The label stands at its end, unless a legend says what the curve is.
+    """
 
     label: str
     colour: str
     points: tuple[tuple[float, float], ...]
     dash: str = ""
+    in_legend: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,10 +147,11 @@ def _curves(
         return (Curve(label, colour, tuple((p.threshold, scale * of(p)) for p in sweep.points)),)
     return tuple(
         Curve(
-            label="",
+            label=stroke.label,
             colour=stroke.colour,
             points=tuple((p.threshold, scale * of(p)) for p in sweep.points if p.variant == stroke.label),
             dash=stroke.dash,
+            in_legend=True,
         )
         for stroke in strokes
     )

@@ -86,6 +86,25 @@ def test_a_sweep_as_json_is_what_is_written(run: Run) -> None:
     assert {"voi_split", "voi_merge", "segments", "n50"} <= set(printed["points"][0])
 
 
+def test_rules_are_swept_beside_each_other(run: Run, tmp_path: Path) -> None:
+    """A line for each pair of rules and threshold; a file goes by its name; the run's own are those it has: none."""
+    rules = [{"rule": "size", "name": "dumbbell", "smaller_over": 20, "sum_over": 100}]
+    (tmp_path / "my_rules.json").write_text(json.dumps(rules))
+    words = ("--thresholds", "0.2,0.4", "--rules", "none", "--rules", str(tmp_path / "my_rules.json"))
+    lines = call("sweep", run.output, *words).stdout.splitlines()
+    assert lines[0].split()[:3] == ["rules", "threshold", "segments"]
+    rows = [line.split() for line in lines[1:5]]
+    expected = [["none", "0.2"], ["none", "0.4"], ["my_rules", "0.2"], ["my_rules", "0.4"]]
+    assert [row[:2] for row in rows] == expected
+    assert [row[2] for row in rows[:2]] != [row[2] for row in rows[2:]]
+    assert ["this run" in line for line in lines[1:5]] == [False, True, False, False]
+    printed = json.loads(call("sweep", run.output, *words, "--json").stdout)
+    assert [[point["variant"], str(point["threshold"])] for point in printed["points"]] == expected
+    refused = CliRunner().invoke(app, ["sweep", run.output, "--rules", "macrina2021", "--rules", "none"])
+    assert isinstance(refused.exception, ParameterErrors)
+    assert "this run counted none" in str(refused.exception)
+
+
 def test_without_ground_truth_no_score_is_printed(run: Run, tmp_path: Path) -> None:
     """Sizes only, unless ground truth is given on the spot."""
     bare = make_run(tmp_path, str(run.params.affinities), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from seuron.decisions.explaining import Link, Place, explain
 from seuron.decisions.wording import sentences
 from seuron.errors import DataError
 from seuron.runs import Run
-from seuron.tables import write_table
 from seuron.volumes import open_volume
 
 SCALE = 255
@@ -120,8 +118,39 @@ def test_vetoes_between_the_two_are_told() -> None:
     assert found.focus == found.forbidden[0].contact
     assert found.contact == link(1, 3, 300, 2, 1)
     told = sentences(found)
-    assert told[1].startswith("The rule size forbade a contact between them: mean 0.784314 over 1 voxel edge,")
+    assert told[1].startswith("The rule size forbade to join clusters 2 and 3: mean 0.784314 over 1 voxel edge,")
     assert "not above the threshold" not in told[2]
+
+
+def test_vetoes_on_the_way_between_two_are_told() -> None:
+    """1+2 and 4 do not touch: what kept apart 2 and 3, on the best way between them, is named."""
+    vetoes = (Veto(2, 3, "size", 200, 1, 2), Veto(8, 9, "size", 200, 1, 4))
+    found = explained(GRAPH, 0.6, 1, 4, vetoes)
+    assert found.relation == "no contact"
+    assert [refused.contact for refused in found.forbidden] == [link(2, 3, 200, 1, 2)]
+    assert found.focus == found.bottleneck
+    told = "On the best way between them, the rule size forbade to join clusters 2 and 3: mean 0.784314"
+    assert sentences(found)[1].startswith(told)
+
+
+def test_where_rules_forbid_every_way_no_threshold_is_told() -> None:
+    """No join is left between the two though they touch; and no such thing is said where the tree does not tell."""
+    nothing = Contacts.empty()
+    veto = Veto(8, 9, "size", 200, 1, 4)
+    for lowest, words in ((0.0, "No threshold makes them one: the run's rules forbid it."), (0.6, "cannot be told")):
+        found = explain(GRAPH, MergeTree.of(nothing, SCALE, lowest), 0.6, (8, 9), place, [veto])
+        assert found.relation == "forbidden"
+        assert words in sentences(found)[-1]
+
+
+def test_many_vetoes_are_cut_in_the_middle() -> None:
+    """A segment's parts were kept from another one thirty times: twelve are told, the strongest first."""
+    vetoes = tuple(Veto(8, 9, f"rule {n}", 100 + n, 1, n) for n in range(30))
+    found = explained(GRAPH, 0.9, 8, 9, vetoes)
+    assert found.forbidden[0].rule == "rule 29"
+    told = sentences(found)
+    assert "  ... 18 more (--json lists all) ..." in told
+    assert sum("forbade" in line for line in told) == 12
 
 
 def test_long_ways_are_cut_in_the_middle() -> None:
@@ -203,23 +232,6 @@ def test_contacts_of_a_run_are_told_as_its_graph_has_them(whole: Run, label: dic
             assert found.contact is not None
             assert found.contact.mean <= found.threshold
     assert told == {"joined", "weak contact"}
-
-
-def test_vetoes_of_a_run_are_read_where_there_are_any(whole: Run, tmp_path: Path) -> None:
-    """A table `vetoes` of an agglomeration task: the rule's name comes from it."""
-    import shutil
-
-    shutil.copytree(whole.output.removeprefix("file://"), tmp_path / "run")
-    run = Run.open(str(tmp_path / "run"))
-    graph = region_graph(run)
-    row = next(r for r in range(len(graph)) if explain_run(run, int(graph.a[r]), int(graph.b[r])).contact)
-    columns = {"a": graph.a, "b": graph.b, "sum": graph.total, "count": graph.count, "first_edge": graph.first}
-    table = {name: column[[row]] for name, column in columns.items()} | {"rule": np.array(["size"])}
-    write_table(run.tables("agglomeration-0-0_0_0"), "vetoes", table)
-    found = explain_run(run, int(graph.a[row]), int(graph.b[row]))
-    assert found.relation == "forbidden"
-    assert [refused.rule for refused in found.forbidden] == ["size"]
-    assert found.forbidden[0].contact.voxel_edges == graph.count[row]
 
 
 def test_what_the_run_does_not_have_is_refused(whole: Run, label: dict[str, np.ndarray]) -> None:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from small_runs import RULES, THRESHOLD, blobs, make_run, store
 from strategies import affinity_maps
+from sweep_checks import agreement_of, check_point
 
 import abiss_py
-from seuron.decisions import Sweep, SweepPoint, Variant, merge_tree, region_graph, supervoxels, sweep, sweep_run
+from seuron.decisions import Sweep, Variant, merge_tree, region_graph, supervoxels, sweep, sweep_run
 from seuron.decisions.sweeping import segment_sizes
 from seuron.errors import DataError, ParameterErrors, RunError
-from seuron.evaluation import Agreement, contingency, evaluate_volumes, read_scores, scores
+from seuron.evaluation import Agreement, evaluate_volumes, read_scores
 from seuron.runs import Run, prepare_run
 from seuron.segmentation.evaluation import supervoxel_table
 from seuron.volumes import open_volume
@@ -26,21 +27,6 @@ from seuron.volumes import open_volume
 Volumes = tuple[NDArray[np.uint8], NDArray[np.uint32], str, str]
 #: Above, at and below the run's own threshold; some are means of bytes.
 THRESHOLDS = [0.0, 0.1, 51 / 255, 0.3, 0.4, 0.5, 0.6, 2 / 3, 0.8, 1.0]
-
-
-def agreement_of(segments: NDArray[Any], truth: NDArray[Any]) -> Agreement:
-    """The figures, by way of all scores."""
-    found = scores(contingency(segments, truth))
-    return Agreement(**{name: getattr(found, name) for name in Agreement.model_fields})
-
-
-def check_point(point: SweepPoint, segments: NDArray[np.uint64], truth: NDArray[Any] | None, small: int) -> None:
-    """A point holds the figures of a segmentation, to the last bit."""
-    sizes = np.unique(segments[segments > 0], return_counts=True)[1]
-    assert point.sizes.segments == sizes.size
-    assert point.sizes.largest == max(sizes, default=0)
-    assert point.sizes.small_share == (sizes[sizes < small].sum() / sizes.sum() if sizes.size else 0.0)
-    assert point.agreement == (None if truth is None else agreement_of(segments, truth))
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -141,7 +127,7 @@ def test_other_ground_truth_is_counted_once(chunked: Run, whole: Run, volumes: V
     for run in (chunked, whole):
         found = sweep_run(run, [0.3], ground_truth=path)
         assert found.ground_truth == path
-        assert found.own.agreement is not None
+        assert found.own is not None
         segments = open_volume(run.layer("segmentation")).read(run.facts.box)[:30, ..., 0]
         assert found.own.agreement == agreement_of(segments, other[:30])
     mine, given = sweep_run(chunked, [0.3]), sweep_run(whole, [0.3], ground_truth=volumes[3])
@@ -160,7 +146,8 @@ def test_without_ground_truth_there_are_sizes(whole: Run) -> None:
     assert [point.agreement for point in found.points] == [None] * 3
     numbers = [point.sizes.segments for point in found.points]
     assert numbers == sorted(numbers)
-    assert found.own.threshold == THRESHOLD
+    assert found.own is not None
+    assert (found.own.variant, found.own.threshold) == ("run", THRESHOLD)
 
 
 def test_the_best_points_are_those_with_the_lowest_scores(chunked: Run) -> None:
@@ -214,7 +201,7 @@ def test_thresholds_that_cannot_be_are_told_at_once(whole: Run) -> None:
 def test_a_run_that_has_not_come_so_far_says_so(whole: Run, tmp_path: Path) -> None:
     """No table is taken for an empty one."""
     run = prepare_run(whole.params.model_copy(update={"output": str(tmp_path)}))
-    with pytest.raises(RunError, match=r"joins.parquet is missing; start the run again"):
+    with pytest.raises(RunError, match=r"has no tables yet, or they are gone; start the run again"):
         sweep_run(run, [0.5])
 
 

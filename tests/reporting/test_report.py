@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 from browser import browser
+from small_runs import make_run, smooth, store
 
+from seuron.decisions import vetoes
 from seuron.evaluation import read_scores
 from seuron.params import SegmentationParams, parse_parameters
 from seuron.params.model import parse_settings
@@ -137,6 +140,24 @@ def test_missing_scores_and_filled_blocks_are_not_hidden(scored_run: Run, tmp_pa
     text = flat(Page(render_report(run)).text)
     assert "3 blocks of the input were not stored" in text
     assert "there are no scores yet" in text
+
+
+def test_rules_are_told_with_how_many_contacts_they_forbade(tmp_path: Path, affinity_run: Run) -> None:
+    """In a section of their own, where the run has rules; also of a run that has not come so far."""
+    rules = [
+        {"rule": "size", "name": "<dumbbell>", "below": 0.7, "smaller_over": 20, "sum_over": 60},
+        {"rule": "twig", "name": "twig", "voxels": 9, "edges": 2, "delta": -0.1, "above": 0.45},
+    ]
+    run = make_run(tmp_path / "run", store(tmp_path / "affinities", smooth((24, 20, 16), 1)), None, constraints=rules)
+    forbidden = Counter(veto.rule for veto in vetoes(run))
+    assert forbidden["<dumbbell>"] > 1
+    begun = Run(run.params.model_copy(update={"output": str(tmp_path / "begun")}), run.facts)
+    for told, counts in ((run, forbidden), (begun, Counter[str]())):
+        page = Page(render_report(told))
+        section = flat(page.text).split("Rules rulekindwhere the mean iscontacts forbidden ")[1]
+        first, second = counts["<dumbbell>"], counts["twig"]
+        assert section.startswith(f"<dumbbell>sizebelow 0.7{first} twigtwigabove 0.45 and below 0.5{second} Contacts")
+    assert "Rules" not in Page(render_report(affinity_run)).text
 
 
 def test_writing_puts_the_page_into_the_run(scored_run: Run) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seuron.decisions import Sweep, SweepPoint
 from seuron.decisions.sweeping import SegmentSizes
 from seuron.evaluation import Agreement
 from seuron.params import SegmentationParams
 from seuron.reporting import write_sweep
-from seuron.reporting.charts import Chart, Curve, ticks
-from seuron.reporting.sweeps import charts, point_marks, render_plot, render_sweep
+from seuron.reporting.charts import Chart, Curve, spread, ticks
+from seuron.reporting.sweeps import legend, point_marks, render_plot, render_sweep
 from seuron.runs import Run
 from seuron.storage import Storage
 from seuron.tables import read_table
@@ -41,7 +44,14 @@ def point(variant: str, threshold: float, *, scored: bool) -> SweepPoint:
 def sweep_of(*variants: str, scored: bool = True) -> Sweep:
     points = tuple(point(variant, t, scored=scored) for variant in variants for t in (0.2, 0.4, 0.6, 0.8))
     truth = "file:///data/<truth>" if scored else None
-    return Sweep(run="file:///runs/a", ground_truth=truth, own_threshold=0.8, small=10_000, points=points)
+    return Sweep(
+        run="file:///runs/a",
+        ground_truth=truth,
+        own_threshold=0.8,
+        own_variant="run" if "run" in variants else None,
+        small=10_000,
+        points=points,
+    )
 
 
 @pytest.fixture
@@ -85,7 +95,8 @@ def test_points_are_marked(run: Run) -> None:
     [
         (sweep_of("run"), 4, 6),
         (sweep_of("run", scored=False), 2, 2),
-        (sweep_of("run", "macrina2021"), 4, 12),
+        (sweep_of("run", "macrina2021", "none"), 6, 18),
+        (sweep_of("none", scored=False), 2, 2),
     ],
 )
 def test_the_plot_is_an_svg_with_a_curve_for_each_quantity_and_variant(sweep: Sweep, titles: int, curves: int) -> None:
@@ -100,10 +111,46 @@ def test_the_plot_is_an_svg_with_a_curve_for_each_quantity_and_variant(sweep: Sw
             x, y = (float(value) for value in pair.split(","))
             assert 0 <= x <= 430
             assert 0 <= y <= 220
-    dashes = {line.attrib.get("stroke-dasharray", "") for line in lines}
-    assert len(dashes) == len(sweep.variants)
-    names = {curve.label for chart in charts(sweep) for curve in chart.curves}
-    assert len(sweep.variants) == 1 or "macrina2021" in names
+    strokes = {(line.attrib["style"], line.attrib.get("stroke-dasharray")) for line in lines}
+    assert len(strokes) >= len(sweep.variants)
+    hints = {(title.text or "").split()[0] for title in root.iter(f"{SVG}title")}
+    assert sweep.variants == ["run"] or hints == set(sweep.variants)
+    names = [text.text for text in root.findall(f"{SVG}text")]
+    assert names == ([] if sweep.variants == ["run"] else sweep.variants)
+
+
+def test_many_variants_are_told_apart() -> None:
+    """Ten rule lists have ten strokes, whatever colours and dashes there are."""
+    strokes = legend(sweep_of(*(f"rules {n}" for n in range(10))))
+    assert len({(stroke.colour, stroke.dash) for stroke in strokes}) == 10
+
+
+def test_rules_are_told_where_there_are_others_than_the_runs_own(run: Run) -> None:
+    """A column in the table, a legend, which rules are best, and that the run's own are not there."""
+    html = render_sweep(run, sweep_of("none", "macrina2021"))
+    for words in ("<th>rules</th>", "<td>macrina2021</td>", "best: none 0.4</text>", "threshold of the run 0.8</text>"):
+        assert words in html
+    assert "this run</td>" not in html
+    assert "<th>rules</th>" not in render_sweep(run, sweep_of("run"))
+    both = sweep_of("macrina2021", "run")
+    assert [point.variant for point in both.points if "this run" in point_marks(both, point)] == ["run"]
+
+
+def test_of_equal_points_the_first_of_the_highest_threshold_is_best() -> None:
+    """Rules that change nothing are not better than those named before them."""
+    sweep = sweep_of("none", "macrina2021")
+    assert {(best.variant, best.threshold) for best in sweep.best.values()} == {("none", 0.4), ("none", 0.6)}
+
+
+@given(st.lists(st.floats(0, 220), max_size=12))
+def test_labels_are_moved_apart_and_keep_their_order(heights: list[float]) -> None:
+    """No two are closer than a line; those that are not too close to any stay where they are."""
+    placed = spread(heights, 13)
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    gaps = [placed[after] - placed[before] for before, after in pairwise(order)]
+    assert all(gap >= 13 - 1e-9 for gap in gaps)
+    if all(heights[after] - heights[before] >= 13 for before, after in pairwise(order)):
+        assert placed == heights
 
 
 @pytest.mark.parametrize(
