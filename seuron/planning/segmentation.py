@@ -37,8 +37,12 @@ FEWEST_PATCH_TASKS = 4
 BYTES_PER_CONTACT = 230
 BYTES_PER_NODE = 60
 BASE_BYTES = 400_000_000
-#: Contacts that wait for the root, for each voxel of the faces that it closes (docs/scaling.md).
-WAITING_PER_FACE_VOXEL = 0.05
+#: Clusters of the watershed, and contacts of the agglomeration, that are undecided in a box, for each
+#: voxel of its faces; bytes and seconds that a merge needs for such a cluster (docs/scaling.md).
+CLUSTERS_PER_FACE_VOXEL = 0.47
+CONTACTS_PER_FACE_VOXEL = 0.19
+BYTES_PER_CLUSTER = 120
+SECONDS_PER_CLUSTER = 2e-6
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
 #: Scales that one pyramid task makes at once.
@@ -159,13 +163,13 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     patches = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts))
     blocks = grid_origin(facts, params.block_size)
     from_image = params.image is not None
-    watershed = _octree("watershed", facts, chunks)
-    agglomeration = _octree("agglomeration", facts, chunks)
+    watershed = _octree("watershed", params, facts, chunks)
+    agglomeration = _octree("agglomeration", params, facts, chunks)
     stages: dict[str, list[tuple[Task, ...]]] = {
         "affinities": [_cover("affinities", facts.box, patches, blocks, "gpu")] if from_image else [],
         "watershed": watershed,
         "supervoxel_names": _naming("supervoxel_names", watershed),
-        "agglomeration": _with_rounds(params, facts, agglomeration),
+        "agglomeration": _with_rounds(params, agglomeration),
         "segment_names": _naming("segment_names", agglomeration),
         "labels": [_cover("labels", facts.box, regions, blocks, "cpu")],
         "pyramid": _pyramid(params, facts),
@@ -179,7 +183,7 @@ def _task(
     stage: str, tier: int, index: Triple, box: Box, queue: Queue, layer: str = "", children: tuple[str, ...] = ()
 ) -> Task:
     rate, bytes_per_voxel = RATES[stage]
-    share = 1.0 if tier == 0 else 0.1  # a merge sees faces and tables, not voxels
+    share = 1.0 if tier == 0 else 0.1  # later tiers see coarser scales, or tables
     return Task(
         id=task_id(stage, tier, index, layer),
         stage=stage,
@@ -194,20 +198,37 @@ def _task(
     )
 
 
+def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], task_memory: float) -> Task:
+    """A merge sees no voxels: what it has to do goes with the faces of the boxes that it joins."""
+    clusters = sum(face_area(task.box) for task in group) * CLUSTERS_PER_FACE_VOXEL
+    memory = BASE_BYTES + clusters * BYTES_PER_CLUSTER
+    if stage == "agglomeration":
+        memory = min(task_memory * 2**30, memory)
+    children = tuple(task.id for task in group)
+    task = _task(stage, tier, index, _hull(group), "memory", children=children)
+    return replace(task, seconds=round(clusters * SECONDS_PER_CLUSTER, 3), memory_bytes=int(memory))
+
+
+def face_area(box: Box) -> int:
+    """The voxels of a box's six faces."""
+    x, y, z = box.shape
+    return 2 * (x * y + y * z + x * z)
+
+
 def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> tuple[Task, ...]:
     """One task for each cell of a grid over the box."""
     return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell, origin))
 
 
-def _octree(stage: str, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
+def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
     """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
     tiers = [_cover(stage, facts.box, cell, facts.id_frame.minimum, "cpu")]
     while len(tiers[-1]) > 1:
-        tiers.append(_merges(stage, len(tiers), tiers[-1]))
+        tiers.append(_merges(stage, len(tiers), tiers[-1], params.task_memory))
     return tiers
 
 
-def _merges(stage: str, tier: int, below: tuple[Task, ...]) -> tuple[Task, ...]:
+def _merges(stage: str, tier: int, below: tuple[Task, ...], task_memory: float) -> tuple[Task, ...]:
     """Cells of the frame's grid, four times as large as those below; the last tier joins all that is left.
 
     Without that, two neighbours in the middle of a large frame could need more tiers than there are.
@@ -217,29 +238,15 @@ def _merges(stage: str, tier: int, below: tuple[Task, ...]) -> tuple[Task, ...]:
     for task in below:
         index = (0, 0, 0) if last else triple([i // MERGE_SIDE for i in task.index])
         groups.setdefault(index, []).append(task)
-    return tuple(
-        _task(stage, tier, index, _hull(group), "memory", children=tuple(task.id for task in group))
-        for index, group in groups.items()
-    )
+    return tuple(_merge_task(stage, tier, index, group, task_memory) for index, group in groups.items())
 
 
-def expected_waiting(params: SegmentationParams, facts: VolumeFacts, octree: list[tuple[Task, ...]]) -> int:
-    """About how many contacts the root of an octree has to decide: by the area of the faces that it closes."""
-    if len(octree) == 1:
-        return 0
-    area = 0
-    for axis in range(3):
-        ends = {task.box.maximum[axis] for task in octree[-2]} - {facts.box.maximum[axis]}
-        area += len(ends) * math.prod(n for other, n in enumerate(facts.box.shape) if other != axis)
-    return int(area * WAITING_PER_FACE_VOXEL)
-
-
-def _with_rounds(
-    params: SegmentationParams, facts: VolumeFacts, octree: list[tuple[Task, ...]]
-) -> list[tuple[Task, ...]]:
+def _with_rounds(params: SegmentationParams, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
     """The agglomeration's tiers: with rounds below the root, if what it has to decide may not fit into a task."""
     *below, (root,) = octree
-    rows, fit = expected_waiting(params, facts, octree), contacts_that_fit(params.task_memory)
+    children = octree[-2] if below else ()
+    rows = int(sum(face_area(task.box) for task in children) * CONTACTS_PER_FACE_VOXEL)
+    fit = contacts_that_fit(params.task_memory)
     if rows <= fit:
         return octree
     bins = min(MAX_BINS, -(-2 * rows // fit))

@@ -29,7 +29,7 @@ def test_tasks_without_room_give_the_same_bytes(
     whole = run_local(parameters(source, tmp_path / "whole", constraints=constraints))
     monkeypatch.setattr(planning, "BYTES_PER_CONTACT", 60_000)
     monkeypatch.setattr(planning, "BYTES_PER_NODE", 0)
-    monkeypatch.setattr(planning, "WAITING_PER_FACE_VOXEL", expected)
+    monkeypatch.setattr(planning, "CONTACTS_PER_FACE_VOXEL", expected)
     run = run_local(parameters(source, tmp_path / "out", constraints=constraints, task_memory=0.51, **CHUNKS))
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
     assert all_joins(run) == all_joins(whole)
