@@ -104,9 +104,9 @@ class SemanticRule(_Rule):
     """Forbids to join two clusters of different semantic classes.
 
     A cluster shows a class, or a group of classes, when at least `evidence` of its voxels are labelled
-    and at least the share `dominance` of these are of it. `forbidden` is "different" (any two classes) or
-    pairs of names; `groups` are further names, for several classes together. Without classes the rule
-    has nothing to look at and vetoes nothing.
+    and at least the share `dominance` of these are of it; without labelled voxels it shows none.
+    `forbidden` is "different" (any two classes) or pairs of names; `groups` are further names, for
+    several classes together. Without classes the rule has nothing to look at and vetoes nothing.
     """
 
     evidence: int
@@ -308,7 +308,8 @@ def compile_constraints(
             first = sum(map(len, masks))
             masks.append(rule.masks(class_names))
             share = rule.share
-            numbers = [rule.evidence, share.numerator, share.denominator, first, first + len(masks[-1])]
+            evidence = max(1, rule.evidence)  # of no voxels at all, every class would have its share
+            numbers = [evidence, share.numerator, share.denominator, first, first + len(masks[-1])]
             row[kernels.KIND] = kernels.SEMANTIC
         elif isinstance(rule, TwigRule):
             numbers = [rule.voxels, rule.edges]

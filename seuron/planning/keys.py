@@ -32,12 +32,12 @@ RESULTS_VERSIONS: dict[str, int] = {
     "affinities": 1,
     "watershed": 1,
     "supervoxel_names": 1,
-    "agglomeration": 1,
+    "agglomeration": 2,
     "segment_names": 1,
     "labels": 1,
     "pyramid": 1,
     "evaluation": 1,
-    "report": 1,
+    "report": 2,
 }
 
 #: The parameters that each stage's results depend on, beside those of the stages that it reads.

@@ -302,6 +302,9 @@ TWIG = TwigRule(name="twig", voxels=10, edges=3, delta=-0.4)
         (CLASSES, (200, 1), [99, 1, 10, 9, 0], [99, 1, 0, 10, 0], False),  # 10/19 is below 0.55
         (CLASSES, (200, 1), [99, 1, 11, 9, 0], [99, 1, 0, 9, 0], False),  # too little evidence
         (CLASSES, (200, 1), [99, 1, 11, 9, 0], [99, 1, 10, 0, 0], False),
+        (replace(CLASSES, evidence=0), (200, 1), [99, 1, 1, 0, 0], [99, 1, 0, 1, 0], True),
+        (replace(CLASSES, evidence=0), (200, 1), [99, 1, 1, 0, 0], [99, 1, 0, 0, 0], False),  # shows no class
+        (replace(PAIRS, evidence=0), (200, 1), [99, 1, 1, 0, 0], [99, 1, 0, 0, 0], False),
         (PAIRS, (200, 1), [99, 1, 5, 6, 0], [99, 1, 0, 0, 10], True),
         (PAIRS, (200, 1), [99, 1, 0, 0, 10], [99, 1, 5, 6, 0], True),
         (PAIRS, (200, 1), [99, 1, 11, 0, 0], [99, 1, 0, 11, 0], False),

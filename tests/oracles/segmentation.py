@@ -146,7 +146,7 @@ def cluster_rows(ids: list[int], semantic: list[int], classes: int) -> dict[int,
 def shown_classes(row: Row, rule: SemanticRule, class_names: tuple[str, ...]) -> set[str]:
     """The classes and groups that a cluster shows."""
     labelled = dict(zip(class_names, row.classes, strict=True))
-    if sum(row.classes) < rule.evidence:
+    if sum(row.classes) < rule.evidence or not any(row.classes):
         return set()
     groups = {name: (name,) for name in class_names} | dict(rule.groups)
     least = Fraction(str(rule.dominance)) * sum(row.classes)
