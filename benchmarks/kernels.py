@@ -5,7 +5,7 @@ Each volume is an affinity map (X, Y, Z, 3), float32, Fortran order, as the proj
 one chunk, as float32 and as uint8, each in a process of its own; stages are timed inside it in processor
 seconds (kernels have one thread). Medians are printed as Markdown tables for docs/performance.md: Mvox/s
 of one core, and memory as bytes a voxel above the input. With `--waterz`, waterz agglomerates the same
-supervoxels beside it. With `--two-cores`, the halves of a volume are also done by two threads at once.
+supervoxels beside it. With `--two-cores`, `segment` is timed with one thread and with two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -144,23 +143,16 @@ def in_process(function: Callable[..., dict[str, float]], *args: Any) -> dict[st
 
 
 def measure_two_cores(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]:
-    """Wall-clock seconds of two halves one after the other, over those of both at once."""
+    """Wall-clock seconds of `segment` with one thread, over those with two."""
     affinities = load(path, dtype)
-    nx, ny, nz, _ = affinities.shape
-    rules = abiss_py.WatershedRules(size=size, **RULES)
-    places = [abiss_py.Place((0, 0, low), (nx, ny, low + nz // 2), (nx, ny, nz)) for low in (0, nz // 2)]
-    halves = [np.asfortranarray(affinities[:, :, p.minimum[2] :][:, :, : p.padded[2]]) for p in places]
-    ratios = []
-    with ThreadPoolExecutor(2) as pool:
-        for repeat in range(repeats + 1):
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeats + 1):
+        for threads in seconds:
             start = time.perf_counter()
-            for half, place in zip(halves, places, strict=True):
-                abiss_py.watershed_chunk(half, rules, place)
-            middle = time.perf_counter()
-            list(pool.map(abiss_py.watershed_chunk, halves, [rules, rules], places))
-            if repeat > 0:  # the first call compiles
-                ratios.append((middle - start) / (time.perf_counter() - middle))
-    return {"two cores": statistics.median(ratios)}
+            abiss_py.segment(affinities, size=size, threshold=THRESHOLD, threads=threads, **RULES)
+            seconds[threads].append(time.perf_counter() - start)
+    one, two = (statistics.median(found[1:]) for found in seconds.values())  # the first call compiles
+    return {"two cores": one / two}
 
 
 def machine() -> str:
