@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracles import segmentation as oracle
-from strategies import CLASS_NAMES, affinity_maps, constraint_lists, semantic_labels, settings_of_segmentation, shapes
+from strategies import (
+    CLASS_NAMES,
+    WITHOUT_JIT,
+    affinity_maps,
+    constraint_lists,
+    semantic_labels,
+    settings_of_segmentation,
+    shapes,
+)
 
 import abiss_py
 from abiss_py import Clusters, Contacts, CustomRule, SemanticRule, SizeRule, TwigRule, parse_constraints
@@ -326,6 +334,7 @@ def asymmetric(total: int, count: int, a: Any, b: Any) -> bool:
     return bool(a[0] > b[0])
 
 
+@pytest.mark.skipif(WITHOUT_JIT, reason="predicates and the cache need compiled kernels")
 def test_predicates_see_the_smaller_id_first() -> None:
     """A predicate need not be symmetric: which cluster is `a` does not hang on the order of joins."""
     rule = CustomRule(name="own", predicate=asymmetric)
@@ -333,6 +342,7 @@ def test_predicates_see_the_smaller_id_first() -> None:
     assert not decided(rule, 200, 1, [4, 1], [5, 1])
 
 
+@pytest.mark.skipif(WITHOUT_JIT, reason="predicates and the cache need compiled kernels")
 def test_several_own_rules_are_told_apart() -> None:
     """Each custom rule asks its own predicate, and the first that forbids is the one that is noted."""
     low, high = (CustomRule(name=n, predicate=f"constraint_examples:{n}") for n in ("many_edges", "tiny"))
@@ -412,6 +422,7 @@ def test_semantic_labels_are_checked() -> None:
             abiss_py.segment(affinities, semantic=semantic, class_names=CLASS_NAMES, **rules)
 
 
+@pytest.mark.skipif(WITHOUT_JIT, reason="predicates and the cache need compiled kernels")
 def test_kernels_come_from_the_disk_cache() -> None:
     """A process compiles no agglomeration kernel that one before it has compiled, own predicates or not."""
     script = (
