@@ -102,8 +102,9 @@ def test_the_commands(source: str, tmp_path: Path) -> None:
     """`plan` prints stages and reasons, `plan --json` the same as data; `gc` counts, and removes when told to."""
     output = tmp_path / "out"
     run = run_local(parameters(source, output, **CHUNKS))
-    words = [f"{name}={json.dumps(value)}" for name, value in {**SETTINGS, **CHUNKS}.items()]
-    words += [f"affinities={source}", f"output={output}", "block_size=16,16,16", "agglomeration_threshold=0.6"]
+    values = {**SETTINGS, **CHUNKS, "agglomeration_threshold": 0.6}
+    words = [f"{name}={json.dumps(value)}" for name, value in values.items()]
+    words += ["--affinities", source, "--output", str(output), "--set", "block_size=16,16,16"]
     shown = CliRunner().invoke(app, ["plan", *words, "--diff"])
     assert shown.exit_code == 0, shown.output
     for word in ("agglomeration", "core time", "looked at", "agglomeration_threshold was 0.3, now 0.6"):

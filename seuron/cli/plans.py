@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seuron.cli.runs import read_parameters
+from seuron.cli.runs import (
+    Affinities,
+    GroundTruth,
+    Image,
+    Output,
+    ParameterFile,
+    Sets,
+    Settings,
+    read_parameters,
+)
 
 if TYPE_CHECKING:
     from seuron.changes import Changes
@@ -17,20 +25,27 @@ if TYPE_CHECKING:
 
 
 def plan(
-    settings: Annotated[
-        list[str] | None, typer.Argument(help="parameters, key=value", metavar="[KEY=VALUE]...")
-    ] = None,
-    params: Annotated[Path | None, typer.Option("--params", help="a JSON file of parameters")] = None,
+    settings: Settings = None,
+    set_: Sets = None,
+    params: ParameterFile = None,
+    image: Image = None,
+    affinities: Affinities = None,
+    output: Output = None,
+    ground_truth: GroundTruth = None,
     diff: Annotated[bool, typer.Option("--diff", help="what of it is done already, what would run, and why")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Show the stages and tasks of a run with their estimates; nothing is written."""
+    """Show the stages and tasks of a run with their estimates; nothing is written.
+
+    Parameters are given as to `run segmentation`.
+    """
     from seuron.changes import changes_of
     from seuron.errors import ParameterErrors
     from seuron.preflight import check_run
     from seuron.preparation import plan_run
 
-    parsed = read_parameters(params, settings or [], {})
+    options = {"image": image, "affinities": affinities, "output": output, "ground_truth": ground_truth}
+    parsed = read_parameters(params, [*(set_ or []), *(settings or [])], options)
     facts, problems = check_run(parsed)
     if problems or facts is None:
         raise ParameterErrors(problems)
@@ -78,6 +93,8 @@ def _show(run: Run, changes: Changes | None) -> None:
     from seuron.reporting.quantities import count, duration, file_size
 
     console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width, and rich would cut columns at 80
+        console.width = 120
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("stage", "tiers", "tasks", "core time", "memory", *(_KINDS.values() if changes else ())):
         table.add_column(column, justify="left" if column == "stage" else "right")

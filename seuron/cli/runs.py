@@ -14,18 +14,24 @@ if TYPE_CHECKING:
 PATHS = ("image", "affinities", "semantic", "ground_truth", "output", "store")
 
 
+#: The ways to give parameters, which `run segmentation` and `plan` share.
+Settings = Annotated[list[str] | None, typer.Argument(help="more parameters, key=value", metavar="[KEY=VALUE]...")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated")]
+ParameterFile = Annotated[Path | None, typer.Option("--params", help="a JSON file of parameters")]
+Image = Annotated[str | None, typer.Option(help="precomputed image to segment")]
+Affinities = Annotated[str | None, typer.Option(help="precomputed affinities, instead of an image")]
+Output = Annotated[str | None, typer.Option(help="folder of the run")]
+GroundTruth = Annotated[str | None, typer.Option(help="precomputed labels to score against")]
+
+
 def segmentation(
-    settings: Annotated[
-        list[str] | None, typer.Argument(help="more parameters, key=value", metavar="[KEY=VALUE]...")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated")
-    ] = None,
-    params: Annotated[Path | None, typer.Option("--params", help="a JSON file of parameters")] = None,
-    image: Annotated[str | None, typer.Option(help="precomputed image to segment")] = None,
-    affinities: Annotated[str | None, typer.Option(help="precomputed affinities, instead of an image")] = None,
-    output: Annotated[str | None, typer.Option(help="folder of the run")] = None,
-    ground_truth: Annotated[str | None, typer.Option(help="precomputed labels to score against")] = None,
+    settings: Settings = None,
+    set_: Sets = None,
+    params: ParameterFile = None,
+    image: Image = None,
+    affinities: Affinities = None,
+    output: Output = None,
+    ground_truth: GroundTruth = None,
     local: Annotated[bool, typer.Option("--local", help="without Airflow, in this process")] = False,
     workers: Annotated[int, typer.Option(min=1, help="with --local: processes to use")] = 1,
 ) -> None:
@@ -38,8 +44,7 @@ def segmentation(
     from seuron.cli.following import run_in_airflow, run_locally
 
     options = {"image": image, "affinities": affinities, "output": output, "ground_truth": ground_truth}
-    given = {name: value for name, value in options.items() if value is not None}
-    parsed = read_parameters(params, [*(set_ or []), *(settings or [])], given)
+    parsed = read_parameters(params, [*(set_ or []), *(settings or [])], options)
     check_parameters(parsed)
     if local:
         run_locally(parsed, workers)
@@ -49,11 +54,12 @@ def segmentation(
 
 
 def read_parameters(file: Path | None, settings: list[str], options: dict[str, Any]) -> SegmentationParams:
-    """Parameters from a JSON file, then `key=value` words, then options: the later ones win."""
+    """Parameters from a JSON file, then `key=value` words, then options that are not None: the later ones win."""
     from seuron.params import parse_settings
     from seuron.preflight import parse_run
 
-    values = {**_read_json(file), **parse_settings(settings), **options}
+    given = {name: value for name, value in options.items() if value is not None}
+    values = {**_read_json(file), **parse_settings(settings), **given}
     for name in PATHS:
         if isinstance(values.get(name), str) and values[name].strip():
             from seuron.cli.words import absolute
