@@ -60,6 +60,7 @@ def test_threads_change_nothing(
         assert whole.segments.tobytes() == found.segments.tobytes()
 
 
+@settings(max_examples=60, deadline=None)
 @given(affinity_maps(), settings_of_segmentation(), st.sampled_from(["part", "C", "reversed"]))
 def test_layout_in_memory_does_not_matter(affinities: NDArray[Any], rules: dict[str, Any], layout: str) -> None:
     """A part of a larger array, and arrays in another order, are read as they are or copied, with one result."""
