@@ -38,7 +38,8 @@ BYTES_PER_CONTACT = 230
 BYTES_PER_NODE = 60
 BASE_BYTES = 400_000_000
 #: Clusters of the watershed, and contacts of the agglomeration, that are undecided in a box, for each
-#: voxel of its faces; bytes and seconds that a merge needs for such a cluster (docs/scaling.md).
+#: voxel of its faces, as measured (docs/scaling.md); bytes and seconds that a merge needs for such a
+#: cluster, counted from its arrays and guessed.
 CLUSTERS_PER_FACE_VOXEL = 0.47
 CONTACTS_PER_FACE_VOXEL = 0.19
 BYTES_PER_CLUSTER = 120
