@@ -41,3 +41,7 @@ class RunError(SeuronError):
 
 class ReplacedRunError(PermanentError, RunError):
     """A task was started for a run that has been started again, with other parameters, since."""
+
+
+class ComputeError(SeuronError):
+    """A provider of machines refused or did not answer; another try may help."""
