@@ -36,7 +36,8 @@ from abiss_py.octree import Segmentation, segment
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping
 from abiss_py.seams import Face, Faces, Seam, seam_of, seams_of_grid
-from abiss_py.stitching import Edges, Merge, Region, hull, merge_regions
+from abiss_py.stitching import Edges, Merge, Pins, Region, hull, merge_regions
+from abiss_py.views import close_seams, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Mapping",
     "Merge",
     "MergeTree",
+    "Pins",
     "Place",
     "Region",
     "Seam",
@@ -69,6 +71,7 @@ __all__ = [
     "affinity_type",
     "agglomerate",
     "best_first",
+    "close_seams",
     "count_classes",
     "dump_constraints",
     "hull",
@@ -77,5 +80,6 @@ __all__ = [
     "seam_of",
     "seams_of_grid",
     "segment",
+    "split_views",
     "watershed_chunk",
 ]

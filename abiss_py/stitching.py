@@ -8,7 +8,7 @@ index of their first voxel in the volume, which is unique across regions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,11 +46,36 @@ class Edges:
 
 
 @dataclass(frozen=True)
+class Pins:
+    """Clusters of which other regions have copies (`views.py`).
+
+    A row for each: the name it had when it was copied (`origin`) and its size then, what it is called
+    now, how many copies have met in this region, and how many there are in all.
+    """
+
+    origin: Int64s
+    name: Int64s
+    voxels: Int64s
+    copies: Int64s
+    total: Int64s
+
+    @classmethod
+    def join(cls, parts: Sequence[Pins]) -> Pins:
+        """All rows of several tables, as they are."""
+        none = np.zeros(0, np.int64)
+        columns = (np.concatenate([none, *(getattr(part, field.name) for part in parts)]) for field in fields(cls))
+        return cls(*columns)
+
+    def take(self, rows: Any) -> Pins:
+        return Pins(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
 class Region:
     """What is not decided yet about a box. `keys` are sorted; `voxels` are sizes so far.
 
     `faces[axis, side]` tells which clusters are at that face: the name each had in its chunk, by
-    which seams know it, and what it is called now.
+    which seams know it, and what it is called now. `pins` are clusters that other regions have as well.
     """
 
     place: Place
@@ -58,6 +83,7 @@ class Region:
     voxels: Int64s
     edges: Edges
     faces: dict[tuple[int, int], Mapping]
+    pins: Pins = field(default_factory=lambda: Pins.join([]))
 
 
 @dataclass(frozen=True)
@@ -72,30 +98,41 @@ class Merge:
     mapping: Mapping
 
 
-def merge_regions(parts: Sequence[Region], seams: Iterable[Seam], rules: WatershedRules, kind: AffinityType) -> Merge:
+def merge_regions(
+    parts: Sequence[Region],
+    seams: Iterable[Seam],
+    rules: WatershedRules,
+    kind: AffinityType,
+    place: Place | None = None,
+) -> Merge:
     """Decide what the parts could not, now that the seams between them are known.
 
-    The parts must fill a box as the cells of a grid, and `seams` must be all between them, by the
-    names that clusters had in their chunks. Any grouping of the chunks of a volume, in any number of
-    steps, gives the same final clusters.
+    The parts must fill a box as the cells of a grid, or have the box that they fill given as `place`;
+    `seams` must be all between them that are not closed yet, by the names that clusters had in their
+    chunks. Any grouping of the chunks of a volume, in any number of steps, gives the same final clusters.
     """
-    place = hull([part.place for part in parts])
-    keys = np.concatenate([part.keys for part in parts])
-    order = np.argsort(keys)
-    keys, voxels = keys[order], np.concatenate([part.voxels for part in parts])[order]
-    now = Mapping.union([face for part in parts for face in part.faces.values()])
-    large = voxels >= rules.size
-    seam = Seam.join([_that_matter(rows, now, keys, large, kind.at_most(rules.low)) for rows in seams])
-
+    place = place or hull([part.place for part in parts])
+    keys, at = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
+    voxels = np.zeros(keys.size, np.int64)
+    np.add.at(voxels, at, np.concatenate([part.voxels for part in parts]))
     parent = np.arange(keys.size, dtype=np.uint32)
-    _unite(parent, keys, voxels, seam)
+    pins = _gather_copies(parent, keys, voxels, Pins.join([part.pins for part in parts]))
+
+    now = Mapping.union([face for part in parts for face in part.faces.values()])
+    large = voxels[roots(parent)] >= rules.size
+    seam = Seam.join([_that_matter(rows, now, keys, large, kind.at_most(rules.low)) for rows in seams])
+    _unite(parent, voxels, _positions(keys, seam.a[seam.joined]), _positions(keys, seam.b[seam.joined]))
+
     touching = {
-        face: Mapping.union([part.faces[face] for part in parts if part.place.reaches(place, face)])
+        face: Mapping.union(
+            [part.faces[face] for part in parts if face in part.faces and part.place.reaches(place, face)]
+        )
         for face in place.inner_faces
     }
     is_open = np.zeros(keys.size, np.bool_)
-    for face in touching.values():
-        is_open[roots(parent)[np.searchsorted(keys, face.values)]] = True
+    top = roots(parent)
+    for names in (pins.name, *(face.values for face in touching.values())):
+        is_open[top[_positions(keys, names)]] = True
 
     across = seam.take(~seam.joined)
     edges = _in_order(
@@ -116,8 +153,26 @@ def merge_regions(parts: Sequence[Region], seams: Iterable[Seam], rules: Watersh
         voxels=voxels[carried],
         edges=_spanning(Edges(mapping.follow(left.a), mapping.follow(left.b), left.weight, left.index), keys),
         faces={at: Mapping(face.keys, mapping.follow(face.values)) for at, face in touching.items()},
+        pins=replace(pins, name=mapping.follow(pins.name)),
     )
     return Merge(region, mapping)
+
+
+def _gather_copies(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, pins: Pins) -> Pins:
+    """Make one cluster of the copies of each; returns the rows of those of which others have copies still.
+
+    Every copy counts the voxels of what was copied: they must count once.
+    """
+    pins = pins.take(np.argsort(pins.origin, kind="stable"))
+    starts = np.flatnonzero(np.diff(pins.origin, prepend=-1))
+    rows = np.diff(starts, append=pins.origin.size)
+    first = _positions(keys, pins.name[starts])
+    again = np.repeat(first, rows)
+    _unite(parent, voxels, _positions(keys, pins.name), again)
+    np.subtract.at(voxels, roots(parent)[first], (rows - 1) * pins.voxels[starts])
+    copies = np.add.reduceat(pins.copies, starts) if starts.size else pins.copies
+    gathered = replace(pins.take(starts), copies=copies)
+    return gathered.take(gathered.copies < gathered.total)
 
 
 def hull(places: Sequence[Place]) -> Place:
@@ -143,13 +198,14 @@ def _positions(keys: Int64s, wanted: Int64s) -> NDArray[np.uint32]:
     return np.searchsorted(keys, wanted).astype(np.uint32)
 
 
-def _unite(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, seam: Seam) -> None:
-    """Make one cluster of those that are one basin across a seam. Sizes gather at the roots."""
-    joined = seam.take(seam.joined)
-    absorption.unite(_positions(keys, joined.a), _positions(keys, joined.b), parent)
-    totals = np.zeros_like(voxels)
-    np.add.at(totals, roots(parent), voxels)
-    voxels[:] = totals
+def _unite(parent: NDArray[np.uint32], voxels: Int64s, a: NDArray[np.uint32], b: NDArray[np.uint32]) -> None:
+    """Make one cluster of each two. Sizes, which are kept at roots, gather at the new ones."""
+    before = np.flatnonzero(parent == np.arange(parent.size))
+    absorption.unite(a, b, parent)
+    after = roots(parent)[before]
+    sizes = voxels[before]
+    voxels[before] = 0
+    np.add.at(voxels, after, sizes)
 
 
 def _in_order(edges: Edges) -> Edges:

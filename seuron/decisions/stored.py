@@ -13,7 +13,7 @@ from abiss_py import Clusters, Constraint, Contacts, MergeTree, affinity_type, a
 from seuron.runs import Run
 from seuron.segmentation.chunks import chunk_name, chunks_of
 from seuron.segmentation.columns import classes_of, read_contacts
-from seuron.segmentation.naming import names_after
+from seuron.segmentation.naming import final_names
 from seuron.storage import Storage
 from seuron.tables import read_groups, read_table
 
@@ -102,19 +102,19 @@ class Reagglomeration:
 
 def clusters(run: Run) -> Clusters:
     """What rules look at, a row for every supervoxel: counted where the watershed's leaves found its parts."""
-    ids, voxels, classes = [], [], []
+    ids, names, voxels, classes = [], [], [], []
     for task in run.plan.stage("watershed").tiers[0]:
         tables = run.tables(task.id)
         for index, _ in chunks_of(run, task):
             part = read_table(tables, chunk_name("clusters", index))
             ids.append(part["id"])
+            names.append(final_names(run, task.id, part["id"]))
             voxels.append(part["voxels"])
             classes.append(classes_of(part))
-    parts = np.concatenate(ids)
-    names = names_after(run, "watershed", parts)
     # A supervoxel is called by its first voxel, so one of its parts is called as it is.
-    begun = (names == parts).astype(np.int64)
-    return Clusters.summed(names, np.concatenate(voxels), begun, np.concatenate(classes))
+    found = np.concatenate(names)
+    begun = (found == np.concatenate(ids)).astype(np.int64)
+    return Clusters.summed(found, np.concatenate(voxels), begun, np.concatenate(classes))
 
 
 def supervoxels(run: Run) -> Supervoxels:

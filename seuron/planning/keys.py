@@ -30,9 +30,9 @@ from seuron.volumes.precomputed import pyramid_factors
 #: Counted up whenever a stage's code comes to write other bytes for the same input.
 RESULTS_VERSIONS: dict[str, int] = {
     "affinities": 1,
-    "watershed": 1,
-    "supervoxel_names": 1,
-    "agglomeration": 2,
+    "watershed": 2,
+    "supervoxel_names": 2,
+    "agglomeration": 3,
     "segment_names": 1,
     "labels": 1,
     "pyramid": 1,

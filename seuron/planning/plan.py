@@ -15,8 +15,10 @@ from seuron.box import Box, Triple
 
 Queue = Literal["cpu", "gpu", "memory", "manager"]
 
-#: Tiers of an octree at most: four reach from one chunk to ten million.
+#: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
 OCTREE_TIERS = 5
+#: The watershed's tier between the leaves and the merges, which closes the seams between leaves.
+SEAMS_TIER = 1
 #: Rounds that a root which does not fit into memory shares out to other tasks, at most.
 ROUNDS = 2
 
@@ -24,7 +26,7 @@ ROUNDS = 2
 #: one row of nodes per tier, whatever the volume; tiers that a volume does not need are skipped.
 MAX_TIERS: dict[str, int] = {
     "affinities": 1,
-    "watershed": OCTREE_TIERS,
+    "watershed": OCTREE_TIERS + 1,
     "supervoxel_names": OCTREE_TIERS - 2,
     "agglomeration": OCTREE_TIERS + 2 * ROUNDS,
     "segment_names": OCTREE_TIERS - 2,
@@ -117,9 +119,12 @@ class Plan:
         return {child: task.id for stage in octrees for task in stage.tasks for child in task.children}
 
     def watershed_of(self, merge: Task) -> str:
-        """The watershed's merge of the same box as one of the agglomeration, whose root may be in a later tier."""
+        """The watershed's merge of the same box as one of the agglomeration.
+
+        The watershed has a tier more, for its seams; the agglomeration's root may be in a later one, behind rounds.
+        """
         tiers = self.stage("watershed").tiers
-        return task_id("watershed", min(merge.tier, len(tiers) - 1), merge.index)
+        return task_id("watershed", min(merge.tier + SEAMS_TIER, len(tiers) - 1), merge.index)
 
     def round_of(self, number: int) -> tuple[str, tuple[str, ...]] | None:
         """The task that splits the agglomeration's graph in a round, from 0, and those that agglomerate its bins.
@@ -147,26 +152,39 @@ class Plan:
         return below
 
     def seams_made(self, task_id: str) -> Iterator[Seam]:
-        """The seams at the low faces of the leaves below a first-tier merge: it makes them of the leaves' planes."""
-        for leaf in self.leaves(task_id):
-            for axis in range(3):
-                below = self.below(leaf, axis)
-                if below is not None:
-                    yield Seam(below, leaf, axis)
+        """The seams at the low faces of a seam task's leaf, which it makes of planes and closes."""
+        (leaf,) = self.tasks[task_id].children
+        for axis in range(3):
+            below = self.beside(leaf, axis, -1)
+            if below is not None:
+                yield Seam(below, leaf, axis)
+
+    def seams_of(self, leaf: str) -> Iterator[tuple[str, str]]:
+        """The tasks that close the seams of a watershed leaf, its own and those of the leaves above it.
+
+        With each comes how it calls the leaf: `own`, or the axis along which the leaf lies below its own.
+        None where the leaf is alone.
+        """
+        if leaf in self.parents:
+            yield self.parents[leaf], "own"
+        for axis in range(3):
+            above = self.beside(leaf, axis, 1)
+            if above is not None:
+                yield self.parents[above], "xyz"[axis]
 
     def seams_closed(self, task_id: str) -> Iterator[Seam]:
         """The seams that lie inside a merge, but inside none of its children."""
         child_of = {leaf: child for child in self.tasks[task_id].children for leaf in self.leaves(child)}
         for leaf, child in child_of.items():
             for axis in range(3):
-                below = self.below(leaf, axis)
+                below = self.beside(leaf, axis, -1)
                 if below is not None and child_of.get(below, child) != child:
                     yield Seam(below, leaf, axis)
 
-    def below(self, leaf: str, axis: int) -> str | None:
-        """The leaf that lies against another one's low face; None where the volume ends."""
+    def beside(self, leaf: str, axis: int, step: int) -> str | None:
+        """The leaf that lies against another one's low (-1) or high (1) face; None where the volume ends."""
         task = self.tasks[leaf]
-        x, y, z = (i - (axis == other) for other, i in enumerate(task.index))
+        x, y, z = (i + step * (axis == other) for other, i in enumerate(task.index))
         found = task_id(task.stage, 0, (x, y, z))
         return found if found in self.tasks else None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from seuron.box import Box
-from seuron.planning.plan import ROUNDS, Plan, Task, task_id
+from seuron.planning.plan import ROUNDS, SEAMS_TIER, Plan, Task, task_id
 
 
 class Readers:
@@ -34,10 +34,14 @@ class Readers:
 
     def named(self, leaves: Iterable[str]) -> Iterator[str]:
         """Leaves of an octree stage, and who tells them the final names of their clusters."""
+        plan = self.plan
         for leaf in leaves:
             yield leaf
-            if leaf in self.plan.parents:
-                yield self.plan.tellers[self.plan.parents[leaf]]
+            if plan.tasks[leaf].stage == "watershed":
+                for seams, _ in plan.seams_of(leaf):
+                    yield from (seams, plan.tellers[plan.parents[seams]])
+            elif leaf in plan.parents:
+                yield plan.tellers[plan.parents[leaf]]
 
 
 class _Tier:
@@ -69,10 +73,8 @@ def _watershed(readers: Readers, task: Task) -> Iterator[str]:
     yield from task.children
     if task.tier == 0 and plan.stage("affinities").tasks:
         yield from readers.meeting("affinities", 0, padded(task.box))
-    if task.tier == 1:
+    if task.tier == SEAMS_TIER:
         yield from (seam.below for seam in plan.seams_made(task.id))
-    if task.tier > 1:
-        yield from (plan.parents[seam.above] for seam in plan.seams_closed(task.id))
 
 
 def _naming(readers: Readers, task: Task) -> Iterator[str]:

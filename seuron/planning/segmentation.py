@@ -19,7 +19,7 @@ from typing import Literal
 
 from seuron.box import Box, Triple, triple
 from seuron.params import SegmentationParams
-from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, Plan, Queue, Stage, Task, task_id
+from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, SEAMS_TIER, Plan, Queue, Stage, Task, task_id
 
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
@@ -41,8 +41,11 @@ BASE_BYTES = 400_000_000
 #: voxel of its faces, as measured (docs/scaling.md); bytes and seconds that a merge needs for such a
 #: cluster, counted from its arrays and guessed.
 CLUSTERS_PER_FACE_VOXEL = 0.47
+CLUSTERS_PER_EDGE_VOXEL = 4.3
 CONTACTS_PER_FACE_VOXEL = 0.19
 BYTES_PER_CLUSTER = 120
+#: Bytes of a voxel at a face: id, affinity, whether it is joined.
+BYTES_PER_FACE_VOXEL = 13
 SECONDS_PER_CLUSTER = 2e-6
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
@@ -169,7 +172,7 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     stages: dict[str, list[tuple[Task, ...]]] = {
         "affinities": [_cover("affinities", facts.box, patches, blocks, "gpu")] if from_image else [],
         "watershed": watershed,
-        "supervoxel_names": _naming("supervoxel_names", watershed),
+        "supervoxel_names": _naming("supervoxel_names", watershed[SEAMS_TIER:]),
         "agglomeration": _with_rounds(params, agglomeration),
         "segment_names": _naming("segment_names", agglomeration),
         "labels": [_cover("labels", facts.box, regions, blocks, "cpu")],
@@ -200,11 +203,13 @@ def _task(
 
 
 def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], task_memory: float) -> Task:
-    """A merge sees no voxels: what it has to do goes with the faces of the boxes that it joins."""
-    clusters = sum(face_area(task.box) for task in group) * CLUSTERS_PER_FACE_VOXEL
-    memory = BASE_BYTES + clusters * BYTES_PER_CLUSTER
-    if stage == "agglomeration":
-        memory = min(task_memory * 2**30, memory)
+    """A merge sees no voxels: what it has to do goes with the edges or faces of the boxes that it joins."""
+    if stage == "watershed":
+        clusters = sum(edge_length(task.box) for task in group) * CLUSTERS_PER_EDGE_VOXEL
+        memory = BASE_BYTES + clusters * BYTES_PER_CLUSTER
+    else:
+        clusters = sum(face_area(task.box) for task in group) * CONTACTS_PER_FACE_VOXEL
+        memory = min(task_memory * 2**30, BASE_BYTES + clusters * BYTES_PER_CONTACT)
     children = tuple(task.id for task in group)
     task = _task(stage, tier, index, _hull(group), "memory", children=children)
     return replace(task, seconds=round(clusters * SECONDS_PER_CLUSTER, 3), memory_bytes=int(memory))
@@ -216,6 +221,11 @@ def face_area(box: Box) -> int:
     return 2 * (x * y + y * z + x * z)
 
 
+def edge_length(box: Box) -> int:
+    """The voxels of a box's twelve edges."""
+    return 4 * sum(box.shape)
+
+
 def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> tuple[Task, ...]:
     """One task for each cell of a grid over the box."""
     return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell, origin))
@@ -224,9 +234,25 @@ def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> 
 def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
     """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
     tiers = [_cover(stage, facts.box, cell, facts.id_frame.minimum, "cpu")]
+    if stage == "watershed" and len(tiers[0]) > 1:
+        tiers.append(tuple(_seam_task(leaf) for leaf in tiers[0]))
     while len(tiers[-1]) > 1:
         tiers.append(_merges(stage, len(tiers), tiers[-1], params.task_memory))
     return tiers
+
+
+def _seam_task(leaf: Task) -> Task:
+    """Closes the seams at a leaf's low faces, one at a time."""
+    x, y, z = leaf.box.shape
+    sides = [2 * area for area in (y * z, x * z, x * y)]
+    task = _task(leaf.stage, SEAMS_TIER, leaf.index, leaf.box, "memory", children=(leaf.id,))
+    return replace(
+        task,
+        seconds=round(sum(sides) * CLUSTERS_PER_FACE_VOXEL * SECONDS_PER_CLUSTER, 3),
+        memory_bytes=int(
+            BASE_BYTES + max(sides) * (BYTES_PER_FACE_VOXEL + CLUSTERS_PER_FACE_VOXEL * BYTES_PER_CLUSTER)
+        ),
+    )
 
 
 def _merges(stage: str, tier: int, below: tuple[Task, ...], task_memory: float) -> tuple[Task, ...]:
@@ -234,7 +260,7 @@ def _merges(stage: str, tier: int, below: tuple[Task, ...], task_memory: float) 
 
     Without that, two neighbours in the middle of a large frame could need more tiers than there are.
     """
-    last = tier == OCTREE_TIERS - 1
+    last = tier == MAX_TIERS[stage] - 1 if stage == "watershed" else tier == OCTREE_TIERS - 1
     groups: dict[Triple, list[Task]] = {}
     for task in below:
         index = (0, 0, 0) if last else triple([i // MERGE_SIDE for i in task.index])

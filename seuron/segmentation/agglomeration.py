@@ -49,7 +49,7 @@ from seuron.segmentation.columns import (
     write_vetoes,
 )
 from seuron.segmentation.inputs import inputs_digest, names_read, rounds_read, supervoxel_seams_read, tables_read
-from seuron.segmentation.naming import final_names, hand_down
+from seuron.segmentation.naming import final_names, hand_down, leaf_names
 from seuron.segmentation.seams import closed_seams
 from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, split_task
 from seuron.storage import Storage
@@ -75,7 +75,7 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
     """The watershed's tables of the task's box, what the ids in them are called, and the tables of the tasks below."""
     if task.tier == 0:
         source = task_id("watershed", 0, task.index)
-        read: Any = [tables_read(run, source, "clusters-", "contacts-", "seams", "face-"), names_read(run, source)]
+        read: Any = [tables_read(run, source, "clusters-", "contacts-", "seams-", "face-"), names_read(run, source)]
     elif task.layer and (task.layer, task.index[0]) != ("split", 0):
         read = rounds_read(run, task)
     else:
@@ -134,19 +134,20 @@ def _leaf(run: Run, task: Task) -> Counts:
     """Decide the contacts inside a leaf."""
     source = task_id("watershed", 0, task.index)
     tables, found, rows = run.tables(source), [], [Clusters.empty(len(run.params.class_names))]
+    names = leaf_names(run, source)
     for index, _ in chunks_of(run, task):
         clusters = read_table(tables, chunk_name("clusters", index))
-        ids = final_names(run, source, clusters["id"])
+        ids = names.follow(clusters["id"])
         if run.params.rules:
             begun = (ids == clusters["id"]).astype(np.int64)
             rows.append(Clusters.summed(ids, clusters["voxels"], begun, classes_of(clusters)))
         contacts = read_contacts(tables, chunk_name("contacts", index))
         found.append(contacts.renamed(ids[contacts.a], ids[contacts.b]))
-    seams = read_seam(tables, "seams").contacts
-    found.append(seams.renamed(final_names(run, source, seams.a), final_names(run, source, seams.b)))
+        seams = read_seam(tables, chunk_name("seams", index)).contacts
+        found.append(seams.renamed(names.follow(seams.a), names.follow(seams.b)))
     graph, faces = _summed(found), read_faces(tables, place_of(run, task.box))
     write_contacts(run.tables(task.id), "graph", graph)
-    at_faces = {side: np.unique(final_names(run, source, face.values)) for side, face in faces.items()}
+    at_faces = {side: np.unique(names.follow(face.values)) for side, face in faces.items()}
     open_ids = _write_faces(run, task, at_faces)
     return {"contacts": len(graph)} | _decide(run, task, Work(graph, Clusters.join(rows), open_ids))
 

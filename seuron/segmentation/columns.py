@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Clusters, Contacts, Edges, Face, Faces, Mapping, Place, Region, Seam, Vetoes
+from abiss_py import Clusters, Contacts, Edges, Face, Faces, Mapping, Pins, Place, Region, Seam, Vetoes
 from seuron.box import Triple
 from seuron.storage import Storage
 from seuron.tables import Table, read_table, write_table
@@ -92,25 +93,45 @@ def read_names(storage: Storage, name: str = "names") -> Mapping:
     return Mapping(table["id"], table["name"])
 
 
-def write_region(storage: Storage, region: Region) -> int:
-    """What the next tier needs: open clusters, edges between them, and which are at the inner faces."""
-    edges = region.edges
-    stored = write_table(storage, "open-clusters", {"id": region.keys, "voxels": region.voxels})
+def write_region(storage: Storage, region: Region, view: str = "") -> int:
+    """What is open: clusters, edges between them, and which of them other tasks have copies of (`pins`)."""
+    edges, pins = region.edges, region.pins
+    stored = write_table(storage, f"open-clusters{view}", {"id": region.keys, "voxels": region.voxels})
     stored += write_table(
-        storage, "open-edges", {"a": edges.a, "b": edges.b, "weight": edges.weight, "edge": edges.index}
+        storage, f"open-edges{view}", {"a": edges.a, "b": edges.b, "weight": edges.weight, "edge": edges.index}
     )
-    return stored + write_faces(storage, region.faces)
+    columns = {"origin": pins.origin, "name": pins.name, "voxels": pins.voxels}
+    counts = {"copies": pins.copies, "total": pins.total}
+    return stored + write_table(storage, f"open-pins{view}", columns | counts)
 
 
-def read_region(storage: Storage, place: Place) -> Region:
-    clusters, edges = read_table(storage, "open-clusters"), read_table(storage, "open-edges")
+def read_region(storage: Storage, place: Place, view: str = "") -> Region:
+    """What `write_region` wrote. The clusters at faces are tables of their own (`read_faces`)."""
+    clusters, edges, pins = (read_table(storage, f"open-{kind}{view}") for kind in ("clusters", "edges", "pins"))
     return Region(
         place=place,
         keys=clusters["id"],
         voxels=clusters["voxels"],
         edges=Edges(edges["a"], edges["b"], edges["weight"], edges["edge"]),
-        faces=read_faces(storage, place),
+        faces={},
+        pins=Pins(*(pins[name] for name in ("origin", "name", "voxels", "copies", "total"))),
     )
+
+
+def view_name(side: Side | None) -> str:
+    """What the tables of one of a leaf's views end in."""
+    return "-rest" if side is None else face_name("", *side)
+
+
+def write_views(storage: Storage, views: dict[Side | None, Region]) -> int:
+    """A leaf's open clusters, by the face that they lie at: each seam needs only those of one face."""
+    stored = sum(write_region(storage, view, view_name(side)) for side, view in views.items())
+    return stored + sum(write_faces(storage, view.faces) for view in views.values())
+
+
+def read_view(storage: Storage, place: Place, side: Side | None) -> Region:
+    region = read_region(storage, place, view_name(side))
+    return region if side is None else replace(region, faces={side: read_names(storage, face_name("face", *side))})
 
 
 def write_faces(storage: Storage, faces: dict[Side, Mapping]) -> int:

@@ -13,7 +13,7 @@ from seuron.planning import Task
 from seuron.planning.segmentation import region_size
 from seuron.runs import Counts, Run
 from seuron.segmentation.inputs import inputs_digest, parts_read, tables_read
-from seuron.segmentation.naming import names_after
+from seuron.segmentation.naming import segments_of
 from seuron.segmentation.sources import content_digest
 from seuron.tables import read_table, write_table
 from seuron.volumes import open_volume
@@ -37,7 +37,7 @@ def run(run: Run, task: Task) -> Counts:
         write_table(run.tables(task.id), "contingency", table.columns("supervoxel"))
         return {"voxels": task.box.voxels, "pairs": table.voxels.size}
     table = supervoxel_table(run)
-    names = names_after(run, "agglomeration", table.segments.astype(np.int64)).astype(np.uint64)
+    names = segments_of(run, table.segments.astype(np.int64)).astype(np.uint64)
     table = table.renamed(names)
     write_scores(run.storage, scores(table))
     return {"pairs": table.voxels.size}

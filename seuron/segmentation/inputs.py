@@ -9,7 +9,7 @@ from seuron.planning import Task
 from seuron.planning.keys import seen_box, settings_of
 from seuron.planning.plan import Seam
 from seuron.runs import Run
-from seuron.segmentation.columns import face_name, final_name, seam_name
+from seuron.segmentation.columns import final_name, seam_name
 from seuron.segmentation.sources import content_digest
 from seuron.volumes import Volume
 
@@ -26,29 +26,25 @@ def tables_read(run: Run, task_id: str, *kinds: str) -> dict[str, str]:
     return {name: found[name] for name in sorted(found) if name in kinds or name.startswith(families)}
 
 
-def final_read(run: Run, task_id: str) -> dict[str, str]:
+def final_read(run: Run, task_id: str) -> Any:
     """The digest of what a task of an octree is told of the final names; none for a root."""
+    planned = run.plan.tasks[task_id]
+    if planned.stage == "watershed" and planned.tier == 0:
+        seams = list(run.plan.seams_of(task_id))
+        return [[tables_read(run, other, f"names-{part}"), final_read(run, other)] for other, part in seams]
     parent = run.plan.parents.get(task_id)
     if parent is None:
         return {}
     return tables_read(run, run.plan.tellers[parent], final_name(run.plan.tasks[task_id].index))
 
 
-def names_read(run: Run, leaf: str) -> list[dict[str, str]]:
+def names_read(run: Run, leaf: str) -> list[Any]:
     """The digests of what a leaf's clusters are called after it, and in the end."""
     return [tables_read(run, leaf, "names"), final_read(run, leaf)]
 
 
-def seams_read(run: Run, task: Task) -> list[dict[str, str]]:
-    """The digests of the seams that a watershed merge closes, or of the planes that it makes them of."""
-    if task.tier > 1:
-        return [_seam_read(run, seam) for seam in run.plan.seams_closed(task.id)]
-    sides = [((seam.below, seam.axis, 1), (seam.above, seam.axis, 0)) for seam in run.plan.seams_made(task.id)]
-    return [tables_read(run, leaf, face_name("plane", axis, side)) for pair in sides for leaf, axis, side in pair]
-
-
 def supervoxel_seams_read(run: Run, merge: str) -> list[Any]:
-    """The digests of the seams that a watershed merge closes, and of what the ids in them are called in the end."""
+    """The digests of the seams that a merge closes, and of what the ids in them are called in the end."""
     seams = list(run.plan.seams_closed(merge))
     leaves = dict.fromkeys(leaf for seam in seams for leaf in (seam.below, seam.above))
     return [[_seam_read(run, seam) for seam in seams], [names_read(run, leaf) for leaf in leaves]]

@@ -49,27 +49,47 @@ def hand_down(run: Run, merge: str, above: Mapping, target: Storage) -> int:
 
 
 def told(run: Run, task: str) -> Mapping:
-    """The final names of what a task of an octree sent up; none for a root."""
+    """The final names of what a task of an octree sent up; none for a root.
+
+    A watershed leaf sent it to the tasks that close its seams; copies of one cluster that several of
+    them had have one name in the end.
+    """
+    planned = run.plan.tasks[task]
+    if planned.stage == "watershed" and planned.tier == 0:
+        return Mapping.union([_after_seams(run, seams, part) for seams, part in run.plan.seams_of(task)])
     parent = run.plan.parents.get(task)
     if parent is None:
         return Mapping.union([])
     return read_names(run.tables(run.plan.tellers[parent]), final_name(run.plan.tasks[task].index))
 
 
-def final_names(run: Run, leaf: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What ids of a leaf are called in the end.
+def _after_seams(run: Run, seams: str, part: str) -> Mapping:
+    """The final names of what a seam task heard of one leaf."""
+    names = read_names(run.tables(seams), f"names-{part}")
+    return Mapping(names.keys, told(run, seams).follow(names.values))
+
+
+def leaf_names(run: Run, leaf: str) -> Mapping:
+    """What a leaf's ids are called in the end, as far as that is another name than the leaf's own.
 
     Of a watershed leaf this makes supervoxels of its chunks' clusters; of an agglomeration leaf,
     segments of the supervoxels in its box.
     """
+    names, above = read_names(run.tables(leaf)), told(run, leaf)
+    return Mapping.union([Mapping(names.keys, above.follow(names.values)), above])
+
+
+def final_names(run: Run, leaf: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What ids of a leaf are called in the end: `leaf_names`, for ids that are asked for once."""
     return told(run, leaf).follow(read_names(run.tables(leaf)).follow(ids))
 
 
-def names_after(run: Run, stage: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What ids from anywhere in the volume are called after all tasks of an octree stage.
+def segments_of(run: Run, supervoxels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The segments of supervoxels from anywhere in the volume.
 
     No id is renamed by two tasks of one tier: what several of them see is open, and keeps its name.
     """
-    for tier in (tier for tier in run.plan.stage(stage).tiers if not tier[0].layer):
+    ids = supervoxels
+    for tier in (tier for tier in run.plan.stage("agglomeration").tiers if not tier[0].layer):
         ids = Mapping.union([read_names(run.tables(task.id)) for task in tier]).follow(ids)
     return ids

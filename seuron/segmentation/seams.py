@@ -1,15 +1,15 @@
-"""Seams between leaf tasks: made of their planes once, then read by whichever merge closes them.
+"""Seams: made of the planes of voxels on both sides once, as soon as both are there.
 
-The seam through the low face of a leaf along an axis is a table of the merge above that leaf in the
-first tier, which makes the seams of all its leaves, those on its own outer faces included: the planes
-of all leaves are there when it starts.
+Those between a leaf's chunks are made where the leaf is worked on. The seam through the low face of a leaf
+along an axis is a table of the task that closes that leaf's seams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abiss_py import Faces, Seam, affinity_type, seam_of
+from abiss_py import AffinityType, Faces, Seam, affinity_type, seam_of
+from seuron.box import Triple
 from seuron.planning import Task
 from seuron.planning.plan import Seam as PlannedSeam
 from seuron.runs import Run
@@ -17,14 +17,24 @@ from seuron.segmentation.chunks import chunks_of, place_of
 from seuron.segmentation.columns import read_planes, read_seam, seam_name, write_seam
 
 
-def make_seams(run: Run, task: Task) -> int:
-    """Write the seams at the low faces of all leaves of a first-tier merge; returns how many rows."""
-    rows = 0
+def closable_seams(faces: dict[Triple, Faces], chunk: Triple, kind: AffinityType) -> Iterator[tuple[Triple, int, Seam]]:
+    """The seams between a chunk and those at its low faces: the place of the lower one, and the axis.
+
+    Planes that are used up are taken out of `faces`.
+    """
+    for axis in range(3):
+        x, y, z = (i - (axis == other) for other, i in enumerate(chunk))
+        if (x, y, z) in faces:
+            yield (x, y, z), axis, seam_of(faces[x, y, z], faces[chunk], axis, kind)
+            del faces[x, y, z].planes[axis, 1], faces[chunk].planes[axis, 0]
+
+
+def make_seams(run: Run, task: Task) -> Iterator[tuple[PlannedSeam, Seam]]:
+    """The seams at the low faces of a seam task's leaf, each written when it is made."""
     for planned in run.plan.seams_made(task.id):
         seam = _between(run, planned)
         write_seam(run.tables(task.id), seam_name(run.plan.tasks[planned.above].index, planned.axis), seam)
-        rows += len(seam)
-    return rows
+        yield planned, seam
 
 
 def closed_seams(run: Run, task: Task) -> Iterator[tuple[PlannedSeam, Seam]]:

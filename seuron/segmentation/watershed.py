@@ -7,20 +7,25 @@ of the run's grid):
     clusters-X_Y_Z    id and voxels of each number, its bounding box in the chunk (the maximum is outside), and
                       its voxels of each semantic class, where the run has any; row 0 is background
     contacts-X_Y_Z    contacts of numbers inside the chunk, and the weight of the strongest edge of each
-    seams             contacts through the faces between its chunks
-    plane-*           the voxels at its inner faces
+    seams-X_Y_Z       contacts through the chunk's low faces, as far as these lie inside the leaf
+    plane-*, face-*   the voxels, and the clusters, at the leaf's inner faces
+    names             what its chunks' clusters are called after it
+    open-*            what it could not decide, by the face at which that lies (`columns.write_views`)
 
-A merge of the first tier leaves the seams between leaves (`seams.py`). Every task, leaf or merge, leaves:
+A task of the next tier closes the seams at a leaf's low faces, one at a time. It leaves:
 
-    names             what the clusters that came from below are called now
-    open-*, face-*    what it could not decide (`columns.write_region`)
+    seam-*            the seams, for the agglomeration (`seams.py`)
+    names-own, -x...  what the clusters are called that the leaf left open, and those of the leaves below
+    open-*            what is open still: what lies at the edges of leaves, more than at their faces
 
-and the root, for each of its children, `final-X_Y_Z`: what became of that which it sent up. A cluster's
-supervoxel id is found from there: `naming.final_names`.
+Merges join what these left, and leave `names` and `open-*` likewise; the root leaves, for each of its children,
+`final-X_Y_Z`: what became of that which it sent up. A cluster's supervoxel id is found from there:
+`naming.final_names`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,52 +35,67 @@ from abiss_py import (
     AffinityError,
     ArgumentError,
     ChunkWatershed,
+    Faces,
     Mapping,
     Merge,
+    Region,
     Seam,
     WatershedRules,
     affinity_type,
+    close_seams,
     count_classes,
     merge_regions,
-    seams_of_grid,
+    split_views,
     watershed_chunk,
 )
 from seuron.box import Box, Triple
 from seuron.errors import DataError
 from seuron.planning import Task
+from seuron.planning.plan import SEAMS_TIER
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.segmentation.columns import (
+    Side,
     class_columns,
     contact_columns,
+    face_name,
     read_region,
+    read_view,
+    view_name,
     write_names,
     write_planes,
     write_region,
     write_seam,
+    write_views,
 )
-from seuron.segmentation.inputs import inputs_digest, seams_read, tables_read, voxels_read
+from seuron.segmentation.inputs import inputs_digest, tables_read, voxels_read
 from seuron.segmentation.naming import hand_down
-from seuron.segmentation.seams import closed_seams, make_seams
+from seuron.segmentation.seams import closable_seams, make_seams
 from seuron.storage import Storage
 from seuron.tables import write_table
 from seuron.volumes import Volume, open_volume
 
+Int64s = NDArray[np.int64]
+
 
 def inputs(run: Run, task: Task) -> dict[str, str]:
-    """The affinities' blocks that a leaf sees; or what the tasks below left open, and the seams between them."""
+    """The affinities' blocks that a leaf sees; or what the tasks below left open, and the planes between leaves."""
     if task.tier == 0:
         read: Any = [voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))]
         if run.params.semantic is not None:
             read.append(voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
+    elif task.tier == SEAMS_TIER:
+        read = [tables_read(run, leaf, *names) for leaf, names in _read_by_seams(run, task)]
     else:
-        read = [[tables_read(run, child, "open-", "face-") for child in task.children], seams_read(run, task)]
+        read = [tables_read(run, child, "open-") for child in task.children]
     return {"tables": inputs_digest(run, task, read)}
 
 
 def run(run: Run, task: Task) -> Counts:
-    """Watershed of a leaf's chunks, or of what the tasks below left open."""
-    return _leaf(run, task) if task.tier == 0 else _merge(run, task)
+    """Watershed of a leaf's chunks, the seams between leaves, or what the tasks below left open."""
+    if task.tier == 0:
+        return _leaf(run, task)
+    return _close_seams(run, task) if task.tier == SEAMS_TIER else _merge(run, task)
 
 
 def rules_of(run: Run) -> WatershedRules:
@@ -84,31 +104,96 @@ def rules_of(run: Run) -> WatershedRules:
 
 
 def _leaf(run: Run, task: Task) -> Counts:
+    """Chunks one after the other; the seams between them are closed as soon as both sides are there."""
     volume = open_volume(run.layer("affinities"), run.affinity_mip)
-    tables, regions, faces = run.tables(task.id), [], {}
+    kind, tables, place = affinity_type(volume.dtype), run.tables(task.id), place_of(run, task.box)
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
-    for index, box in chunks_of(run, task):
-        chunk = _chunk(run, volume, box)
-        _write_chunk(tables, index, chunk, _classes(run, box, chunk))
-        regions.append(chunk.region)
-        faces[index] = chunk.faces
-        counts["chunks"] += 1
-        counts["basins"] += chunk.basins
-        counts["filled_blocks"] += filled_blocks(run, volume, box)
-    kind = affinity_type(volume.dtype)
-    seam = Seam.join([seam for _, _, seam in seams_of_grid(faces, kind)])
-    write_seam(tables, "seams", seam)
-    write_planes(tables, place_of(run, task.box), list(faces.values()))
-    return counts | _finish(run, task, merge_regions(regions, [seam], rules_of(run), kind))
+    views: dict[Triple, dict[Side | None, Region]] = {}
+    faces: dict[Triple, Faces] = {}
+
+    def seams() -> Iterator[tuple[Region, Region, Seam]]:
+        for index, box in chunks_of(run, task):
+            chunk = _chunk(run, volume, box)
+            _write_chunk(tables, index, chunk, _classes(run, box, chunk))
+            views[index], faces[index] = split_views(chunk.region), chunk.faces
+            counts["chunks"] += 1
+            counts["basins"] += chunk.basins
+            counts["filled_blocks"] += filled_blocks(run, volume, box)
+            closed = list(closable_seams(faces, index, kind))
+            write_seam(tables, chunk_name("seams", index), Seam.join([seam for _, _, seam in closed]))
+            for below, axis, seam in closed:
+                yield views[below].pop((axis, 1)), views[index].pop((axis, 0)), seam
+
+    def rest() -> Iterator[Region]:
+        for of_chunk in views.values():
+            yield from of_chunk.values()
+
+    merge = close_seams(seams(), rest(), place, rules_of(run), kind)
+    write_planes(tables, place, list(faces.values()))
+    write_names(tables, merge.mapping)
+    write_views(tables, split_views(merge.region))
+    return counts | _open_counts(merge)
+
+
+def _close_seams(run: Run, task: Task) -> Counts:
+    """The seams at the low faces of a leaf, one in memory at a time."""
+    (leaf,) = task.children
+    place, tables = place_of(run, task.box), run.tables(task.id)
+    seen: dict[str, list[Int64s]] = {"own": []}
+    counts: Counts = {"seam_pairs": 0}
+
+    def pairs() -> Iterator[tuple[Region, Region, Seam]]:
+        for planned, seam in make_seams(run, task):
+            counts["seam_pairs"] += len(seam)
+            below = _view(run, planned.below, (planned.axis, 1))
+            own = _view(run, leaf, (planned.axis, 0))
+            seen["xyz"[planned.axis]] = [below.keys]
+            seen["own"].append(own.keys)
+            yield below, own, seam
+
+    def rest() -> Iterator[Region]:
+        view = _view(run, leaf, None)
+        seen["own"].append(view.keys)
+        yield view
+
+    merge = close_seams(pairs(), rest(), place, rules_of(run), affinity_type(run.affinity_dtype))
+    for part, keys in seen.items():
+        ids = np.unique(np.concatenate(keys))
+        write_names(tables, Mapping(ids, merge.mapping.follow(ids)), f"names-{part}")
+    write_region(tables, merge.region)
+    return counts | _open_counts(merge)
+
+
+def _view(run: Run, leaf: str, side: Side | None) -> Region:
+    return read_view(run.tables(leaf), place_of(run, run.plan.tasks[leaf].box), side)
+
+
+def _read_by_seams(run: Run, task: Task) -> Iterator[tuple[str, list[str]]]:
+    """The leaves of which a seam task reads something, and the tables."""
+    (leaf,) = task.children
+    sides: list[tuple[str, Side | None]] = [(leaf, None)]
+    for planned in run.plan.seams_made(task.id):
+        sides += [(planned.below, (planned.axis, 1)), (leaf, (planned.axis, 0))]
+    for other, side in sides:
+        open_tables = [f"open-{kind}{view_name(side)}" for kind in ("clusters", "edges", "pins")]
+        at_face = [] if side is None else [face_name(kind, *side) for kind in ("face", "plane")]
+        yield other, open_tables + at_face
 
 
 def _merge(run: Run, task: Task) -> Counts:
-    counts: Counts = {"seam_pairs": make_seams(run, task)} if task.tier == 1 else {}
-    children = (run.plan.tasks[child] for child in task.children)
-    parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in children]
-    seams = (seam for _, seam in closed_seams(run, task))
-    merge = merge_regions(parts, seams, rules_of(run), affinity_type(run.affinity_dtype))
-    return counts | _finish(run, task, merge)
+    """Join what the tasks below left open: no seam is left, only copies of clusters that meet here."""
+    parts = [read_region(run.tables(child), place_of(run, run.plan.tasks[child].box)) for child in task.children]
+    merge = merge_regions(parts, [], rules_of(run), affinity_type(run.affinity_dtype), place_of(run, task.box))
+    tables = run.tables(task.id)
+    write_names(tables, merge.mapping)
+    write_region(tables, merge.region)
+    if task.id not in run.plan.parents:
+        hand_down(run, task.id, Mapping.union([]), tables)
+    return _open_counts(merge)
+
+
+def _open_counts(merge: Merge) -> Counts:
+    return {"open_clusters": merge.region.keys.size, "open_edges": merge.region.edges.a.size}
 
 
 def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:
@@ -151,12 +236,3 @@ def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed, classes:
     write_table(tables, chunk_name("clusters", index), clusters | class_columns(classes))
     contacts = contact_columns(chunk.contacts) | {"strongest": chunk.strongest}
     write_table(tables, chunk_name("contacts", index), contacts)
-
-
-def _finish(run: Run, task: Task, merge: Merge) -> Counts:
-    tables = run.tables(task.id)
-    write_names(tables, merge.mapping)
-    write_region(tables, merge.region)
-    if task.id not in run.plan.parents:
-        hand_down(run, task.id, Mapping.union([]), tables)
-    return {"open_clusters": merge.region.keys.size, "open_edges": merge.region.edges.a.size}

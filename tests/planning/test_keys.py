@@ -162,7 +162,9 @@ def test_readers_come_after_what_they_read() -> None:
         assert all(SOURCE_STAGES[name] == task.stage for name in sources_of(task, params))
     labels = plan.stage("labels").tasks[0]
     meeting = {t.id for t in plan.stage("watershed").tiers[0] if t.box.intersect(labels.box).voxels}
-    tellers = {plan.tellers[plan.parents[leaf]] for leaf in meeting}
+    seams = {seams for leaf in meeting for seams, _ in plan.seams_of(leaf)}
+    tellers = {plan.tellers[plan.parents[task]] for task in seams}
     read = {name for name in readers.of(labels) if name.startswith("watershed")}
     assert {name for name in read if name.startswith("watershed-0")} == meeting
+    assert seams <= read
     assert tellers <= set(readers.of(labels))

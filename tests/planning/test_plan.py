@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seuron.box import Box, Triple
 from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS, STAGES, Plan, VolumeFacts, make_plan
-from seuron.planning.plan import NAMING
+from seuron.planning.plan import NAMING, SEAMS_TIER
 
 sizes = st.tuples(*(st.integers(4, 40) for _ in range(3)))
 
@@ -79,12 +79,36 @@ def test_every_task_below_a_root_is_told_its_names(shape: Triple, chunk: int) ->
     order = list(plan.tasks)
     for name in NAMING:
         *below, (root,) = plan.stage(name).tiers
-        for task in itertools.chain(*below):
+        # The tasks that close a watershed leaf's seams need no teller: leaves read what these say of them.
+        for task in itertools.chain(*below[SEAMS_TIER if name == "watershed" else 0 :]):
             parent = plan.parents[task.id]
             teller = plan.tellers[parent]
             assert order.index(teller) >= order.index(root.id)
             if parent != root.id:
                 assert order.index(plan.tellers[plan.parents[parent]]) < order.index(teller)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*(st.integers(1, 60) for _ in range(3))), st.sampled_from([7, 17]))
+def test_every_seam_is_closed_once_and_both_leaves_know_where(shape: Triple, chunk: int) -> None:
+    """Each two leaves that share a face share one seam task, which both read their clusters' names from."""
+    plan, _ = plan_of(shape, (chunk, chunk, chunk), (8, 8, 8), 1)
+    leaves = plan.stage("watershed").tiers[0]
+    if len(leaves) == 1:
+        assert not list(plan.seams_of(leaves[0].id))
+        return
+    closed = [
+        (s.below, s.above) for task in plan.stage("watershed").tiers[SEAMS_TIER] for s in plan.seams_made(task.id)
+    ]
+    touching = [
+        (a.id, b.id)
+        for a, b in itertools.permutations(leaves, 2)
+        if sum(i != j for i, j in zip(a.index, b.index, strict=True)) == 1 and sum(b.index) - sum(a.index) == 1
+    ]
+    assert sorted(closed) == sorted(touching)
+    for below, above in closed:
+        assert {seams for seams, _ in plan.seams_of(below)} & {seams for seams, _ in plan.seams_of(above)}
+        assert (plan.parents[above], "own") in plan.seams_of(above)
 
 
 def test_stages_and_tiers_fit_the_row_that_airflow_draws() -> None:

@@ -70,7 +70,7 @@ def test_three_tiers_and_two_workers_give_the_same_bytes(
 ) -> None:
     """A tree of merges and a pool of processes change no byte of any scale."""
     run = run_local(parameters(source, tmp_path, chunk_size=(13, 12, 11), batch_chunks=1), workers=2)
-    assert len(run.plan.stage("watershed").tiers) == 3
+    assert len(run.plan.stage("watershed").tiers) == 4
     assert bytes_of(tmp_path) == reference
 
 
