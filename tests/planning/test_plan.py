@@ -76,16 +76,16 @@ def test_trees_have_one_root_and_no_orphan(shape: Triple, chunk: Triple, batch: 
 def test_every_task_below_a_root_is_told_its_names(shape: Triple, chunk: int) -> None:
     """Whoever merged a task's result tells it the final names, and has heard of them before."""
     plan, _ = plan_of(shape, (chunk, chunk, chunk), (8, 8, 8), 1)
-    order = list(plan.tasks)
+    order = {task: number for number, task in enumerate(plan.tasks)}
     for name in NAMING:
         *below, (root,) = plan.stage(name).tiers
         # The tasks that close a watershed leaf's seams need no teller: leaves read what these say of them.
         for task in itertools.chain(*below[SEAMS_TIER if name == "watershed" else 0 :]):
             parent = plan.parents[task.id]
             teller = plan.tellers[parent]
-            assert order.index(teller) >= order.index(root.id)
+            assert order[teller] >= order[root.id]
             if parent != root.id:
-                assert order.index(plan.tellers[plan.parents[parent]]) < order.index(teller)
+                assert order[plan.tellers[plan.parents[parent]]] < order[teller]
 
 
 @settings(max_examples=20, deadline=None)
@@ -100,11 +100,10 @@ def test_every_seam_is_closed_once_and_both_leaves_know_where(shape: Triple, chu
     closed = [
         (s.below, s.above) for task in plan.stage("watershed").tiers[SEAMS_TIER] for s in plan.seams_made(task.id)
     ]
-    touching = [
-        (a.id, b.id)
-        for a, b in itertools.permutations(leaves, 2)
-        if sum(i != j for i, j in zip(a.index, b.index, strict=True)) == 1 and sum(b.index) - sum(a.index) == 1
-    ]
+    at = {leaf.index: leaf.id for leaf in leaves}
+    steps = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    above_of = [(at[i], (i[0] + x, i[1] + y, i[2] + z)) for i in at for x, y, z in steps]
+    touching = [(below, at[above]) for below, above in above_of if above in at]
     assert sorted(closed) == sorted(touching)
     for below, above in closed:
         assert {seams for seams, _ in plan.seams_of(below)} & {seams for seams, _ in plan.seams_of(above)}

@@ -139,7 +139,7 @@ def test_a_replaced_region_runs_what_sees_it(
         if any(padded(task.box).intersect(block).voxels for block in changed)
     }
     above = set(see)
-    for tier in run.plan.stage("watershed").tiers[1:]:  # a merge also reads planes and seams of what lies beside it
+    for tier in run.plan.stage("watershed").tiers[1:]:  # a seam task also reads what lies beside its leaf
         above |= {task.id for task in tier if above.intersection(Readers(run.plan).of(task))}
     worked = {task for task in computed(records) if task.startswith("watershed")}
     assert see <= worked <= above
