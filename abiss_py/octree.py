@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +16,14 @@ from abiss_py.agglomeration import Agglomeration, Vetoes, agglomerate
 from abiss_py.clusters import Clusters, count_classes
 from abiss_py.constraints import Constraint
 from abiss_py.contacts import Contacts
-from abiss_py.dtypes import affinity_type
+from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import painting
 from abiss_py.place import Place, Triple
 from abiss_py.relabel import Mapping
-from abiss_py.seams import seams_of_grid
-from abiss_py.stitching import merge_regions
+from abiss_py.seams import Seam, seams_of_grid
+from abiss_py.stitching import Region
+from abiss_py.views import Closed, close_seams, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
@@ -104,12 +105,10 @@ def segment(
         chunks = dict(
             zip(places, pool.map(lambda place: _chunk(affinities, rules, place), places.values()), strict=True)
         )
-        seams = [seam for _, _, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind)]
-        names = merge_regions([chunk.region for chunk in chunks.values()], seams, rules, kind).mapping
-        parts = list(pool.map(lambda chunk: _part(chunk, names, decide, rows_of), chunks.values()))
-
-        across = Contacts.join([seam.contacts for seam in seams])
-        across = across.renamed(names.follow(across.a), names.follow(across.b))
+        stitched = _stitched(chunks, rules, kind, pool)
+        parts = list(pool.map(lambda at: _part(chunks[at], stitched.names_of_chunk(at), decide, rows_of), chunks))
+        across = Contacts.join(list(pool.map(stitched.contacts, range(len(stitched.seams)))))
+        across = across.renamed(across.a, across.b)
         inside = Mapping.union([part.decided.mapping for part in parts])
         left = Contacts.join([across, *(part.decided.contacts for part in parts)])
         left = left.renamed(inside.follow(left.a), inside.follow(left.b))
@@ -127,6 +126,47 @@ def segment(
         joins=Contacts.join([*(part.decided.joins for part in parts), root.joins]),
         vetoes=Vetoes.join([*(part.decided.vetoes for part in parts), root.vetoes]),
     )
+
+
+@dataclass(frozen=True)
+class _Stitched:
+    """The seams between chunks, the numbers of those that each chunk has, and what closing them decided."""
+
+    seams: list[Seam]
+    met: dict[Triple, list[int]]
+    closed: Closed
+
+    def names_of_chunk(self, at: Triple) -> Mapping:
+        return self.closed.names(self.met[at])
+
+    def contacts(self, seam: int) -> Contacts:
+        """The contacts through a seam, between supervoxels."""
+        names, found = self.closed.names([seam]), self.seams[seam].contacts
+        return found.renamed(names.follow(found.a), names.follow(found.b))
+
+
+def _stitched(
+    chunks: dict[Triple, ChunkWatershed], rules: WatershedRules, kind: AffinityType, pool: ThreadPoolExecutor
+) -> _Stitched:
+    seams: list[Seam] = []
+    met: dict[Triple, list[int]] = {at: [] for at in chunks}
+    views = {at: split_views(chunk.region) for at, chunk in chunks.items()}
+
+    def pairs() -> Iterator[tuple[Region, Region, Seam]]:
+        for at, axis, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind):
+            x, y, z = (i - (axis == other) for other, i in enumerate(at))
+            for side in ((x, y, z), at):
+                met[side].append(len(seams))
+            seams.append(seam)
+            yield views[x, y, z].pop((axis, 1)), views[at].pop((axis, 0)), seam
+
+    def rest() -> Iterator[Region]:
+        for of_chunk in views.values():
+            yield from of_chunk.values()
+
+    whole = next(iter(chunks.values())).region.place.whole
+    closed = close_seams(pairs(), rest(), Place.all_of(whole), rules, kind, over=pool.map)
+    return _Stitched(seams, met, closed)
 
 
 @dataclass(frozen=True)

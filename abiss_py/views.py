@@ -9,7 +9,8 @@ What is left of the seams is therefore what lies at the edges of boxes, and not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,27 +50,47 @@ def split_views(region: Region) -> dict[Side | None, Region]:
     return {side: _view(region, side, seen & bit > 0, view == bit, copies) for side, bit in bits.items()}
 
 
+@dataclass(frozen=True)
+class Closed:
+    """What closing seams decided: `region` goes on upwards.
+
+    `pairs[i]` says what the clusters of the i-th pair of views are called after it, and `after` what
+    is called otherwise in the end.
+    """
+
+    region: Region
+    pairs: list[Mapping]
+    after: Mapping
+
+    def names(self, pairs: Iterable[int]) -> Mapping:
+        """The names of all that these pairs saw, and of all that went on from any pair or was in none."""
+        seen = Mapping.union([self.pairs[i] for i in pairs])
+        return Mapping.union([Mapping(seen.keys, self.after.follow(seen.values)), self.after])
+
+
 def close_seams(
     pairs: Iterable[tuple[Region, Region, Seam]],
     rest: Iterable[Region],
     place: Place,
     rules: WatershedRules,
     kind: AffinityType,
-) -> Merge:
+    over: Callable[..., Iterable[Merge]] = map,
+) -> Closed:
     """Merge what lies in a box, seam by seam: the views on both sides of each, then what is left with the `rest`.
 
     `rest` are the views that are in no pair, those at faces of the box among them; it is read after the
-    pairs. Only one pair is held at a time. The mapping tells of every cluster in any view.
+    pairs. Only one pair is held at a time, unless `over` (the `map` of a pool of threads) takes several.
     """
-    left: list[Region] = []
-    named: list[Mapping] = []
-    for below, above, seam in pairs:
-        merge = merge_regions([below, above], [seam], rules, kind)
-        left.append(merge.region)
-        named.append(merge.mapping)
-    merge = merge_regions([*left, *rest], [], rules, kind, place)
-    found = (Mapping(mapping.keys, merge.mapping.follow(mapping.values)) for mapping in named)
-    return Merge(merge.region, Mapping.union([*found, merge.mapping]))
+    merges = over(lambda pair: merge_regions(pair[:2], [pair[2]], rules, kind), pairs)
+    closed = [(merge.region, _renamed(merge.mapping)) for merge in merges]
+    merge = merge_regions([*(region for region, _ in closed), *rest], [], rules, kind, place)
+    return Closed(merge.region, [names for _, names in closed], _renamed(merge.mapping))
+
+
+def _renamed(mapping: Mapping) -> Mapping:
+    """Only what has another name than before."""
+    changed = mapping.keys != mapping.values
+    return Mapping(mapping.keys[changed], mapping.values[changed])
 
 
 def _homes(at_faces: NDArray[np.uint8], a: NDArray[np.uint32], b: NDArray[np.uint32], rest: int) -> NDArray[np.uint8]:

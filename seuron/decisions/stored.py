@@ -13,7 +13,7 @@ from abiss_py import Clusters, Constraint, Contacts, MergeTree, affinity_type, a
 from seuron.runs import Run
 from seuron.segmentation.chunks import chunk_name, chunks_of
 from seuron.segmentation.columns import classes_of, read_contacts
-from seuron.segmentation.naming import final_names
+from seuron.segmentation.naming import LeafNames
 from seuron.storage import Storage
 from seuron.tables import read_groups, read_table
 
@@ -104,11 +104,11 @@ def clusters(run: Run) -> Clusters:
     """What rules look at, a row for every supervoxel: counted where the watershed's leaves found its parts."""
     ids, names, voxels, classes = [], [], [], []
     for task in run.plan.stage("watershed").tiers[0]:
-        tables = run.tables(task.id)
+        tables, leaf = run.tables(task.id), LeafNames(run, task.id)
         for index, _ in chunks_of(run, task):
             part = read_table(tables, chunk_name("clusters", index))
             ids.append(part["id"])
-            names.append(final_names(run, task.id, part["id"]))
+            names.append(leaf.follow(part["id"], index))
             voxels.append(part["voxels"])
             classes.append(classes_of(part))
     # A supervoxel is called by its first voxel, so one of its parts is called as it is.

@@ -109,8 +109,8 @@ def _waiting(readers: Readers, merge: Task) -> Iterator[str]:
         yield from below
         below = [child for task in below for child in plan.tasks[task].children]
     for seam in plan.seams_closed(plan.watershed_of(merge)):
-        yield plan.parents[seam.above]
-        yield from readers.named([seam.below, seam.above])
+        seams = plan.parents[seam.above]
+        yield from (seam.below, seam.above, seams, plan.tellers[plan.parents[seams]])
 
 
 def _labels(readers: Readers, task: Task) -> Iterator[str]:

@@ -48,9 +48,9 @@ from seuron.segmentation.columns import (
     write_names,
     write_vetoes,
 )
-from seuron.segmentation.inputs import inputs_digest, names_read, rounds_read, supervoxel_seams_read, tables_read
-from seuron.segmentation.naming import final_names, hand_down, leaf_names
-from seuron.segmentation.seams import closed_seams
+from seuron.segmentation.inputs import inputs_digest, leaf_names_read, rounds_read, supervoxel_seams_read, tables_read
+from seuron.segmentation.naming import LeafNames, hand_down, seam_names
+from seuron.segmentation.seams import chunks_below, closed_seams
 from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, split_task
 from seuron.storage import Storage
 from seuron.tables import Table, count_rows, read_table, write_groups, write_table
@@ -75,7 +75,10 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
     """The watershed's tables of the task's box, what the ids in them are called, and the tables of the tasks below."""
     if task.tier == 0:
         source = task_id("watershed", 0, task.index)
-        read: Any = [tables_read(run, source, "clusters-", "contacts-", "seams-", "face-"), names_read(run, source)]
+        read: Any = [
+            tables_read(run, source, "clusters-", "contacts-", "seams-", "face-"),
+            leaf_names_read(run, source),
+        ]
     elif task.layer and (task.layer, task.index[0]) != ("split", 0):
         read = rounds_read(run, task)
     else:
@@ -134,20 +137,22 @@ def _leaf(run: Run, task: Task) -> Counts:
     """Decide the contacts inside a leaf."""
     source = task_id("watershed", 0, task.index)
     tables, found, rows = run.tables(source), [], [Clusters.empty(len(run.params.class_names))]
-    names = leaf_names(run, source)
-    for index, _ in chunks_of(run, task):
+    names = LeafNames(run, source)
+    inside = dict(chunks_of(run, task))
+    for index in inside:
         clusters = read_table(tables, chunk_name("clusters", index))
-        ids = names.follow(clusters["id"])
+        ids = names.follow(clusters["id"], index)
         if run.params.rules:
             begun = (ids == clusters["id"]).astype(np.int64)
             rows.append(Clusters.summed(ids, clusters["voxels"], begun, classes_of(clusters)))
         contacts = read_contacts(tables, chunk_name("contacts", index))
         found.append(contacts.renamed(ids[contacts.a], ids[contacts.b]))
         seams = read_seam(tables, chunk_name("seams", index)).contacts
-        found.append(seams.renamed(names.follow(seams.a), names.follow(seams.b)))
+        beside = [chunk for chunk in chunks_below(index) if chunk in inside]
+        found.append(seams.renamed(names.follow(seams.a, *beside), names.follow(seams.b, index)))
     graph, faces = _summed(found), read_faces(tables, place_of(run, task.box))
     write_contacts(run.tables(task.id), "graph", graph)
-    at_faces = {side: np.unique(names.follow(face.values)) for side, face in faces.items()}
+    at_faces = {side: np.unique(names.after.follow(face.values)) for side, face in faces.items()}
     open_ids = _write_faces(run, task, at_faces)
     return {"contacts": len(graph)} | _decide(run, task, Work(graph, Clusters.join(rows), open_ids))
 
@@ -240,7 +245,8 @@ def _sources(run: Run, task: str) -> list[Source]:
 
 def _resolved(run: Run, planned: PlannedSeam, seam: Seam) -> Contacts:
     """A seam's contacts between supervoxels."""
-    return seam.contacts.renamed(final_names(run, planned.below, seam.a), final_names(run, planned.above, seam.b))
+    below, above = seam_names(run, planned)
+    return seam.contacts.renamed(below.follow(seam.a), above.follow(seam.b))
 
 
 def _summed(tables: list[Contacts]) -> Contacts:

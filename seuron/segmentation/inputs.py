@@ -9,7 +9,7 @@ from seuron.planning import Task
 from seuron.planning.keys import seen_box, settings_of
 from seuron.planning.plan import Seam
 from seuron.runs import Run
-from seuron.segmentation.columns import final_name, seam_name
+from seuron.segmentation.columns import face_name, final_name, seam_name
 from seuron.segmentation.sources import content_digest
 from seuron.volumes import Volume
 
@@ -26,28 +26,34 @@ def tables_read(run: Run, task_id: str, *kinds: str) -> dict[str, str]:
     return {name: found[name] for name in sorted(found) if name in kinds or name.startswith(families)}
 
 
-def final_read(run: Run, task_id: str) -> Any:
+def final_read(run: Run, task_id: str) -> dict[str, str]:
     """The digest of what a task of an octree is told of the final names; none for a root."""
-    planned = run.plan.tasks[task_id]
-    if planned.stage == "watershed" and planned.tier == 0:
-        seams = list(run.plan.seams_of(task_id))
-        return [[tables_read(run, other, f"names-{part}"), final_read(run, other)] for other, part in seams]
     parent = run.plan.parents.get(task_id)
     if parent is None:
         return {}
     return tables_read(run, run.plan.tellers[parent], final_name(run.plan.tasks[task_id].index))
 
 
-def names_read(run: Run, leaf: str) -> list[Any]:
-    """The digests of what a leaf's clusters are called after it, and in the end."""
-    return [tables_read(run, leaf, "names"), final_read(run, leaf)]
+def leaf_names_read(run: Run, leaf: str) -> list[Any]:
+    """The digests of what the clusters of a watershed leaf are called after it, and in the end."""
+    after = [_after_seams_read(run, seams, part) for seams, part in run.plan.seams_of(leaf)]
+    return [tables_read(run, leaf, "names-"), after]
+
+
+def _after_seams_read(run: Run, seams: str, part: str) -> list[dict[str, str]]:
+    return [tables_read(run, seams, f"names-{part}"), final_read(run, seams)]
 
 
 def supervoxel_seams_read(run: Run, merge: str) -> list[Any]:
     """The digests of the seams that a merge closes, and of what the ids in them are called in the end."""
-    seams = list(run.plan.seams_closed(merge))
-    leaves = dict.fromkeys(leaf for seam in seams for leaf in (seam.below, seam.above))
-    return [[_seam_read(run, seam) for seam in seams], [names_read(run, leaf) for leaf in leaves]]
+    return [_seam_names_read(run, seam) for seam in run.plan.seams_closed(merge)]
+
+
+def _seam_names_read(run: Run, seam: Seam) -> list[Any]:
+    at_faces = [tables_read(run, seam.below, face_name("face", seam.axis, 1))]
+    at_faces.append(tables_read(run, seam.above, face_name("face", seam.axis, 0)))
+    after = [_after_seams_read(run, run.plan.parents[seam.above], part) for part in ("xyz"[seam.axis], "own")]
+    return [_seam_read(run, seam), at_faces, after]
 
 
 def rounds_read(run: Run, task: Task) -> list[dict[str, str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from abiss_py import Mapping
 from seuron.box import Box, Triple
 from seuron.digests import digest_of_array
 from seuron.planning import Task
@@ -16,7 +18,7 @@ from seuron.planning.segmentation import region_size
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_meeting, leaf_index
 from seuron.segmentation.inputs import inputs_digest, tables_read
-from seuron.segmentation.naming import final_names
+from seuron.segmentation.naming import LeafNames, segments_in
 from seuron.tables import read_table
 from seuron.volumes import open_volume
 
@@ -28,8 +30,9 @@ LAYERS = ("supervoxels", "segmentation")
 def inputs(run: Run, task: Task) -> dict[str, str]:
     """Each chunk's clusters and their voxels, and for each layer by itself what they are called in it."""
     read: dict[str, list[Any]] = {layer: [] for layer in LAYERS}
+    names_of = _NamesOf(run)
     for index, _ in chunks_meeting(run, task.box):
-        names = _names(run, index)
+        names = names_of(index)
         leaf = task_id("watershed", 0, leaf_index(run, index))
         tables = tables_read(run, leaf, chunk_name("clusters", index), chunk_name("labels", index))
         for layer in LAYERS:
@@ -45,10 +48,11 @@ def run(run: Run, task: Task) -> Counts:
     wanted = {name: open_volume(run.layer(name)) for name in LAYERS if name not in run.standing(task.id)}
     counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "background_voxels": 0}
     counts |= {"supervoxels": 0, "segments": 0}
+    names_of = _NamesOf(run)
     for _, box in task.box.cells(region_size(run.params)):
         voxels = {name: np.zeros(box.shape, np.uint64, order="F") for name in wanted}
         for index, chunk in chunks_meeting(run, box):
-            names = _names(run, index)
+            names = names_of(index)
             shared = chunk.intersect(box)
             numbers = _numbers(run, index, chunk)[shared.within(chunk)]
             for name, layer in voxels.items():
@@ -77,13 +81,25 @@ class _Names:
         return int(np.count_nonzero(ids == self.clusters)) - 1
 
 
-def _names(run: Run, chunk: Triple) -> _Names:
-    leaf = leaf_index(run, chunk)
-    task = task_id("watershed", 0, leaf)
-    clusters = read_table(run.tables(task), chunk_name("clusters", chunk))["id"]
-    supervoxels = final_names(run, task, clusters)
-    segments = final_names(run, task_id("agglomeration", 0, leaf), supervoxels)
-    return _Names(*(ids.astype(np.uint64) for ids in (clusters, supervoxels, segments)))
+class _NamesOf:
+    """The names of chunks. Those of a leaf are read once for all of its chunks, which mostly follow each other."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._of_leaf = lru_cache(maxsize=2)(self._read)
+
+    def __call__(self, chunk: Triple) -> _Names:
+        leaf = leaf_index(self._run, chunk)
+        supervoxels_of, segments_of = self._of_leaf(leaf)
+        tables = self._run.tables(task_id("watershed", 0, leaf))
+        clusters = read_table(tables, chunk_name("clusters", chunk))["id"]
+        supervoxels = supervoxels_of.follow(clusters, chunk)
+        segments = segments_of.follow(supervoxels)
+        return _Names(*(ids.astype(np.uint64) for ids in (clusters, supervoxels, segments)))
+
+    def _read(self, leaf: Triple) -> tuple[LeafNames, Mapping]:
+        watershed, agglomeration = (task_id(stage, 0, leaf) for stage in ("watershed", "agglomeration"))
+        return LeafNames(self._run, watershed), segments_in(self._run, agglomeration)
 
 
 def _numbers(run: Run, index: Triple, chunk: Box) -> NDArray[np.uint32]:

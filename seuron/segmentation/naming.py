@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Mapping
+from seuron.box import Triple
 from seuron.planning import Task
+from seuron.planning.plan import Seam
 from seuron.runs import Counts, Run
-from seuron.segmentation.columns import final_name, read_names, write_names
+from seuron.segmentation.chunks import chunk_name
+from seuron.segmentation.columns import face_name, final_name, read_names, write_names
 from seuron.segmentation.inputs import final_read, inputs_digest, tables_read
 from seuron.storage import Storage
 from seuron.tables import read_table
@@ -49,18 +52,36 @@ def hand_down(run: Run, merge: str, above: Mapping, target: Storage) -> int:
 
 
 def told(run: Run, task: str) -> Mapping:
-    """The final names of what a task of an octree sent up; none for a root.
-
-    A watershed leaf sent it to the tasks that close its seams; copies of one cluster that several of
-    them had have one name in the end.
-    """
-    planned = run.plan.tasks[task]
-    if planned.stage == "watershed" and planned.tier == 0:
-        return Mapping.union([_after_seams(run, seams, part) for seams, part in run.plan.seams_of(task)])
+    """The final names of what a task of an octree sent up; none for a root."""
     parent = run.plan.parents.get(task)
     if parent is None:
         return Mapping.union([])
     return read_names(run.tables(run.plan.tellers[parent]), final_name(run.plan.tasks[task].index))
+
+
+class LeafNames:
+    """The supervoxels of the clusters that a watershed leaf's chunks have."""
+
+    def __init__(self, run: Run, leaf: str) -> None:
+        self._tables = run.tables(leaf)
+        #: Of what the leaf left open. Several seam tasks may have had copies of a cluster: in the end it has one name.
+        self.after = Mapping.union([_after_seams(run, seams, part) for seams, part in run.plan.seams_of(leaf)])
+
+    def follow(self, ids: NDArray[np.int64], *chunks: Triple) -> NDArray[np.int64]:
+        """The final names of ids of these chunks."""
+        names = Mapping.union([read_names(self._tables, chunk_name("names", chunk)) for chunk in chunks])
+        return self.after.follow(names.follow(ids))
+
+
+def seam_names(run: Run, seam: Seam) -> tuple[Mapping, Mapping]:
+    """The supervoxels of the clusters on both sides of a seam between leaves, the lower side first."""
+    seams = run.plan.parents[seam.above]
+    sides = ((seam.below, 1, "xyz"[seam.axis]), (seam.above, 0, "own"))
+    found = []
+    for leaf, side, part in sides:
+        at_face = read_names(run.tables(leaf), face_name("face", seam.axis, side))
+        found.append(Mapping(at_face.keys, _after_seams(run, seams, part).follow(at_face.values)))
+    return found[0], found[1]
 
 
 def _after_seams(run: Run, seams: str, part: str) -> Mapping:
@@ -69,19 +90,10 @@ def _after_seams(run: Run, seams: str, part: str) -> Mapping:
     return Mapping(names.keys, told(run, seams).follow(names.values))
 
 
-def leaf_names(run: Run, leaf: str) -> Mapping:
-    """What a leaf's ids are called in the end, as far as that is another name than the leaf's own.
-
-    Of a watershed leaf this makes supervoxels of its chunks' clusters; of an agglomeration leaf,
-    segments of the supervoxels in its box.
-    """
+def segments_in(run: Run, leaf: str) -> Mapping:
+    """The segments of the supervoxels in an agglomeration leaf's box, where these have another id."""
     names, above = read_names(run.tables(leaf)), told(run, leaf)
     return Mapping.union([Mapping(names.keys, above.follow(names.values)), above])
-
-
-def final_names(run: Run, leaf: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What ids of a leaf are called in the end: `leaf_names`, for ids that are asked for once."""
-    return told(run, leaf).follow(read_names(run.tables(leaf)).follow(ids))
 
 
 def segments_of(run: Run, supervoxels: NDArray[np.int64]) -> NDArray[np.int64]:

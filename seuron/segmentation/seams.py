@@ -22,11 +22,16 @@ def closable_seams(faces: dict[Triple, Faces], chunk: Triple, kind: AffinityType
 
     Planes that are used up are taken out of `faces`.
     """
-    for axis in range(3):
-        x, y, z = (i - (axis == other) for other, i in enumerate(chunk))
-        if (x, y, z) in faces:
-            yield (x, y, z), axis, seam_of(faces[x, y, z], faces[chunk], axis, kind)
-            del faces[x, y, z].planes[axis, 1], faces[chunk].planes[axis, 0]
+    for axis, below in enumerate(chunks_below(chunk)):
+        if below in faces:
+            yield below, axis, seam_of(faces[below], faces[chunk], axis, kind)
+            del faces[below].planes[axis, 1], faces[chunk].planes[axis, 0]
+
+
+def chunks_below(chunk: Triple) -> list[Triple]:
+    """The chunks at a chunk's low faces along x, y and z."""
+    x, y, z = chunk
+    return [(x - 1, y, z), (x, y - 1, z), (x, y, z - 1)]
 
 
 def make_seams(run: Run, task: Task) -> Iterator[tuple[PlannedSeam, Seam]]:

@@ -9,7 +9,7 @@ of the run's grid):
     contacts-X_Y_Z    contacts of numbers inside the chunk, and the weight of the strongest edge of each
     seams-X_Y_Z       contacts through the chunk's low faces, as far as these lie inside the leaf
     plane-*, face-*   the voxels, and the clusters, at the leaf's inner faces
-    names             what its chunks' clusters are called after it
+    names-X_Y_Z       what the chunk's clusters are called after the leaf, where that is another name
     open-*            what it could not decide, by the face at which that lies (`columns.write_views`)
 
 A task of the next tier closes the seams at a leaf's low faces, one at a time. It leaves:
@@ -20,7 +20,7 @@ A task of the next tier closes the seams at a leaf's low faces, one at a time. I
 
 Merges join what these left, and leave `names` and `open-*` likewise; the root leaves, for each of its children,
 `final-X_Y_Z`: what became of that which it sent up. A cluster's supervoxel id is found from there:
-`naming.final_names`.
+`naming.py`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from abiss_py import (
     ChunkWatershed,
     Faces,
     Mapping,
-    Merge,
     Region,
     Seam,
     WatershedRules,
@@ -110,8 +109,11 @@ def _leaf(run: Run, task: Task) -> Counts:
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
     views: dict[Triple, dict[Side | None, Region]] = {}
     faces: dict[Triple, Faces] = {}
+    met: dict[Triple, list[int]] = {}
+    next_pair = 0
 
     def seams() -> Iterator[tuple[Region, Region, Seam]]:
+        nonlocal next_pair
         for index, box in chunks_of(run, task):
             chunk = _chunk(run, volume, box)
             _write_chunk(tables, index, chunk, _classes(run, box, chunk))
@@ -119,20 +121,25 @@ def _leaf(run: Run, task: Task) -> Counts:
             counts["chunks"] += 1
             counts["basins"] += chunk.basins
             counts["filled_blocks"] += filled_blocks(run, volume, box)
-            closed = list(closable_seams(faces, index, kind))
-            write_seam(tables, chunk_name("seams", index), Seam.join([seam for _, _, seam in closed]))
-            for below, axis, seam in closed:
+            made = list(closable_seams(faces, index, kind))
+            write_seam(tables, chunk_name("seams", index), Seam.join([seam for _, _, seam in made]))
+            met[index] = []
+            for below, axis, seam in made:
+                for side in (below, index):
+                    met[side].append(next_pair)
+                next_pair += 1
                 yield views[below].pop((axis, 1)), views[index].pop((axis, 0)), seam
 
     def rest() -> Iterator[Region]:
         for of_chunk in views.values():
             yield from of_chunk.values()
 
-    merge = close_seams(seams(), rest(), place, rules_of(run), kind)
+    closed = close_seams(seams(), rest(), place, rules_of(run), kind)
     write_planes(tables, place, list(faces.values()))
-    write_names(tables, merge.mapping)
-    write_views(tables, split_views(merge.region))
-    return counts | _open_counts(merge)
+    for index, numbers in met.items():
+        write_names(tables, closed.names(numbers), chunk_name("names", index))
+    write_views(tables, split_views(closed.region))
+    return counts | _open_counts(closed.region)
 
 
 def _close_seams(run: Run, task: Task) -> Counts:
@@ -156,12 +163,13 @@ def _close_seams(run: Run, task: Task) -> Counts:
         seen["own"].append(view.keys)
         yield view
 
-    merge = close_seams(pairs(), rest(), place, rules_of(run), affinity_type(run.affinity_dtype))
+    closed = close_seams(pairs(), rest(), place, rules_of(run), affinity_type(run.affinity_dtype))
+    names = closed.names(range(len(closed.pairs)))
     for part, keys in seen.items():
         ids = np.unique(np.concatenate(keys))
-        write_names(tables, Mapping(ids, merge.mapping.follow(ids)), f"names-{part}")
-    write_region(tables, merge.region)
-    return counts | _open_counts(merge)
+        write_names(tables, Mapping(ids, names.follow(ids)), f"names-{part}")
+    write_region(tables, closed.region)
+    return counts | _open_counts(closed.region)
 
 
 def _view(run: Run, leaf: str, side: Side | None) -> Region:
@@ -189,11 +197,11 @@ def _merge(run: Run, task: Task) -> Counts:
     write_region(tables, merge.region)
     if task.id not in run.plan.parents:
         hand_down(run, task.id, Mapping.union([]), tables)
-    return _open_counts(merge)
+    return _open_counts(merge.region)
 
 
-def _open_counts(merge: Merge) -> Counts:
-    return {"open_clusters": merge.region.keys.size, "open_edges": merge.region.edges.a.size}
+def _open_counts(region: Region) -> Counts:
+    return {"open_clusters": region.keys.size, "open_edges": region.edges.a.size}
 
 
 def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:

@@ -1,0 +1,106 @@
+"""Closing seams one by one: the same clusters as closing all at once, in whatever order what is left is joined."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import affinity_maps, settings_of_segmentation
+
+import abiss_py
+from abiss_py import Mapping, Place, Region
+from abiss_py.dtypes import affinity_type
+
+Triple = tuple[int, int, int]
+
+
+def chunks_of(
+    affinities: NDArray[Any], rules: abiss_py.WatershedRules, cuts: list[list[int]]
+) -> dict[Triple, abiss_py.ChunkWatershed]:
+    """The watershed of every cell of a grid that is cut at these places along x, y and z."""
+    whole = affinities.shape[:3]
+    found = {}
+    for x, y, z in product(*(range(len(c) - 1) for c in cuts)):
+        low = (cuts[0][x], cuts[1][y], cuts[2][z])
+        place = Place(low, (cuts[0][x + 1], cuts[1][y + 1], cuts[2][z + 1]), whole)
+        part = affinities[tuple(slice(a, a + n) for a, n in zip(low, place.padded, strict=True))]
+        found[x, y, z] = abiss_py.watershed_chunk(part, rules, place)
+    return found
+
+
+def random_cuts(n: int, random: Any) -> list[int]:
+    return sorted({0, n, *(random.randrange(1, n) for _ in range(2) if n > 1)})
+
+
+@settings(max_examples=150, deadline=None)
+@given(affinity_maps(), settings_of_segmentation(), st.randoms())
+def test_what_seams_leave_may_be_joined_in_any_order(
+    affinities: NDArray[Any], settings_: dict[str, Any], random: Any
+) -> None:
+    """Each seam alone, then all that is left, with clusters copied into many parts, joined two by two at random."""
+    rules = abiss_py.WatershedRules(*(settings_[name] for name in ("high", "low", "size", "dust")))
+    kind, whole = affinity_type(affinities.dtype), Place.all_of(affinities.shape[:3])
+    chunks = chunks_of(affinities, rules, [random_cuts(n, random) for n in affinities.shape[:3]])
+    views = {at: abiss_py.split_views(chunk.region) for at, chunk in chunks.items()}
+    ids = {at: chunk.keys[chunk.labels] for at, chunk in chunks.items()}
+    history: list[Mapping] = []
+    left: list[Region] = []
+    seams = list(abiss_py.seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind))
+    random.shuffle(seams)
+    for at, axis, seam in seams:
+        x, y, z = (i - (axis == other) for other, i in enumerate(at))
+        pair = [views[x, y, z].pop((axis, 1)), views[at].pop((axis, 0))]
+        merge = abiss_py.merge_regions(pair, [seam], rules, kind)
+        left.append(merge.region)
+        history.append(merge.mapping)
+    left += [view for of_chunk in views.values() for view in of_chunk.values()]
+    while len(left) > 1:
+        random.shuffle(left)
+        merge = abiss_py.merge_regions(left[:2], [], rules, kind, whole)
+        left[:2] = [merge.region]
+        history.append(merge.mapping)
+    merge = abiss_py.merge_regions(left, [], rules, kind, whole)
+    assert merge.region.keys.size == merge.region.edges.a.size == merge.region.pins.origin.size == 0
+
+    expected = abiss_py.segment(affinities, **settings_, chunk_size=affinities.shape[:3]).supervoxels
+    for at, found in ids.items():
+        place = chunks[at].region.place
+        cut = tuple(slice(a, b) for a, b in zip(place.minimum, place.maximum, strict=True))
+        np.testing.assert_array_equal(final([*history, merge.mapping], found), expected[cut])
+
+
+def final(history: list[Mapping], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Names after all merges, each of which knows what it merged only.
+
+    A cluster with copies has several names meanwhile: whichever is followed, the end is the same.
+    """
+    names = {int(i): int(i) for i in np.unique(ids)}
+    for mapping in history:
+        known = dict(zip(mapping.keys.tolist(), mapping.values.tolist(), strict=True))
+        names = {first: known.get(now, now) for first, now in names.items()}
+    renamed: NDArray[np.int64] = np.vectorize(names.get, otypes=[np.int64])(ids)
+    return renamed
+
+
+@settings(max_examples=100, deadline=None)
+@given(affinity_maps(), settings_of_segmentation(), st.randoms())
+def test_views_hold_all_of_a_region(affinities: NDArray[Any], settings_: dict[str, Any], random: Any) -> None:
+    """Every edge is in one view; every cluster in one or, counted, in several; every face in its own."""
+    rules = abiss_py.WatershedRules(*(settings_[name] for name in ("high", "low", "size", "dust")))
+    for chunk in chunks_of(affinities, rules, [random_cuts(n, random) for n in affinities.shape[:3]]).values():
+        region, views = chunk.region, abiss_py.split_views(chunk.region)
+        assert sorted(np.concatenate([view.edges.index for view in views.values()])) == sorted(region.edges.index)
+        copies = dict.fromkeys(region.keys.tolist(), 0)
+        for side, view in views.items():
+            assert side is None or np.isin(view.faces[side].values, view.keys).all()
+            assert np.isin(np.concatenate([view.edges.a, view.edges.b]), view.keys).all()
+            for key in view.keys.tolist():
+                copies[key] += 1
+        assert all(copies.values())
+        for view in views.values():
+            pinned = dict(zip(view.pins.origin.tolist(), view.pins.total.tolist(), strict=True))
+            assert pinned == {key: copies[key] for key in view.keys.tolist() if copies[key] > 1}
