@@ -3,7 +3,9 @@
 FOLDER holds the blocks of affinities that `growth.py` makes. The volume put together from them is cut
 into chunks, and eight boxes are joined at a time, first the watershed's, then the agglomeration's. For
 each level a row is printed: how many clusters and contacts there were, how many had to go on upwards,
-and how many that is for each voxel of the boxes' inner faces.
+and how many that is for each voxel of the boxes' inner faces. *Behind the seams* are the clusters that are
+still open when the seams between the boxes of a level are closed one by one, as the watershed does it
+between its leaves, and how many that is for each voxel of the outlines of the boxes' inner faces.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Level:
     face_voxels: int
     clusters: int
     clusters_up: int
-    edges_up: int
+    line_voxels: int
+    behind: int
     contacts: int = 0
     contacts_up: int = 0
 
@@ -47,7 +50,8 @@ class Level:
             str(self.clusters),
             f"{self.clusters_up} ({self.clusters_up / max(1, self.clusters):.1%})",
             f"{self.clusters_up / faces:.4f}",
-            str(self.edges_up),
+            str(self.behind),
+            f"{self.behind / max(1, self.line_voxels):.2f}",
             str(self.contacts),
             f"{self.contacts_up} ({self.contacts_up / max(1, self.contacts):.1%})",
             f"{self.contacts_up / faces:.4f}",
@@ -56,8 +60,8 @@ class Level:
 
 
 HEAD = (
-    "| box | boxes | clusters | clusters going up | for each face voxel | edges going up "
-    "| contacts | contacts going up | for each face voxel |\n|---|---|---|---|---|---|---|---|---|"
+    "| box | boxes | clusters | clusters going up | for each face voxel | behind the seams | for each line voxel "
+    "| contacts | contacts going up | for each face voxel |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -109,8 +113,8 @@ def main() -> None:
         clusters += keys.size - 1
         basins += found.basins
     del affinities
-    levels = [watershed_level(side, regions, clusters)]
     seams = {(at, axis): seam for at, axis, seam in seams_of(chunks, kind)}
+    levels = [watershed_level(side, regions, clusters, behind_seams(regions, seams, {at: at for at in chunks}, rules))]
 
     names, pending = [], dict(seams)
     boxes = {at: at for at in chunks}  # the box of the present level that each chunk is in
@@ -126,7 +130,7 @@ def main() -> None:
         regions = {at: merge.region for at, merge in merges.items()}
         names.append(Mapping.union([merge.mapping for merge in merges.values()]))
         side *= 2
-        levels.append(watershed_level(side, regions, clusters))
+        levels.append(watershed_level(side, regions, clusters, behind_seams(regions, pending, boxes, rules)))
     print(f"{shape[0]}x{shape[1]}x{shape[2]} voxels, {basins} basins")
     agglomeration_levels(chunks, seams, names, levels)
     print(HEAD)
@@ -155,14 +159,39 @@ def closed(
     return inside
 
 
-def watershed_level(side: int, regions: dict[Triple, Region], clusters: int) -> Level:
+def behind_seams(
+    regions: dict[Triple, Region],
+    pending: dict[tuple[Triple, int], Seam],
+    boxes: dict[Triple, Triple],
+    rules: abiss_py.WatershedRules,
+) -> int:
+    """How many clusters are open, copies counted once each, when each seam between boxes was closed on its own."""
+    views = {at: abiss_py.split_views(region) for at, region in regions.items()}
+    between: dict[tuple[Triple, int], list[Seam]] = {}
+    for (chunk, axis), seam in pending.items():
+        between.setdefault((boxes[chunk], axis), []).append(seam)
+    kind, left = abiss_py.affinity_type(np.uint8), 0
+    for (at, axis), seams in between.items():
+        x, y, z = (i - (axis == other) for other, i in enumerate(at))
+        pair = [views[x, y, z].pop((axis, 1)), views[at].pop((axis, 0))]
+        left += abiss_py.merge_regions(pair, [Seam.join(seams)], rules, kind).region.keys.size
+    return left + sum(view.keys.size for of_box in views.values() for view in of_box.values())
+
+
+def inner_line_voxels(place: Place) -> int:
+    """The outlines of a box's inner faces, as `seuron.planning.segmentation.seam_lines` counts them."""
+    return sum(2 * (sum(place.shape) - place.shape[axis]) for axis, _ in place.inner_faces)
+
+
+def watershed_level(side: int, regions: dict[Triple, Region], clusters: int, behind: int) -> Level:
     return Level(
         side=side,
         boxes=len(regions),
         face_voxels=sum(inner_face_voxels(region.place) for region in regions.values()),
         clusters=clusters,
         clusters_up=sum(region.keys.size for region in regions.values()),
-        edges_up=sum(region.edges.a.size for region in regions.values()),
+        line_voxels=sum(inner_line_voxels(region.place) for region in regions.values()),
+        behind=behind,
     )
 
 

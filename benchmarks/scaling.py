@@ -2,7 +2,7 @@
 
 RUN is a finished run on affinities with several leaf tasks. Its processor seconds and bytes a voxel, by
 stage, are taken as they are; what goes up the octree is taken for each voxel of the faces of the boxes that
-a merge joins, as `levels.py` measured it. Prints the tables of docs/scaling.md: for a cubic
+a merge joins, or of the lines on them, as `levels.py` measured it. Prints the tables of docs/scaling.md: for a cubic
 millimetre of the size in arXiv 2106.10795 (ten million chunks of 256x256x512) and for a mouse brain, a
 thousand times that.
 """
@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
-from seuron.box import Box
+from seuron.box import Box, Triple, triple
 from seuron.planning.segmentation import (
     BYTES_PER_CLUSTER,
     BYTES_PER_CONTACT,
     BYTES_PER_NODE,
     CLUSTERS_PER_FACE_VOXEL,
+    CLUSTERS_PER_LINE_VOXEL,
     CONTACTS_PER_FACE_VOXEL,
     MERGE_SIDE,
     face_area,
+    seam_lines,
 )
 from seuron.runs import Run
 from seuron.storage import local_folder
 
 CHUNK = (256, 256, 512)
 #: Chunks along each axis: ten million, and a thousand times that.
-VOLUMES = {"cubic millimetre": (216, 216, 214), "mouse brain": (2160, 2160, 2140)}
+VOLUMES: dict[str, Triple] = {"cubic millimetre": (216, 216, 214), "mouse brain": (2160, 2160, 2140)}
 BATCH = 8
 #: Contacts of a node in a region graph.
 CONTACTS_PER_NODE = 6
@@ -38,23 +41,31 @@ def stored(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def merges(chunks: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """For each tier: how many tasks, the clusters that go into its largest merge, and the contacts."""
-    grid = tuple(-(-n // BATCH) for n in chunks)
-    side = tuple(c * BATCH for c in CHUNK)
-    tiers = [(math.prod(grid), 0, 0)]
+@dataclass(frozen=True)
+class Tier:
+    """One tier of merges: how many, and what comes into the largest of them."""
+
+    name: str
+    tasks: int
+    clusters: int
+    contacts: int
+
+
+def tiers_of(chunks: Triple) -> list[Tier]:
+    """The seams between leaves, then the merges up to the root."""
+    grid = triple([-(-n // BATCH) for n in chunks])
+    leaf = side = triple([c * BATCH for c in CHUNK])
+    box = Box.from_shape((0, 0, 0), leaf)
+    x, y, z = leaf
+    largest = 2 * max(x * y, x * z, y * z)
+    tiers = [Tier("seams", math.prod(grid), int(largest * CLUSTERS_PER_FACE_VOXEL), 0)]
     while math.prod(grid) > 1:
-        children = math.prod(min(MERGE_SIDE, n) for n in grid)
-        area = children * face_area(Box.from_shape((0, 0, 0), side))
-        tiers.append(
-            (
-                math.prod(-(-n // MERGE_SIDE) for n in grid),
-                int(area * CLUSTERS_PER_FACE_VOXEL),
-                int(area * CONTACTS_PER_FACE_VOXEL),
-            )
-        )
-        side = tuple(s * min(MERGE_SIDE, n) for s, n in zip(side, grid, strict=True))
-        grid = tuple(-(-n // MERGE_SIDE) for n in grid)
+        children, box = math.prod(min(MERGE_SIDE, n) for n in grid), Box.from_shape((0, 0, 0), side)
+        clusters = children * seam_lines(box, leaf) * CLUSTERS_PER_LINE_VOXEL
+        contacts = children * face_area(box) * CONTACTS_PER_FACE_VOXEL
+        side = triple([s * min(MERGE_SIDE, n) for s, n in zip(side, grid, strict=True)])
+        grid = triple([-(-n // MERGE_SIDE) for n in grid])
+        tiers.append(Tier(f"merge {len(tiers)}", math.prod(grid), int(clusters), int(contacts)))
     return tiers
 
 
@@ -85,20 +96,20 @@ def main() -> None:
     for name, chunks in VOLUMES.items():
         total = math.prod(chunks) * math.prod(CHUNK)
         hours = sum(seconds.values()) / voxels * total / 3600
-        tasks = ", ".join(str(tier[0]) for tier in merges(chunks))
+        tasks = ", ".join(str(tier.tasks) for tier in tiers_of(chunks))
         print(
             f"| {name} | {total:.2g} | {tasks} | {hours:.2g} | {3 * total / 1e15:.2g} PB "
             f"| {sum(written.values()) * total / 1e15:.2g} PB |"
         )
-    print("\n| volume | merge tier | clusters in | watershed memory | contacts in | to split them | bins of 4 GiB |")
+    print("\n| volume | tier | clusters in | watershed memory | contacts in | to split them | bins of 4 GiB |")
     print("|---|---|---|---|---|---|---|")
     for name, chunks in VOLUMES.items():
-        for tier, (_, clusters, contacts) in enumerate(merges(chunks)[1:], start=1):
-            bins = -(-contacts * BYTES_PER_CONTACT // 2**32)
-            nodes = contacts // CONTACTS_PER_NODE * BYTES_PER_NODE
+        for tier in tiers_of(chunks):
+            bins = -(-tier.contacts * BYTES_PER_CONTACT // 2**32)
+            nodes = tier.contacts // CONTACTS_PER_NODE * BYTES_PER_NODE
             print(
-                f"| {name} | {tier} | {clusters:.1e} | {clusters * BYTES_PER_CLUSTER / 1e9:.0f} GB | {contacts:.1e} "
-                f"| {nodes / 1e9:.0f} GB | {bins} |"
+                f"| {name} | {tier.name} | {tier.clusters:.1e} | {tier.clusters * BYTES_PER_CLUSTER / 1e9:.0f} GB "
+                f"| {tier.contacts:.1e} | {nodes / 1e9:.0f} GB | {bins} |"
             )
 
 

@@ -37,13 +37,13 @@ FEWEST_PATCH_TASKS = 4
 BYTES_PER_CONTACT = 230
 BYTES_PER_NODE = 60
 BASE_BYTES = 400_000_000
-#: Clusters of the watershed, and contacts of the agglomeration, that are undecided in a box, for each
-#: voxel of its faces, as measured (docs/scaling.md); bytes and seconds that a merge needs for such a
-#: cluster, counted from its arrays and guessed.
+#: Clusters of the watershed that a leaf leaves undecided, and contacts of the agglomeration that any box
+#: does, for each voxel of its faces; and clusters that are undecided behind the seams, for each voxel of
+#: `seam_lines`: all as measured (docs/scaling.md). Bytes and seconds that a merge needs for such a cluster.
 CLUSTERS_PER_FACE_VOXEL = 0.47
-CLUSTERS_PER_EDGE_VOXEL = 4.3
+CLUSTERS_PER_LINE_VOXEL = 1.5
 CONTACTS_PER_FACE_VOXEL = 0.19
-BYTES_PER_CLUSTER = 120
+BYTES_PER_CLUSTER = 230
 #: Bytes of a voxel at a face: id, affinity, whether it is joined.
 BYTES_PER_FACE_VOXEL = 13
 SECONDS_PER_CLUSTER = 2e-6
@@ -202,10 +202,10 @@ def _task(
     )
 
 
-def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], task_memory: float) -> Task:
-    """A merge sees no voxels: what it has to do goes with the edges or faces of the boxes that it joins."""
+def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], cell: Triple, task_memory: float) -> Task:
+    """A merge sees no voxels: what it has to do goes with the faces of the boxes that it joins, or lines on them."""
     if stage == "watershed":
-        clusters = sum(edge_length(task.box) for task in group) * CLUSTERS_PER_EDGE_VOXEL
+        clusters = sum(seam_lines(task.box, cell) for task in group) * CLUSTERS_PER_LINE_VOXEL
         memory = BASE_BYTES + clusters * BYTES_PER_CLUSTER
     else:
         clusters = sum(face_area(task.box) for task in group) * CONTACTS_PER_FACE_VOXEL
@@ -221,9 +221,14 @@ def face_area(box: Box) -> int:
     return 2 * (x * y + y * z + x * z)
 
 
-def edge_length(box: Box) -> int:
-    """The voxels of a box's twelve edges."""
-    return 4 * sum(box.shape)
+def seam_lines(box: Box, leaf: Triple) -> int:
+    """The voxels of the outlines of all leaves' faces that lie in a box's six faces.
+
+    Once the seams between leaves are closed, what is open lies where leaves meet in a line.
+    """
+    sides = list(zip(box.shape, leaf, strict=True))
+    pairs = ((sides[a], sides[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+    return sum(4 * (width * -(-height // h) + height * -(-width // w)) for (width, w), (height, h) in pairs)
 
 
 def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> tuple[Task, ...]:
@@ -237,7 +242,7 @@ def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Tr
     if stage == "watershed" and len(tiers[0]) > 1:
         tiers.append(tuple(_seam_task(leaf) for leaf in tiers[0]))
     while len(tiers[-1]) > 1:
-        tiers.append(_merges(stage, len(tiers), tiers[-1], params.task_memory))
+        tiers.append(_merges(stage, len(tiers), tiers[-1], cell, params.task_memory))
     return tiers
 
 
@@ -255,7 +260,7 @@ def _seam_task(leaf: Task) -> Task:
     )
 
 
-def _merges(stage: str, tier: int, below: tuple[Task, ...], task_memory: float) -> tuple[Task, ...]:
+def _merges(stage: str, tier: int, below: tuple[Task, ...], cell: Triple, task_memory: float) -> tuple[Task, ...]:
     """Cells of the frame's grid, four times as large as those below; the last tier joins all that is left.
 
     Without that, two neighbours in the middle of a large frame could need more tiers than there are.
@@ -265,7 +270,7 @@ def _merges(stage: str, tier: int, below: tuple[Task, ...], task_memory: float) 
     for task in below:
         index = (0, 0, 0) if last else triple([i // MERGE_SIDE for i in task.index])
         groups.setdefault(index, []).append(task)
-    return tuple(_merge_task(stage, tier, index, group, task_memory) for index, group in groups.items())
+    return tuple(_merge_task(stage, tier, index, group, cell, task_memory) for index, group in groups.items())
 
 
 def _with_rounds(params: SegmentationParams, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
