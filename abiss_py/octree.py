@@ -106,9 +106,11 @@ def segment(
             zip(places, pool.map(lambda place: _chunk(affinities, rules, place), places.values()), strict=True)
         )
         stitched = _stitched(chunks, rules, kind, pool)
-        parts = list(pool.map(lambda at: _part(chunks[at], stitched.names_of_chunk(at), decide, rows_of), chunks))
-        across = Contacts.join(list(pool.map(stitched.contacts, range(len(stitched.seams)))))
-        across = across.renamed(across.a, across.b)
+        # Both are begun before either is waited for.
+        inner = pool.map(lambda at: _part(chunks[at], stitched.names_of_chunk(at), decide, rows_of), chunks)
+        through_seams = pool.map(stitched.contacts, range(len(stitched.seams)))
+        parts, across = list(inner), Contacts.join(list(through_seams))
+        graph = pool.submit(_summed, [across, *(part.contacts for part in parts)])
         inside = Mapping.union([part.decided.mapping for part in parts])
         left = Contacts.join([across, *(part.decided.contacts for part in parts)])
         left = left.renamed(inside.follow(left.a), inside.follow(left.b))
@@ -118,11 +120,10 @@ def segment(
         segments = np.empty_like(supervoxels)
         paint = partial(_paint, inside=inside, root=root.mapping, supervoxels=supervoxels, segments=segments)
         list(pool.map(paint, chunks.values(), parts))
-    graph = Contacts.join([across, *(part.contacts for part in parts)])
     return Segmentation(
         supervoxels,
         segments,
-        contacts=graph.renamed(graph.a, graph.b),
+        contacts=graph.result(),
         joins=Contacts.join([*(part.decided.joins for part in parts), root.joins]),
         vetoes=Vetoes.join([*(part.decided.vetoes for part in parts), root.vetoes]),
     )
@@ -176,6 +177,11 @@ class _Part:
     ids: Int64s
     contacts: Contacts
     decided: Agglomeration
+
+
+def _summed(tables: Sequence[Contacts]) -> Contacts:
+    joined = Contacts.join(tables)
+    return joined.renamed(joined.a, joined.b)
 
 
 def _places(whole: Triple, chunk: Triple) -> dict[Triple, Place]:
