@@ -96,7 +96,8 @@ def main() -> None:
     for name, chunks in VOLUMES.items():
         total = math.prod(chunks) * math.prod(CHUNK)
         hours = sum(seconds.values()) / voxels * total / 3600
-        tasks = ", ".join(str(tier.tasks) for tier in tiers_of(chunks))
+        tiers = tiers_of(chunks)
+        tasks = ", ".join(str(count) for count in (tiers[0].tasks, *(tier.tasks for tier in tiers)))
         print(
             f"| {name} | {total:.2g} | {tasks} | {hours:.2g} | {3 * total / 1e15:.2g} PB "
             f"| {sum(written.values()) * total / 1e15:.2g} PB |"

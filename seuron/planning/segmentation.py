@@ -41,7 +41,7 @@ BASE_BYTES = 400_000_000
 #: does, for each voxel of its faces; and clusters that are undecided behind the seams, for each voxel of
 #: `seam_lines`: all as measured (docs/scaling.md). Bytes and seconds that a merge needs for such a cluster.
 CLUSTERS_PER_FACE_VOXEL = 0.47
-CLUSTERS_PER_LINE_VOXEL = 1.5
+CLUSTERS_PER_LINE_VOXEL = 1.2
 CONTACTS_PER_FACE_VOXEL = 0.19
 BYTES_PER_CLUSTER = 230
 #: Bytes of a voxel at a face: id, affinity, whether it is joined.
