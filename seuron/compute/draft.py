@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from seuron.compute.groups import Instance
+from seuron.compute.groups import Group, Instance
 from seuron.compute.health import Diagnosis
 from seuron.compute.settings import PolicySettings
 from seuron.compute.situation import (
@@ -221,6 +222,18 @@ def _task_seconds(depth: QueueDepth | None, settings: PolicySettings) -> float:
     return (depth.task_seconds if depth else None) or settings.assumed_seconds
 
 
+def slot_price(group: Group, task_seconds: float, settings: PolicySettings) -> float:
+    """Dollars for an hour of work done in one slot.
+
+    On a machine that lives for an exponential time of mean M, a task of length L that begins anew after
+    each loss takes M (e^(L/M) - 1) in all.
+    """
+    lives = task_seconds / 3600 / settings.spot_hours if group.spot else 0.0
+    # Beyond 50 lives no such task ever ends, and the exponential has no number.
+    again = math.expm1(min(lives, 50.0)) / lives if lives else 1.0
+    return group.price / group.slots * again
+
+
 class Draft:
     """All groups during a look, and what is said of them."""
 
@@ -234,9 +247,10 @@ class Draft:
         return next(group for group in self.groups if group.name == name)
 
     def by_price(self, queue: str) -> list[GroupDraft]:
-        """The groups that serve a queue, the cheapest slot first."""
+        """The groups that serve a queue, the cheapest slot first; what spot instances do again has its price."""
         found = [group for group in self.groups if group.look.group.queue == queue]
-        return sorted(found, key=lambda group: (group.look.group.price / group.look.group.slots, group.name))
+        seconds = _task_seconds(self.situation.queues.get(queue), self.settings)
+        return sorted(found, key=lambda group: (slot_price(group.look.group, seconds, self.settings), group.name))
 
     def affordable(self, group: GroupDraft) -> int:
         """How many instances of a group the rest of the budget lets boot and do a task, after those there are."""

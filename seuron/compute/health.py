@@ -20,6 +20,10 @@ Fault = Literal["dead", "never started", "stuck", "full disk", "full memory", "f
 #: Faults of an instance whose tasks are lost anyway, or are the fault: it goes at once. Others may finish.
 AT_ONCE: frozenset[Fault] = frozenset({"dead", "never started", "stuck"})
 
+#: As many instances must look stuck before the fault may be elsewhere: at a tier's end few run at all, and
+#: the last one, which all wait for, may well be stuck by itself.
+CROWD = 3
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -135,7 +139,7 @@ def _stuck(situation: Situation, settings: PolicySettings, notes: list[str]) -> 
             continue
         limit = max(settings.stuck_seconds, settings.stuck_factor * depth.task_seconds)
         late = sum(report.oldest > limit for _, report in reports)
-        if 2 * late > len(reports):
+        if late >= CROWD and 2 * late > len(reports):
             limit *= settings.patience_factor
             notes.append(
                 f"tasks on {late} of {len(reports)} busy instances of queue {queue} take long: the store or the data "

@@ -37,6 +37,13 @@ class PolicySettings(Parameters):
         unit="1/s",
         gt=0,
     )
+    spot_hours: float = _field(
+        20.0,
+        "Size",
+        "mean life of a spot instance: long tasks are lost more often, which counts as a higher price",
+        unit="h",
+        gt=0,
+    )
     first_instances: int = _field(
         10, "Growth", "most instances that a group gets before one of its own has begun", ge=1
     )
