@@ -9,14 +9,14 @@ from seuron.compute.situation import QueueDepth
 
 
 def slots_to_grow_to(depth: QueueDepth, settings: PolicySettings) -> int:
-    """Slots that do a queue's work within `target_seconds`; one at least where a task is ready.
+    """Slots that do a queue's work within `target_seconds`; one at least where a task is ready, else none.
 
     Never more than there are tasks, nor more than the scheduler keeps busy: by Little's law as many
     as it starts while one task runs. An instance more must be worth its boot and the least time that
     is paid for; it is, because `target_seconds`, which each slot works, is longer than both.
     """
     if not depth.ready:
-        return depth.running
+        return 0
     work = (depth.ready + depth.running / 2) * _seconds(depth, settings)
     return max(1, min(depth.tasks, _startable(depth, settings), math.ceil(work / settings.target_seconds)))
 

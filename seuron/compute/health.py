@@ -156,19 +156,17 @@ def _full_since(situation: Situation, settings: PolicySettings) -> dict[str, flo
     return {
         instance.name: since.get(instance.name, situation.now)
         for _, instance, report in _fresh(situation, settings)
-        if report.disk >= settings.full_disk or report.memory >= settings.full_memory
+        if report.memory >= settings.full_memory
     }
 
 
 def _full(situation: Situation, settings: PolicySettings, since: Mapping[str, float]) -> Iterator[Verdict]:
-    """Instances whose disk or memory has been too full for some time."""
+    """Instances whose disk is full, or whose memory has been for some time: memory has peaks, disks seldom."""
     for look, instance, report in _fresh(situation, settings):
-        if situation.now - since.get(instance.name, situation.now) < settings.full_seconds:
-            continue
         if report.disk >= settings.full_disk:
             words = f"has {report.disk:.0%} of its disk in use"
             yield Verdict(instance.name, look.group.name, "full disk", words)
-        elif report.memory >= settings.full_memory:
+        elif situation.now - since.get(instance.name, float("inf")) >= settings.full_seconds:
             words = f"has {report.memory:.0%} of its memory in use"
             yield Verdict(instance.name, look.group.name, "full memory", words)
 

@@ -18,8 +18,11 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
+from seuron.compute.demand import slots_to_grow_to
 from seuron.compute.groups import Group
 from seuron.compute.settings import PolicySettings
+from seuron.compute.situation import QueueDepth
+from seuron.planning.plan import Plan
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -57,15 +60,14 @@ class Ledger:
         hours = max(0.0, look.time - self.last.time) / SECONDS_PER_HOUR
         ledger = self
         for queue in sorted({group.queue for group in groups}):
-            ledger = ledger._paid(queue, [group for group in groups if group.queue == queue], hours)
+            ledger = ledger._paid(self.last, queue, [group for group in groups if group.queue == queue], hours)
         return replace(ledger, last=look)
 
-    def _paid(self, queue: str, groups: Sequence[Group], hours: float) -> Ledger:
-        assert self.last is not None
-        counts = {group.name: self.last.instances.get(group.name, 0) for group in groups}
+    def _paid(self, look: MoneyLook, queue: str, groups: Sequence[Group], hours: float) -> Ledger:
+        counts = {group.name: look.instances.get(group.name, 0) for group in groups}
         dollars = {group.name: counts[group.name] * group.price * hours for group in groups}
         total = math.fsum(dollars.values())
-        running = {run: queues.get(queue, 0) for run, queues in self.last.running.items() if queues.get(queue, 0) > 0}
+        running = {run: queues.get(queue, 0) for run, queues in look.running.items() if queues.get(queue, 0) > 0}
         slots = max(sum(counts[group.name] * group.slots for group in groups), sum(running.values()))
         shares = {run: total * tasks / slots for run, tasks in running.items()} if total else {}
         return Ledger(
@@ -73,7 +75,7 @@ class Ledger:
             groups=_sum(self.groups, {name: amount for name, amount in dollars.items() if amount}),
             runs=_sum(self.runs, shares),
             overhead=self.overhead + total - math.fsum(shares.values()),
-            last=self.last,
+            last=look,
         )
 
     def merged(self, other: Ledger) -> Ledger:
@@ -122,41 +124,76 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class QueueWork:
-    """The tasks that a run has for a queue: how many, their seconds together, the longest, in how many tiers."""
+class TierWork:
+    """The tasks of one tier of a plan: their queue, how many, their seconds together, and the longest."""
 
+    queue: str
     tasks: int
     seconds: float
     longest: float
-    tiers: int = 1
 
 
-#: What an hour of work costs in instance-hours that are paid, as the simulator found (docs/scaling-policy.md):
-#: slots wait at barriers, while they boot and before they are drained, and lost tasks are done again. Small
-#: runs wait more; the fixed part is in `_queue_hours` and `_queue_dollars`.
-LIKELY_OVERHEAD = 1.2
-HIGH_OVERHEAD = 1.6
-#: Measured lengths of tasks against planned ones, at least and at most: plans are of measured rates, tissue and
-#: machines differ.
-RATE_LOW, RATE_HIGH = 0.7, 1.5
+def tier_works(plan: Plan) -> list[TierWork]:
+    """The tiers of a plan, in order, as the estimate wants them."""
+    return [
+        TierWork(tasks[0].queue, len(tasks), sum(t.seconds for t in tasks), max(t.seconds for t in tasks))
+        for tasks in plan.tiers()
+    ]
 
 
-def estimate(work: Mapping[str, QueueWork], groups: Sequence[Group], settings: PolicySettings) -> Estimate:
-    """Dollars and hours of a run, from its tasks' planned seconds.
+@dataclass(frozen=True)
+class _Case:
+    """How well a run goes: how long tasks take against their plan, what lost and waiting time adds to them.
 
-    Low takes fast tasks on the cheapest groups without any waiting, high slow ones on the dearest that are
-    needed. The queues of a run are used one after the other, so their hours add up.
+    `boots` says that instances boot and wait before they are removed, `worst` that only the dearest are had
+    and that one task hangs until it is called stuck.
     """
-    served = {queue: _cheapest_first(queue, groups) for queue in work}
+
+    rate: float
+    overhead: float
+    boots: bool
+    worst: bool
+
+
+#: Plans are of measured rates, but tissue and machines differ. The likely case is fitted to the simulator,
+#: the others hold what it gave for five seeds (docs/scaling-policy.md).
+LOW = _Case(0.7, 1.0, boots=False, worst=False)
+LIKELY = _Case(1.0, 1.15, boots=True, worst=False)
+HIGH = _Case(1.5, 1.6, boots=True, worst=True)
+
+
+def estimate(tiers: Sequence[TierWork], groups: Sequence[Group], settings: PolicySettings) -> Estimate:
+    """Dollars and hours of a run, from the planned seconds of its tasks, tier by tier.
+
+    Low takes fast tasks on the cheapest groups without any waiting, high slow ones on the dearest. No tier
+    is done before its longest task.
+    """
+    served = {tier.queue: _cheapest_first(tier.queue, groups) for tier in tiers}
     unserved = tuple(sorted(queue for queue, found in served.items() if not found))
-    dollars, hours = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
-    cases = ((RATE_LOW, 1.0), (1.0, LIKELY_OVERHEAD), (RATE_HIGH, HIGH_OVERHEAD))
-    for queue in sorted(set(work) - set(unserved)):
-        for case, (rate, overhead) in enumerate(cases):
-            wall = _queue_hours(work[queue], served[queue], settings, rate, overhead)
-            hours[case] += wall
-            dollars[case] += _queue_dollars(work[queue], served[queue], settings, rate, overhead, dear=case == 2)
+    known = [tier for tier in tiers if served[tier.queue] and tier.tasks]
+    sums = [_estimate(known, served, settings, case) for case in (LOW, LIKELY, HIGH)]
+    dollars, hours = zip(*sums, strict=True)
     return Estimate(Spread(*dollars), Spread(*hours), unserved)
+
+
+def _estimate(
+    tiers: Sequence[TierWork], served: Mapping[str, Sequence[Group]], settings: PolicySettings, case: _Case
+) -> tuple[float, float]:
+    dollars = 0.0
+    hours = settings.stuck_seconds / SECONDS_PER_HOUR if case.worst and tiers else 0.0
+    queue, had = "", 0
+    for tier in tiers:
+        groups = served[tier.queue]
+        had = had if tier.queue == queue else 0
+        slots = _slots(tier, groups, settings)
+        new = max(0, slots - had) if case.boots else 0
+        price = max(g.price / g.slots for g in groups) if case.worst else _mean_price(slots, groups)
+        waiting = new * (settings.boot_seconds + settings.idle_seconds)
+        dollars += price * (tier.seconds * case.rate * case.overhead + waiting) / SECONDS_PER_HOUR
+        busy = max(tier.seconds / slots, tier.longest) * case.rate * case.overhead
+        hours += (busy + (settings.boot_seconds if new else 0.0)) / SECONDS_PER_HOUR
+        queue, had = tier.queue, slots
+    return dollars, hours
 
 
 def _cheapest_first(queue: str, groups: Sequence[Group]) -> list[Group]:
@@ -164,38 +201,11 @@ def _cheapest_first(queue: str, groups: Sequence[Group]) -> list[Group]:
     return sorted(found, key=lambda group: (group.price / group.slots, group.name))
 
 
-def _slots(work: QueueWork, groups: Sequence[Group], settings: PolicySettings) -> int:
-    """Slots that the policy would grow to, at most."""
+def _slots(tier: TierWork, groups: Sequence[Group], settings: PolicySettings) -> int:
+    """Slots that the policy would grow to for a tier, in whole instances."""
     most = sum(group.max_size * group.slots for group in groups)
-    mean = work.seconds / max(1, work.tasks)
-    startable = max(1, math.ceil(settings.starts_per_second * mean))
-    wanted = math.ceil(work.seconds / max(1, work.tiers) / settings.target_seconds)
-    return max(1, min(most, work.tasks, startable, wanted))
-
-
-def _queue_hours(
-    work: QueueWork, groups: Sequence[Group], settings: PolicySettings, rate: float, overhead: float
-) -> float:
-    """Work shared out to the slots, but at least the longest task of a tier; a boot unless all goes well."""
-    if not work.tasks:
-        return 0.0
-    busy = max(work.seconds / _slots(work, groups, settings), work.longest)
-    waiting = settings.boot_seconds + (overhead - 1) * (settings.target_seconds + settings.boot_seconds * work.tiers)
-    return (busy * rate * overhead + (waiting if overhead > 1 else 0.0)) / SECONDS_PER_HOUR
-
-
-def _queue_dollars(
-    work: QueueWork, groups: Sequence[Group], settings: PolicySettings, rate: float, overhead: float, *, dear: bool
-) -> float:
-    """Slots are paid by the instance; the groups that are needed are filled in the order of their price."""
-    if not work.tasks:
-        return 0.0
-    slots = _slots(work, groups, settings)
-    price = _mean_price(slots, groups) if not dear else max(group.price / group.slots for group in groups)
-    fixed = settings.boot_seconds + settings.idle_seconds
-    whole = max(slots, groups[0].slots) if overhead > 1 else slots
-    waiting = whole * fixed * work.tiers**0.5 if overhead > 1 else 0.0
-    return price * (work.seconds * rate * overhead + waiting) / SECONDS_PER_HOUR
+    wanted = slots_to_grow_to(QueueDepth(tier.tasks, 0, None, tier.seconds / tier.tasks), settings)
+    return min(most, -(-wanted // groups[0].slots) * groups[0].slots)
 
 
 def _mean_price(slots: int, groups: Sequence[Group]) -> float:

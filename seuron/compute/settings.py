@@ -96,9 +96,7 @@ class PolicySettings(Parameters):
     )
     full_disk: float = _field(0.95, "Health", "share of the disk in use that is too much", gt=0, le=1)
     full_memory: float = _field(0.97, "Health", "share of the memory in use that is too much", gt=0, le=1)
-    full_seconds: float = _field(
-        60.0, "Health", "time for which disk or memory must be too full: peaks pass", unit="s", ge=0
-    )
+    full_seconds: float = _field(60.0, "Health", "time for which memory must be too full: peaks pass", unit="s", ge=0)
     host_failures: int = _field(5, "Health", "failed tasks that make an instance suspicious", ge=1)
     host_failure_share: float = _field(
         0.5, "Health", "share of the tasks on an instance that must have failed as well", gt=0, le=1

@@ -84,7 +84,7 @@ class Memory:
     """What the policy keeps from one look to the next; an empty one is a fresh start.
 
     `peaks` are the slots that a queue had use for lately, `seen` the last report of each instance,
-    `full_since` when its disk or memory became too full, `held_budget` the budget that was used up.
+    `full_since` when its memory became too full, `held_budget` the budget that was used up.
     """
 
     began: float | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from seuron.box import Box
 from seuron.compute.groups import Group
 from seuron.compute.simulation.work import Workload, workload_of
-from seuron.params import SegmentationParams
+from seuron.params import SegmentationParams, parse_parameters
 from seuron.planning import VolumeFacts, make_plan
 
 GIB = 2**30
@@ -38,9 +38,8 @@ def cube(name: str, batches: int, batch_chunks: int, *, image: bool = False, chu
     """The workload of a cube of `batches`^3 leaf batches, of `batch_chunks`^3 chunks of `chunk`^3 voxels each."""
     side = batches * batch_chunks * chunk
     source = {"image": "image"} if image else {"affinities": "affinities"}
-    params = SegmentationParams(
-        **source, output="run", chunk_size=(chunk, chunk, chunk), batch_chunks=batch_chunks, task_memory=16.0
-    )
+    chunks = {"chunk_size": (chunk, chunk, chunk), "batch_chunks": batch_chunks, "task_memory": 16.0}
+    params = parse_parameters(SegmentationParams, {**source, **chunks, "output": "run"})
     facts = VolumeFacts(
         Box((0, 0, 0), (side, side, side)),
         (8.0, 8.0, 40.0),

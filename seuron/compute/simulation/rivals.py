@@ -2,7 +2,8 @@
 
 The reference (docs/scaling-policy.md says from where its rule is known) begins a stage with a few instances
 and looks every 20 minutes: a group of which 90 % have come and which is smaller than the queue asks for
-is doubled, what another could not make moves to the next group, and all is removed at the stage's end, which is when the queue was seen empty twice.
+is doubled, what another could not make moves to the next group, and all is removed at the stage's end,
+which is when the queue was seen empty twice.
 """
 
 from __future__ import annotations

@@ -21,8 +21,6 @@ from seuron.compute.simulation.work import Workload, actual_seconds
 from seuron.compute.simulation.world import World
 from seuron.compute.situation import Decision, GroupLook, Memory, QueueDepth, Situation, TasksEnded
 
-#: A simulation that takes longer, in simulated days, is ended unfinished.
-LONGEST_DAYS = 60
 #: How many tasks of a tier must have ended before their mean is believed.
 ENOUGH_MEASURED = 5
 RUN = "run"
@@ -90,8 +88,10 @@ class Simulator:
         world: World,
         seed: int = 0,
         budget: float | None = None,
+        longest_days: float = 60.0,
     ) -> None:
         self.workload, self.policy, self.world, self.budget = workload, policy, world, budget
+        self.longest = longest_days * 86400
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -127,7 +127,7 @@ class Simulator:
     def run(self) -> Result:
         self._next_tier()
         self._look()
-        while self._events and not self.stopped and self.now < LONGEST_DAYS * 86400:
+        while self._events and not self.stopped and self.now < self.longest:
             self.now, _, call = heapq.heappop(self._events)
             call()
         return self._result()
@@ -381,6 +381,10 @@ def simulate(
     *,
     seed: int = 0,
     budget: float | None = None,
+    longest_days: float = 60.0,
 ) -> Result:
-    """Run a workload to its end, until no instance is left; or until a used-up budget has paused it."""
-    return Simulator(workload, groups, policy, world or World(), seed, budget).run()
+    """Run a workload to its end, until no instance is left; or until a used-up budget has paused it.
+
+    What takes longer than `longest_days` of simulated time is broken off, unfinished.
+    """
+    return Simulator(workload, groups, policy, world or World(), seed, budget, longest_days).run()

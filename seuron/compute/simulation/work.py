@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seuron.compute.money import QueueWork
+from seuron.compute.money import TierWork
 from seuron.compute.simulation.world import World
 from seuron.planning import Plan
 
@@ -33,20 +33,9 @@ class Workload:
     def tasks(self) -> int:
         return sum(len(tier.seconds) for tier in self.tiers)
 
-    def work(self) -> dict[str, QueueWork]:
-        """What each queue has to do, for the estimate of its cost."""
-        queues: dict[str, list[Tier]] = {}
-        for tier in self.tiers:
-            queues.setdefault(tier.queue, []).append(tier)
-        return {
-            queue: QueueWork(
-                tasks=sum(len(tier.seconds) for tier in tiers),
-                seconds=sum(sum(tier.seconds) for tier in tiers),
-                longest=max(max(tier.seconds) for tier in tiers),
-                tiers=len(tiers),
-            )
-            for queue, tiers in queues.items()
-        }
+    def work(self) -> list[TierWork]:
+        """The tiers as the estimate of a run's cost wants them."""
+        return [TierWork(t.queue, len(t.seconds), sum(t.seconds), max(t.seconds)) for t in self.tiers]
 
 
 def workload_of(name: str, plan: Plan, speed: Mapping[str, float], start_seconds: float = 3.0) -> Workload:
