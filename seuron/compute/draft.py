@@ -106,8 +106,14 @@ class GroupDraft:
         )
 
     def step(self) -> int:
-        """How many instances may be added in one step: what is booting counts as not yet proven."""
-        return max(0, max(self.settings.first_instances, 2 * self.at_work) - self.size)
+        """How many instances may be added in one step: what is booting counts as not yet proven.
+
+        Where none is at work after a rest, the next try is half as large: a broken image fails for less and less.
+        """
+        first = self.settings.first_instances
+        if not self.at_work:
+            first = max(1, first >> min(self.memory.rests, 60))
+        return max(0, max(first, 2 * self.at_work) - self.size)
 
     def overdue(self) -> bool:
         since = self.memory.grown if self.memory.grown is not None else self.situation.memory.began

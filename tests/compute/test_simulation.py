@@ -144,13 +144,13 @@ def test_slow_starts_are_waited_for() -> None:
 
 
 def test_machines_that_never_begin_cost_little() -> None:
-    """With a broken image no task ever runs: each group tries ten instances, then rests, longer each time."""
+    """With a broken image no task ever runs: each group tries ten instances, then fewer, after ever longer rests."""
     world = replace(CALM, never_boot_share=1.0)
     one, two = (simulate(work(), GROUPS, Ours(SETTINGS), world, longest_days=days) for days in (1, 2))
     assert not two.finished
     assert two.first_task == two.gone, "no task began"
     always = 24 * SETTINGS.first_instances * len(GROUPS)
-    assert one.instance_hours < 0.4 * always
+    assert one.instance_hours < 0.05 * always
     assert two.instance_hours - one.instance_hours <= one.instance_hours
 
 

@@ -41,21 +41,33 @@ def _everything(situation: Situation) -> Decision:
 
 @dataclass
 class FixedPool:
-    """So many instances for each queue for as long as the run takes, in the cheapest groups that hold them."""
+    """So many instances for each queue, in the cheapest groups that hold them: for as long as the run takes.
+
+    With `by_stage`, only while a queue has tasks, as a person would who watches the run: all are there at
+    once when it gets some, and all go when it was seen empty twice.
+    """
 
     sizes: Mapping[str, int]
     name: str = "fixed"
+    by_stage: bool = False
+    empty: dict[str, int] = field(default_factory=dict)
 
     def decide(self, situation: Situation, finished: bool) -> Decision:
         if finished:
             return _everything(situation)
-        left = dict(self.sizes)
-        targets = {}
+        left = {queue: self._size(queue, depth.tasks) for queue, depth in situation.queues.items()}
+        targets, delete = {}, {}
         for look in sorted(situation.groups, key=_price):
-            queue = look.group.queue
-            targets[look.group.name] = min(look.group.max_size, left.get(queue, 0))
-            left[queue] = left.get(queue, 0) - targets[look.group.name]
-        return _plain(targets, {})
+            name, queue = look.group.name, look.group.queue
+            targets[name] = min(look.group.max_size, left.get(queue, 0))
+            left[queue] = left.get(queue, 0) - targets[name]
+            if not targets[name] and look.live:
+                delete[name] = tuple(instance.name for instance in look.live)
+        return _plain(targets, delete)
+
+    def _size(self, queue: str, tasks: int) -> int:
+        self.empty[queue] = 0 if tasks else self.empty.get(queue, 2) + 1
+        return self.sizes.get(queue, 0) if not self.by_stage or self.empty[queue] < 2 else 0
 
 
 def _price(look: GroupLook) -> tuple[float, str]:

@@ -60,11 +60,11 @@ def actual_seconds(workload: Workload, world: World, seed: int) -> list[NDArray[
 
     The mean is the planned one, but for stragglers.
     """
-    random = np.random.default_rng([seed, 1])
+    chance = np.random.default_rng([seed, 1])
     found = []
     for tier in workload.tiers:
         count, sigma = len(tier.seconds), world.duration_sigma
-        spread = random.lognormal(-sigma * sigma / 2, sigma, count)
-        straggling = np.where(random.random(count) < world.straggler_share, world.straggler_factor, 1.0)
+        spread = chance.lognormal(-sigma * sigma / 2, sigma, count)
+        straggling = np.where(chance.random(count) < world.straggler_share, world.straggler_factor, 1.0)
         found.append(np.array(tier.seconds) * spread * straggling)
     return found
