@@ -165,6 +165,8 @@ def _manager(manager: ManagerTable, google: GoogleTable | None) -> Iterator[str]
     yield from _zone("manager.zone", manager.zone, google)
     if machine_with(manager.machine_type, manager.cores, manager.memory_gib) is None:
         yield _unknown_machine("manager", manager.machine_type)
+    if bool(manager.command) == bool(manager.script):
+        yield "`manager.command`: give either the command of its container, or script, a file with shell commands"
 
 
 def missing_tables(provider: str, document: Mapping[str, Any], groups: Sequence[GroupTable]) -> Iterator[str]:

@@ -22,7 +22,15 @@ from seuron.compute.cluster_checks import (
     slot_memory,
     table_problems,
 )
-from seuron.compute.cluster_tables import TABLES, ClusterTables, GoogleTable, GroupTable, ManagerTable, QueueTable
+from seuron.compute.cluster_tables import (
+    TABLES,
+    ClusterTables,
+    GoogleTable,
+    GroupTable,
+    ManagerTable,
+    QueueTable,
+    SecretTable,
+)
 from seuron.compute.groups import Group
 from seuron.compute.machine_types import GIB, Machine
 from seuron.compute.prices import PriceTable
@@ -60,6 +68,11 @@ class Cluster:
         """The table `[policy]`, as written."""
         return self.tables.policy
 
+    @property
+    def secrets(self) -> dict[str, SecretTable]:
+        """Where secrets are to be found, by their names."""
+        return {str(name): table for name, table in self.tables.secrets.items()}
+
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The groups, in the file's order."""
@@ -73,6 +86,10 @@ class Cluster:
     def group_table(self, name: str) -> GroupTable:
         """The file's table of one group."""
         return next(table for table in self.tables.groups if table.name == name)
+
+    def group(self, name: str) -> Group:
+        """One group, by its name."""
+        return next(group for group in self.groups if group.name == name)
 
     def machine(self, table: GroupTable | ManagerTable) -> Machine:
         """What one machine of a group, or the manager, has."""
@@ -132,8 +149,14 @@ class Cluster:
 
     def _offer(self, queue: QueueTable) -> QueueOffer:
         groups = [group for group in self.groups if group.queue == queue.name]
-        gpus = min(max(1, group.gpus // group.slots) for group in groups) if queue.gpu else 0
-        return QueueOffer(queue.name, min(group.memory_bytes for group in groups), gpus)
+        return QueueOffer(
+            queue.name, min(group.memory_bytes for group in groups), min(gpus_of_slot(group) for group in groups)
+        )
+
+
+def gpus_of_slot(group: Group) -> int:
+    """GPUs that a slot sees: its share, at least one where the machine has any (slots then share it)."""
+    return max(1, group.gpus // group.slots) if group.gpus else 0
 
 
 def read_cluster(path: str | Path) -> Cluster:
@@ -254,4 +277,6 @@ def _explain(item: dict[str, Any]) -> str:
     if item["type"] == "missing":
         return f"`{place}` is missing{what}"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if ".".join(part for part in item["loc"] if isinstance(part, str)) in TABLES and item["type"] == "value_error":
+        return f"`{place}`: {message}" if place else message  # about several fields, which it names
     return f"`{place}`: got {item.get('input')!r}: {message}{what}"

@@ -73,7 +73,8 @@ class ManagerTable(Parameters):
     disk_type: str = Field("pd-balanced", description="of both disks")
     machine_image: str = Field("", description="instead of `images.machine`")
     container: str = Field("", description="instead of `images.container`")
-    command: tuple[str, ...] = Field(("seuron", "up", "--celery"), min_length=1, description="what its container runs")
+    command: tuple[str, ...] = Field((), description="what its container runs, in the foreground; or give script")
+    script: str | None = Field(None, description="a file with shell commands instead, such as `docker compose up`")
     price: float | None = Field(None, ge=0, description="dollars an hour, instead of the table's")
 
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from seuron.errors import ComputeError
 
@@ -72,6 +72,18 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection(project={self.project!r}, endpoint={self.endpoint!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections; the next request makes new ones."""
+        for client in self._clients.values():
+            client.transport.close()
+        self._clients.clear()
 
     def ask(self, what: str, client: str, method: str, **request: Any) -> Any:
         """The answer to a request that changes nothing; `what` says what it is for, in words.

@@ -109,16 +109,15 @@ class GoogleResources:
         machines = self._aggregated(what, _SERVICES["manager"], filter=words)
         return [Found("manager", item.name, place, "") for place, item in machines]
 
-    def _all(self, begin: Callable[[Change], Pending | None], changes: Sequence[Change]) -> None:
+    def _all(self, begin: Callable[[Change], list[Pending]], changes: Sequence[Change]) -> None:
         """Begin all, then wait for all; one that cannot begin does not keep the others from ending."""
-        pending, failures = [], []
+        pending: list[Pending] = []
+        failures: list[str] = []
         for change in changes:
             try:
-                operation = begin(change)
+                pending += begin(change)
             except ComputeError as error:
                 failures.append(str(error))
-            else:
-                pending += [operation] if operation is not None else []
         try:
             self._connection.finish(pending)
         except ComputeError as error:
@@ -126,17 +125,22 @@ class GoogleResources:
         if failures:
             raise ComputeError("\n".join(failures))
 
-    def _make(self, change: Change) -> Pending | None:
-        resource = change.resource
+    def _make(self, change: Change) -> list[Pending]:
+        resource, found = change.resource, change.found
         if resource is None:
-            return None
+            return []
+        if change.action not in ("update", "resize"):
+            return self._insert(resource)
+        begun = []
         if change.action == "update":
-            return self._set_template(resource)
-        if change.action == "resize":
+            begun.append(self._set_template(resource))
+        if found is not None and resource.size > found.size:
             place = {"zone": resource.location, "instance_group_manager": resource.name}
             what = f"resizing {resource.name} to {resource.size}"
-            return self._connection.begin(what, "InstanceGroupManagers", "resize_unary", size=resource.size, **place)
-        return self._insert(resource)
+            begun.append(
+                self._connection.begin(what, "InstanceGroupManagers", "resize_unary", size=resource.size, **place)
+            )
+        return begun
 
     def _set_template(self, resource: Resource) -> Pending:
         return self._connection.begin(
@@ -150,7 +154,7 @@ class GoogleResources:
             },
         )
 
-    def _insert(self, resource: Resource) -> Pending | None:
+    def _insert(self, resource: Resource) -> list[Pending]:
         from google.cloud import compute_v1
 
         service = _SERVICES[resource.kind]
@@ -159,11 +163,11 @@ class GoogleResources:
         request = {f"{service.noun}_resource": message, **self._scope(service, resource.location)}
         what = f"creating {resource.kind} {resource.name}"
         try:
-            return self._connection.begin(what, service.client, "insert_unary", **request)
+            return [self._connection.begin(what, service.client, "insert_unary", **request)]
         except NameTakenError:
             # A create that was cut off may have asked for it, and it is listed only now.
             if self._is_ours(resource):
-                return None
+                return []
             raise
 
     def _is_ours(self, resource: Resource) -> bool:
@@ -172,14 +176,14 @@ class GoogleResources:
         item = self._connection.ask(f"looking at {resource.kind} {resource.name}", service.client, "get", **place)
         return read_mark(item.description) == (self._cluster, resource.digest)
 
-    def _delete(self, change: Change) -> Pending | None:
+    def _delete(self, change: Change) -> list[Pending]:
         service = _SERVICES[change.kind]
         request = {service.noun: change.name, **self._scope(service, change.location)}
         what = f"removing {change.kind} {change.name}"
         try:
-            return self._connection.begin(what, service.client, "delete_unary", **request)
+            return [self._connection.begin(what, service.client, "delete_unary", **request)]
         except MissingResourceError:
-            return None
+            return []
 
     @staticmethod
     def _scope(service: _Service, location: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ OWNERS = {
     "neuroglancer": ("seuron/viewer/",),
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
     "pyarrow": ("seuron/tables/",),
-    "google": (),
+    "google": ("seuron/compute/",),
 }
 
 
