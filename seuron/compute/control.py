@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from seuron.compute.cluster_file import Cluster
 from seuron.compute.drivers import connection_of, process_groups
 from seuron.compute.groups import Driver, Group, Instance, Shortage
+from seuron.compute.process_driver import ProcessGroups
 from seuron.compute.resources import Change, plan_changes, plan_removal
 from seuron.errors import ParameterErrors
 
@@ -61,11 +62,7 @@ def plan_cluster(cluster: Cluster) -> tuple[Change, ...]:
 def make_cluster(cluster: Cluster, changes: Sequence[Change], say: Say) -> None:
     """Do a plan; raises ComputeError with all that failed, and can be done again."""
     if cluster.provider == "processes":
-        groups = process_groups(cluster)
-        for change in changes:
-            if change.action == "resize":
-                say(f"resize group {change.name}")
-                groups.resize(change.name, cluster.group_table(change.name).min_size)
+        _change_processes(cluster, changes, say)
         return
     from seuron.compute.google_resources import GoogleResources
 
@@ -76,8 +73,8 @@ def make_cluster(cluster: Cluster, changes: Sequence[Change], say: Say) -> None:
 def plan_delete(cluster: Cluster) -> tuple[Change, ...]:
     """What `delete` would remove: all that bears the cluster's mark, whatever its file says now."""
     if cluster.provider == "processes":
-        names = [group.name for group in cluster.groups if process_groups(cluster).target(group.name)]
-        return tuple(Change("delete", "group", name, "local", "the cluster is removed") for name in names)
+        found = process_groups(cluster).found()
+        return tuple(Change("delete", "group", name, "local", "the cluster is removed") for name in found)
     from seuron.compute.google_resources import GoogleResources
 
     with connection_of(cluster) as connection:
@@ -88,7 +85,7 @@ def plan_delete(cluster: Cluster) -> tuple[Change, ...]:
 def delete_cluster(cluster: Cluster, say: Say) -> None:
     """Remove everything; raises ComputeError when anything is left."""
     if cluster.provider == "processes":
-        process_groups(cluster).remove()
+        _change_processes(cluster, plan_delete(cluster), say)
         return
     from seuron.compute.google_resources import GoogleResources
 
@@ -124,13 +121,27 @@ def highest_rate(cluster: Cluster) -> float:
     return cluster.manager_price() + sum(group.price * group.max_size for group in cluster.groups)
 
 
-def _plan_processes(cluster: Cluster, driver: Driver) -> tuple[Change, ...]:
+def _change_processes(cluster: Cluster, changes: Sequence[Change], say: Say) -> None:
+    groups = process_groups(cluster)
+    for change in changes:
+        if change.action != "keep":
+            say(f"{change.action} group {change.name}")
+        if change.action == "resize":
+            groups.resize(change.name, cluster.group_table(change.name).min_size)
+        elif change.action == "delete":
+            groups.remove([change.name])
+
+
+def _plan_processes(cluster: Cluster, groups: ProcessGroups) -> tuple[Change, ...]:
     changes = []
     for table in cluster.tables.groups:
-        target = driver.target(table.name)
+        target = groups.target(table.name)
         grow = target < table.min_size
         reason = f"from {target} to its least size {table.min_size}" if grow else "as it should be"
         changes.append(Change("resize" if grow else "keep", "group", table.name, table.zone, reason))
+    known = {table.name for table in cluster.tables.groups}
+    gone = [name for name in groups.found() if name not in known]
+    changes += [Change("delete", "group", name, "local", "not in the file any more") for name in gone]
     return tuple(changes)
 
 

@@ -66,7 +66,7 @@ def process_groups(cluster: Cluster, environment: Mapping[str, str] | None = Non
     secrets = {name: table for name, table in cluster.secrets.items() if name not in MANAGER_ONLY}
     settings = cluster.tables.processes
     return ProcessGroups(
-        cluster.path(settings.folder),
+        cluster.path(settings.folder) / cluster.name,
         [group.name for group in cluster.groups],
         command,
         {**cluster.tables.worker.environment, **secret_environment(secrets), **(environment or {})},

@@ -125,13 +125,21 @@ class ProcessGroups:
         """Where the output of an instance goes."""
         return self._folder / "logs" / f"{name}.log"
 
-    def remove(self) -> None:
-        """Kill every process that the folder knows, those of groups that are not in the file any more too."""
+    def found(self) -> tuple[str, ...]:
+        """The groups that have processes, or should have some: also those that are not in the file any more."""
+        found = []
         for file in sorted(self._folder.glob("*.json")):
             with self._open(file.stem, known=False) as state:
+                found += [file.stem] if state.target or state.records else []
+        return tuple(found)
+
+    def remove(self, groups: Sequence[str]) -> None:
+        """Kill every process of these groups, and forget them."""
+        for group in groups:
+            with self._open(group, known=False) as state:
                 for record in state.records:
                     self._kill(record)
-                file.unlink()
+                (self._folder / f"{group}.json").unlink(missing_ok=True)
 
     def _look_after(self, group: str, state: _State) -> _State:
         now = time.time()

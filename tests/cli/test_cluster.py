@@ -175,5 +175,8 @@ def test_a_cluster_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert call("scale", "cpu", "2", path).output == "all: 1 -> 2\n"
     shown = json.loads(call("status", path, "--json").output)
     assert [(group["running"], group["dollars_an_hour"]) for group in shown["groups"]] == [(2, 0)]
+    file.write_text(file.read_text().replace('"all"', '"other"'))
+    assert [row["name"] for row in json.loads(call("create", path, "--json").output)["changes"]] == ["other", "all"]
     assert "nothing of here is left" in call("delete", path, "--yes").output
+    assert "there is nothing of here" in call("delete", path, "--yes").output
     assert [group["running"] for group in json.loads(call("status", path, "--json").output)["groups"]] == [0]

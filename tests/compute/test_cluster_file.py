@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,14 @@ def test_the_example_is_a_cluster() -> None:
     assert {group.queue for group in cluster.groups} == {queue.name for queue in cluster.tables.queues}
     assert [offer.gpus for offer in cluster.offers] == [0, 0, 1]
     assert cluster.budget_dollars == 500
+
+
+def test_the_example_of_the_page_is_a_cluster() -> None:
+    """The file of processes that docs/clusters.md shows is accepted as it stands."""
+    page = (ROOT / "docs" / "clusters.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    cluster = parse_cluster(tomllib.loads(example), Path.cwd())
+    assert cluster.groups[0].max_size == 8
 
 
 def test_a_group_has_what_its_machine_has() -> None:

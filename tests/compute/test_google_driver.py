@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from clusters import connection, wait_for
@@ -183,9 +184,9 @@ def test_no_server_is_an_error_of_ours(engine: ComputeEngine) -> None:
             groups.target("spot")
 
 
-def test_credentials_stay_out_of_sight(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_credentials_stay_out_of_sight(tmp_path: Path) -> None:
     """A key file that cannot be used is named, but nothing of what is in it."""
-    file = tmp_path_factory.mktemp("keys") / "key.json"
+    file = tmp_path / "key.json"
     file.write_text('{"type": "service_account", "private_key": "hunter2", "client_email": "a@b", "token_uri": "x"}')
     client = Connection("p", file)
     with pytest.raises(ComputeError) as caught:
@@ -194,6 +195,16 @@ def test_credentials_stay_out_of_sight(tmp_path_factory: pytest.TempPathFactory)
     assert "hunter2" not in shown
     assert str(file) in str(caught.value)
     assert "google.credentials_file" in str(caught.value)
+
+
+def test_no_credentials_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file, a login and a Google machine around it, the error says how to log in."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    with pytest.raises(ComputeError, match="gcloud auth application-default login"):
+        Connection("p").ask("looking", "Networks", "list")
 
 
 def test_messages_hide_tokens(engine: ComputeEngine, client: Connection) -> None:

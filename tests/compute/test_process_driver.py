@@ -40,7 +40,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         return ProcessGroups(tmp_path / "machines", ["cpu"], command, {"COLOUR": "blue"}, stop_seconds=0.5)
 
     yield made
-    made(POLITE).remove()
+    made(POLITE).remove(made(POLITE).found())
     left = [process for process in psutil.process_iter() if str(tmp_path) in _environment(process).values()]
     assert not left
 

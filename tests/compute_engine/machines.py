@@ -71,7 +71,9 @@ class ProcessMachines:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, instance: str, metadata: Mapping[str, str]) -> None:
-        words = [word.replace("{instance}", instance) for word in json.loads(metadata["seuron-command"])]
+        words = [word.replace("{instance}", instance) for word in json.loads(metadata.get("seuron-command", "[]"))]
+        if not words:
+            return  # a manager with a script of its own
         command = [*self.replace.get(words[0], words[:1]), *words[1:]]
         environment = {**os.environ, **json.loads(metadata.get("seuron-environment", "{}")), **self.environment}
         self.folder.mkdir(parents=True, exist_ok=True)

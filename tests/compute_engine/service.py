@@ -112,6 +112,9 @@ class Service:
                 return self.operations[self._by_request[request]]
             if (location, name) in self.resources[collection] or (collection, location, name) in self._coming:
                 raise Refused(409, f"The resource '{collection}/{name}' already exists")
+            missing = {"instanceGroupManagers": "targetSize", "firewalls": "allowed"}.get(collection, "name")
+            if missing not in body:
+                raise Refused(400, f"Required field 'resource.{missing}' not specified")
             self._check_references(collection, location, body)
             self._coming.add((collection, location, name))
             made = {**body, "creationTimestamp": _timestamp(), "id": str(self._random.getrandbits(60))}
@@ -298,7 +301,6 @@ class Service:
         self._coming.discard((collection, location, made["name"]))
         self.resources[collection][location, made["name"]] = made
         if collection == "instanceGroupManagers":
-            made.setdefault("targetSize", 0)
             self.managed[location, made["name"]] = []
             self.errors[location, made["name"]] = []
         if collection == "instances":
