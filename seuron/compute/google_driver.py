@@ -93,8 +93,7 @@ class GoogleGroups:
 
     def delete(self, group: str, names: Sequence[str]) -> None:
         """Remove these instances, and lower the target by as many."""
-        leaving = [item for item in self._managed(group) if _state(item) != "stopping"]
-        here = {last_part(item.instance) for item in leaving}
+        here = {last_part(item.instance) for item in self._managed(group)}
         wanted = [f"zones/{self._zones[group]}/instances/{name}" for name in dict.fromkeys(names) if name in here]
         for first in range(0, len(wanted), _MOST_NAMES):
             self._connection.begin(
@@ -103,7 +102,7 @@ class GoogleGroups:
                 "delete_instances_unary",
                 instance_group_managers_delete_instances_request_resource={
                     "instances": wanted[first : first + _MOST_NAMES],
-                    # One may go between the look and the request.
+                    # Some may be going already, or go between the look and the request.
                     "skip_instances_on_validation_error": True,
                 },
                 **self._place(group),

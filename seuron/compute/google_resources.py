@@ -7,6 +7,7 @@ description, and machines have the label besides.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -171,10 +172,19 @@ class GoogleResources:
             raise
 
     def _is_ours(self, resource: Resource) -> bool:
+        """Whether the resource of this name is the one that should be made; waits for one that is only coming."""
         service = _SERVICES[resource.kind]
         place = {service.noun: resource.name, **self._scope(service, resource.location)}
-        item = self._connection.ask(f"looking at {resource.kind} {resource.name}", service.client, "get", **place)
-        return read_mark(item.description) == (self._cluster, resource.digest)
+        deadline = time.monotonic() + self._connection.patience.operation
+        while True:
+            try:
+                what = f"looking at {resource.kind} {resource.name}"
+                item = self._connection.ask(what, service.client, "get", **place)
+                return read_mark(item.description) == (self._cluster, resource.digest)
+            except MissingResourceError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(self._connection.patience.first_pause)
 
     def _delete(self, change: Change) -> list[Pending]:
         service = _SERVICES[change.kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -154,15 +155,16 @@ def test_all_failures_of_one_kind_are_told(engine: ComputeEngine, resources: Goo
 
 
 def test_what_was_asked_for_by_a_create_that_was_killed(engine: ComputeEngine, resources: GoogleResources) -> None:
-    """A resource that is still being made is not listed yet; the next create waits for nothing and fails not."""
+    """A resource that is still being made is in no list; the next create waits for it instead of failing."""
     engine.service.times.operation = 0.4
     with connection(engine.url, Patience(5.0, 5.0, operation=0.05, first_pause=0.01)) as hasty:
         first = GoogleResources(hasty, "tissue")
         with pytest.raises(ComputeError, match="not done after"):
             first.apply(plan(first, google_cluster()))
-    wait_for(lambda: names(engine)["networks"] == ["net"])
+    assert names(engine)["networks"] == []
     make(resources, google_cluster())
     assert not plan(resources, google_cluster())
+    assert len([request for request in engine.requests if re.match("POST .*/networks", request)]) == 2
 
 
 def test_resources_of_others_are_never_touched(engine: ComputeEngine, resources: GoogleResources) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -152,9 +153,14 @@ def test_a_number_that_was_given_to_another_process_does_not_count(make: Make, t
     (instance,) = groups.instances("cpu")
     process = process_of(instance)
     file = tmp_path / "machines" / "cpu.json"
-    file.write_text(file.read_text().replace(f'"pid": {process.pid}', f'"pid": {os.getpid()}'))
-    assert instance.name not in {item.name for item in groups.instances("cpu")}
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE  # and this test still runs
+    with subprocess.Popen(["sleep", "600"]) as innocent:
+        file.write_text(file.read_text().replace(f'"pid": {process.pid}', f'"pid": {innocent.pid}'))
+        found = {item.name for item in groups.instances("cpu")}
+        alive = innocent.poll() is None
+        innocent.kill()
+    assert instance.name not in found
+    assert alive
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     os.waitpid(process.pid, 0)
 
 
