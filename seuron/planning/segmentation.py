@@ -19,7 +19,7 @@ from typing import Literal
 
 from seuron.box import Box, Triple, triple
 from seuron.params import SegmentationParams
-from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, Plan, Queue, Stage, Task, task_id
+from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, Plan, Stage, Task, Work, task_id
 
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
@@ -48,9 +48,12 @@ SECONDS_PER_CLUSTER = 2e-6
 MAX_BINS = 256
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
+#: Voxels that the stages which go through their box in cells of their own size hold at once: pyramid and
+#: evaluation in 256^3, rounded up to blocks; the report looks at coarse scales.
+CELL_VOXELS = 256**3
 
-#: Mvox/s of a core, and bytes a voxel at most, by the task records of FIB-25 and the demonstration
-#: (docs/performance.md): what the plan's estimates are made of.
+#: Mvox/s of a core, and bytes at most for a voxel that is held at once, by the task records of FIB-25 and
+#: the demonstration (docs/performance.md): what the plan's estimates are made of.
 RATES: dict[str, tuple[float, int]] = {
     "affinities": (0.3, 60),
     "watershed": (6.0, 40),
@@ -166,23 +169,33 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     from_image = params.image is not None
     watershed = _octree("watershed", params, facts, chunks)
     agglomeration = _octree("agglomeration", params, facts, chunks)
+    cell = math.prod(inference_cell(params, facts))
+    region = math.prod(region_size(params))
     stages: dict[str, list[tuple[Task, ...]]] = {
-        "affinities": [_cover("affinities", facts.box, patches, blocks, "gpu")] if from_image else [],
+        "affinities": [_cover("affinities", facts.box, patches, blocks, cell, "gpu")] if from_image else [],
         "watershed": watershed,
         "supervoxel_names": _naming("supervoxel_names", watershed),
         "agglomeration": _with_rounds(params, agglomeration),
         "segment_names": _naming("segment_names", agglomeration),
-        "labels": [_cover("labels", facts.box, regions, blocks, "cpu")],
+        "labels": [_cover("labels", facts.box, regions, blocks, region)],
         "pyramid": _pyramid(params, facts),
         "evaluation": _evaluation(facts, regions, blocks) if params.ground_truth else [],
-        "report": [(_task("report", 0, (0, 0, 0), facts.box, "manager"),)],
+        "report": [(_task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager"),)],
     }
     return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
 
 
 def _task(
-    stage: str, tier: int, index: Triple, box: Box, queue: Queue, layer: str = "", children: tuple[str, ...] = ()
+    stage: str,
+    tier: int,
+    index: Triple,
+    box: Box,
+    held: int,
+    work: Work = "cpu",
+    layer: str = "",
+    children: tuple[str, ...] = (),
 ) -> Task:
+    """A task that goes through the voxels of its box, `held` of them at once at most."""
     rate, bytes_per_voxel = RATES[stage]
     share = 1.0 if tier == 0 else 0.1  # later tiers see coarser scales, or tables
     return Task(
@@ -191,11 +204,11 @@ def _task(
         tier=tier,
         index=index,
         box=box,
-        queue=queue,
+        work=work,
         layer=layer,
         children=children,
         seconds=round(box.voxels * share / rate / 1e6, 3),
-        memory_bytes=int(box.voxels * share * bytes_per_voxel),
+        memory_bytes=BASE_BYTES + min(box.voxels, held) * bytes_per_voxel,
     )
 
 
@@ -206,7 +219,7 @@ def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], task_me
     if stage == "agglomeration":
         memory = min(task_memory * 2**30, memory)
     children = tuple(task.id for task in group)
-    task = _task(stage, tier, index, _hull(group), "memory", children=children)
+    task = _task(stage, tier, index, _hull(group), 0, children=children)
     return replace(task, seconds=round(clusters * SECONDS_PER_CLUSTER, 3), memory_bytes=int(memory))
 
 
@@ -216,17 +229,33 @@ def face_area(box: Box) -> int:
     return 2 * (x * y + y * z + x * z)
 
 
-def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> tuple[Task, ...]:
+def _cover(stage: str, box: Box, cell: Triple, origin: Triple, held: int, work: Work = "cpu") -> tuple[Task, ...]:
     """One task for each cell of a grid over the box."""
-    return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell, origin))
+    return tuple(_task(stage, 0, index, part, held, work) for index, part in box.cells(cell, origin))
 
 
 def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
     """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
-    tiers = [_cover(stage, facts.box, cell, facts.id_frame.minimum, "cpu")]
+    leaves = _cover(stage, facts.box, cell, facts.id_frame.minimum, 0)
+    tiers = [tuple(_leaf_task(task, params) for task in leaves)]
     while len(tiers[-1]) > 1:
         tiers.append(_merges(stage, len(tiers), tiers[-1], params.task_memory))
     return tiers
+
+
+def _leaf_task(task: Task, params: SegmentationParams) -> Task:
+    """A leaf of the watershed holds one chunk and what is undecided at the faces of all; one of the agglomeration
+    holds the contacts of its box.
+    """
+    rate = RATES[task.stage][1]
+    chunk = Box.from_shape((0, 0, 0), params.chunk_size)
+    if task.stage == "agglomeration":
+        memory = min(params.task_memory * 2**30, BASE_BYTES + task.box.voxels * rate)
+    else:
+        chunks = math.prod(task.box.grid_shape(params.chunk_size))
+        clusters = chunks * face_area(chunk) * CLUSTERS_PER_FACE_VOXEL
+        memory = BASE_BYTES + min(task.box.voxels, chunk.voxels) * rate + clusters * BYTES_PER_CLUSTER
+    return replace(task, memory_bytes=int(memory))
 
 
 def _merges(stage: str, tier: int, below: tuple[Task, ...], task_memory: float) -> tuple[Task, ...]:
@@ -268,9 +297,15 @@ def _round_task(root: Task, tier: int, index: Triple, layer: str) -> Task:
 def _naming(stage: str, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
     """Final names go down an octree again: a task for each merge below the root, highest first."""
     return [
-        tuple(_task(stage, tier, merge.index, merge.box, "cpu", children=(merge.id,)) for merge in merges)
+        tuple(_naming_task(stage, tier, merge) for merge in merges)
         for tier, merges in enumerate(reversed(octree[1:-1]))
     ]
+
+
+def _naming_task(stage: str, tier: int, merge: Task) -> Task:
+    """It holds names of no more than the merge had to decide."""
+    task = _task(stage, tier, merge.index, merge.box, 0, children=(merge.id,))
+    return replace(task, memory_bytes=merge.memory_bytes)
 
 
 def _hull(tasks: list[Task]) -> Box:
@@ -294,7 +329,7 @@ def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task,
         cell = _pyramid_cell(params, facts.box, first + PYRAMID_SCALES)
         tiers.append(
             tuple(
-                _task("pyramid", tier, index, box, "cpu", layer=layer)
+                _task("pyramid", tier, index, box, CELL_VOXELS, layer=layer)
                 for layer, (index, box) in product(layers, facts.box.cells(cell, grid_origin(facts, cell)))
             )
         )
@@ -310,6 +345,7 @@ def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
 
 
 def _evaluation(facts: VolumeFacts, regions: Triple, origin: Triple) -> list[tuple[Task, ...]]:
-    tables = _cover("evaluation", facts.box, regions, origin, "cpu")
-    total = _task("evaluation", 1, (0, 0, 0), facts.box, "manager", children=tuple(task.id for task in tables))
+    tables = _cover("evaluation", facts.box, regions, origin, CELL_VOXELS)
+    children = tuple(task.id for task in tables)
+    total = _task("evaluation", 1, (0, 0, 0), facts.box, CELL_VOXELS, "manager", children=children)
     return [tables, (total,)]
