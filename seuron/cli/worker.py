@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from seuron.compute.groups import WorkerReport
 
 Name = Annotated[str, typer.Argument(help="a worker, as `seuron workers` lists it", metavar="NAME")]
 
@@ -36,17 +40,26 @@ def worker(
     raise typer.Exit(Worker(settings.patient(grace, patience * 60), environment).run())
 
 
-def workers(json: Annotated[bool, typer.Option("--json", help="for scripts")] = False) -> None:
+def workers(
+    name: Annotated[str | None, typer.Option(help="only this one; the exit code is 1 when it does not report")] = None,
+    json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+) -> None:
     """List the workers that report."""
     from dataclasses import asdict
     from json import dumps
 
     from seuron.compute.workers import reports
 
-    found = reports(_broker())
+    found = [report for report in reports(_broker()) if name in (None, report.instance)]
     if json:
         typer.echo(dumps([asdict(report) for report in found]))
-        return
+    else:
+        _show(found)
+    if name is not None and not found:
+        raise typer.Exit(1)
+
+
+def _show(found: Sequence[WorkerReport]) -> None:
     for report in found:
         takes = "takes tasks" if report.accepting else "takes no more"
         shares = f"memory {report.memory:.0%}, disk {report.disk:.0%}"

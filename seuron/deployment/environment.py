@@ -135,6 +135,8 @@ def service_environment(
 ) -> dict[str, str]:
     """The whole environment of one supervised process."""
     settings = airflow_settings(home, port, socket_folder, machine) | (celery_settings(home) if celery else {})
+    if home.settings.exists():
+        settings |= json.loads(home.settings.read_text())
     # Any AIRFLOW_ or proxy setting of the caller's shell would change this deployment or send
     # its local traffic elsewhere.
     inherited = {

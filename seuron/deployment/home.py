@@ -68,6 +68,11 @@ class Home:
         return self.folder / "start.lock"
 
     @property
+    def settings(self) -> Path:
+        """Options of Airflow that replace the deployment's own, `{"section.name": "value"}`; none need be there."""
+        return self.folder / "settings.json"
+
+    @property
     def redis(self) -> Path:
         """The broker's data and configuration, where tasks go to Celery workers."""
         return self.folder / "redis"

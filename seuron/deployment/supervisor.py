@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psycopg2
 
 from seuron.compute.machine import MANAGER_SLOTS, Machine
-from seuron.deployment.broker import Broker
 from seuron.deployment.environment import service_environment
 from seuron.deployment.home import Home, code_fingerprint
 from seuron.deployment.locks import try_lock
@@ -30,6 +30,9 @@ from seuron.deployment.postgres import Postgres
 from seuron.deployment.processes import end_processes
 from seuron.errors import RunError
 from seuron.planning.queues import MANAGER
+
+if TYPE_CHECKING:
+    from seuron.deployment.broker import Broker
 
 #: Seconds between looks at the services.
 _LOOK = 0.25
@@ -63,7 +66,7 @@ class Supervisor:
     def __init__(self, home: Home, port: int, *, celery: bool = False) -> None:
         self.home, self.port, self.celery = home, port, celery
         self.machine = Machine.this()
-        self.broker = Broker.prepare(home) if celery else None
+        self.broker = _prepare_broker(home) if celery else None
         self.postgres = Postgres.prepare(home.database)
         self.services: list[Service] = []
         self.stopping = False
@@ -199,8 +202,14 @@ class Supervisor:
         say("stopped")
 
 
+def _prepare_broker(home: Home) -> Broker:
+    from seuron.deployment.broker import Broker  # needs redis, which one machine does without
+
+    return Broker.prepare(home)
+
+
 def manager_worker() -> list[str]:
-    """The worker that does what manages others; it has no limit of time for its tasks, which are short."""
+    """The worker of the tasks that manage others."""
     slots = str(MANAGER_SLOTS)
     return [sys.executable, "-m", "seuron.cli", "worker", "--queue", MANAGER, "--slots", slots, "--name", MANAGER]
 

@@ -19,6 +19,7 @@ from types import FrameType
 import psutil
 
 from seuron.compute.workers import BROKER_ERRORS, Observer, Service
+from seuron.planning.queues import MANAGER
 
 #: Seconds between reports.
 LOOK_SECONDS = 5.0
@@ -92,9 +93,10 @@ class Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         # What a killed predecessor left would make Airflow refuse to start.
         (self.settings.folder / f"worker-{self.settings.name}.pid").unlink(missing_ok=True)
+        queues = set(self.settings.service.queues)
         return subprocess.Popen(
             self.settings.command,
-            env=dict(self.environment),
+            env={**self.environment, "SEURON_KERNELS": "0" if queues == {MANAGER} else "1"},
             stdin=subprocess.DEVNULL,
             cwd=self.settings.folder,
             preexec_fn=_die_with_parent,

@@ -5,16 +5,14 @@ Celery's setting `imports` names this module (seuron.deployment.environment).
 
 from __future__ import annotations
 
-import logging
+import os
 
 from celery.signals import worker_init
 
 from seuron.orchestration.executor import preload
 
-log = logging.getLogger(__name__)
-
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def load_libraries(**_: object) -> None:
-    """Load the libraries of tasks and the kernels, as the warm LocalExecutor does."""
-    preload()
+    """Load the libraries of tasks and, unless the worker only manages, the kernels, as the warm LocalExecutor does."""
+    preload(kernels=os.environ.get("SEURON_KERNELS") != "0")

@@ -10,7 +10,6 @@ from typing import Any
 from airflow.configuration import conf
 
 from seuron.compute.machine import Machine
-from seuron.compute.workers import reported_offers
 from seuron.orchestration.routing import Routes, node
 from seuron.planning import Plan
 from seuron.planning.queues import MANAGER, QueueOffer, Tier, assign, needs
@@ -39,6 +38,8 @@ def uses_celery() -> bool:
 
 def celery_offers() -> list[QueueOffer]:
     """The queues of the cluster's groups, which may have no instance now, and those of workers that report."""
+    from seuron.compute.workers import reported_offers  # needs celery, which one machine does without
+
     # Whoever asks runs on the manager's queue, so it is served.
     offers = [QueueOffer(MANAGER, 0), *reported_offers(str(conf.get("celery", "broker_url")))]
     if path := os.environ.get(CLUSTER_VARIABLE):
