@@ -24,6 +24,8 @@ _OPTIONS = {
     "save": '""',
     "maxmemory-policy": "noeviction",
     "daemonize": "no",
+    # A new title would overwrite the marks by which a killed supervisor's leftovers are found.
+    "set-proc-title": "no",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from compose import free_port
 
 from seuron.client import AirflowClient
 from seuron.compute.workers import drain, reported_offers, reports, resume, running
@@ -51,12 +51,20 @@ class Cluster:
 
     def start(self, name: str, queues: str, memory: float, *options: str) -> subprocess.Popen[bytes]:
         """Start a worker as a user would; it is ready when it takes tasks."""
+        if name in self.workers:
+            self.workers[name].wait(30)
         command = [sys.executable, "-m", "seuron.cli", "worker", "--queue", queues, "--slots", "2", "--name", name]
         with (self.home.logs / f"{name}.log").open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 [*command, "--memory", str(memory), *options], env=self.environment, stdout=log, stderr=log
             )
         return self.workers[name]
+
+    def have(self, name: str, memory: float) -> None:
+        """Have a worker for the queue of that name that takes tasks."""
+        if name not in self.workers or self.workers[name].poll() is not None:
+            self.start(name, name, memory)
+        wait_until(lambda: name in self.accepting())
 
     def accepting(self) -> set[str]:
         return {report.instance for report in reports(self.broker) if report.accepting}
@@ -99,7 +107,7 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
     home.settings.write_text(json.dumps(faster))
     made = Cluster(home, environment)
     made.deployment.start(celery=True)
-    made.start("thin", "thin", THIN)
+    made.have("thin", THIN)
     wait_until(lambda: made.accepting() == {"manager", "thin"})
     yield made
     made.end()
@@ -156,8 +164,7 @@ def test_tasks_go_where_the_plan_sends_them(
     """Each tier is on the smallest queue that holds it, and the bytes are those of a run without Airflow."""
     from seuron.runs import Run
 
-    cluster.start("wide", "wide", WIDE)
-    wait_until(lambda: "wide" in cluster.accepting())
+    cluster.have("wide", WIDE)
     offers = [QueueOffer("thin", int(THIN * GIB)), QueueOffer("wide", int(WIDE * GIB))]
     assert set(reported_offers(cluster.broker)) >= set(offers)
     run_id = client.trigger(DAG, conf(tmp_path / "run"))
@@ -185,6 +192,7 @@ def test_a_worker_that_is_told_to_end_gives_its_tasks_back(
 ) -> None:
     """SIGTERM during a task: the worker ends within its grace, the task is tried elsewhere, to the same bytes."""
     output = tmp_path / "run"
+    cluster.have("wide", WIDE)
     worker = cluster.start("brief", "wide", WIDE, "--grace", "0")
     wait_until(lambda: "brief" in cluster.accepting())
     run_id = client.trigger(DAG, conf(output))
@@ -205,6 +213,7 @@ def test_killed_workers_broker_database_and_scheduler_lose_nothing(
     that had been finished.
     """
     output = tmp_path / "run"
+    cluster.have("wide", WIDE)
     run_id = client.trigger(DAG, conf(output))
     finished: dict[str, bytes] = {}
     for number, service in enumerate(("worker-wide", "redis", "scheduler", "postgres"), start=1):
@@ -220,24 +229,22 @@ def test_killed_workers_broker_database_and_scheduler_lose_nothing(
 
 def test_a_worker_without_a_broker_ends_by_itself(tmp_path: Path, environment: dict[str, str]) -> None:
     """A manager that is lost leaves no worker behind: after its patience it ends with the code that says so."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = tmp_path / "broker"
+    port, url = free_port(), tmp_path / "broker"
     url.write_text(f"redis://127.0.0.1:{port}/0")
-    with subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]) as redis:
-        added = {"AIRFLOW__CELERY__BROKER_URL_CMD": f"cat {url}", "AIRFLOW__CELERY__RESULT_BACKEND_CMD": f"cat {url}"}
-        outside = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "seuron.cli", "worker", "--queue", "manager", "--name", "lost", "--patience", "0.1"],
-            env={**outside, **added, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"},
-        )
+    read = {f"AIRFLOW__CELERY__{name}_CMD": f"cat {url}" for name in ("BROKER_URL", "RESULT_BACKEND")}
+    outside = {name: value for name, value in environment.items() if not name.startswith("AIRFLOW_")}
+    settings = {**outside, **read, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}
+    command = [sys.executable, "-m", "seuron.cli", "worker", "--queue", "manager", "--name", "lost"]
+    redis = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""])
+    worker = subprocess.Popen([*command, "--patience", "0.1"], env=settings)
+    try:
+        time.sleep(2)  # until Redis answers
         wait_until(lambda: any(report.accepting for report in reports(url.read_text())))
         redis.kill()
-        redis.wait()
         assert worker.wait(60) == 3
-    assert [
-        p for p in psutil.process_iter(["cmdline"]) if "--celery-hostname lost" in " ".join(p.info["cmdline"] or [])
-    ] == []
+    finally:
+        for process in (redis, worker):
+            process.kill()
+            process.wait()
+    commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert [command for command in commands if "--celery-hostname lost" in command] == []
