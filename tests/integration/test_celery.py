@@ -222,6 +222,7 @@ def test_killed_workers_broker_database_and_scheduler_lose_nothing(
         cluster.kill(service)
         if service == "worker-wide":
             cluster.start("wide", "wide", WIDE)
+    wait_until(lambda: cluster.deployment.status().healthy)  # without its database it answers with errors
     _expect_success(client, run_id)
     assert results(output) == results(local_run())
     assert finished.items() <= _records(output).items()
