@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from seuron.cli import cluster, data, decisions, demonstration, deployment, plans, runs, training
+from seuron.cli import cluster, data, decisions, demonstration, deployment, plans, runs, training, worker
 
 app = typer.Typer(
     name="seuron",
@@ -30,6 +30,10 @@ app.command("gc")(plans.gc)
 app.command("up")(deployment.up)
 app.command("down")(deployment.down)
 app.command("status")(deployment.status)
+app.command("worker")(worker.worker)
+app.command("workers")(worker.workers)
+app.command("drain")(worker.drain)
+app.command("resume")(worker.resume)
 app.command("synth")(data.synth)
 app.command("import")(data.import_)
 app.command("evaluate")(data.evaluate)

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 #: Only these parts of the tree may import these packages.
 OWNERS = {
     "airflow": ("seuron/orchestration/", "dags/", "plugins/"),
+    "celery": ("seuron/compute/", "seuron/orchestration/"),
+    "redis": ("seuron/compute/", "seuron/deployment/"),
     "torch": ("seuron/inference/", "seuron/training/"),
     "cloudvolume": ("seuron/volumes/",),
     "cloudfiles": ("seuron/storage.py",),
