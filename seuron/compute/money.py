@@ -23,6 +23,7 @@ from seuron.compute.groups import Group
 from seuron.compute.settings import PolicySettings
 from seuron.compute.situation import QueueDepth
 from seuron.planning.plan import Plan
+from seuron.planning.queues import Tier
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -133,10 +134,15 @@ class TierWork:
     longest: float
 
 
-def tier_works(plan: Plan) -> list[TierWork]:
-    """The tiers of a plan, in order, as the estimate wants them."""
+def tier_works(plan: Plan, queues: Mapping[Tier, str]) -> list[TierWork]:
+    """The tiers of a plan, in order, as the estimate wants them; `queues` is what `planning.queues.assign` says."""
     return [
-        TierWork(tasks[0].queue, len(tasks), sum(t.seconds for t in tasks), max(t.seconds for t in tasks))
+        TierWork(
+            queues[tasks[0].stage, tasks[0].tier],
+            len(tasks),
+            sum(task.seconds for task in tasks),
+            max(task.seconds for task in tasks),
+        )
         for tasks in plan.tiers()
     ]
 

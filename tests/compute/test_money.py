@@ -18,6 +18,7 @@ from seuron.compute.simulation.cases import cluster, medium, small
 from seuron.compute.simulation.rivals import Ours
 from seuron.params import SegmentationParams
 from seuron.planning import VolumeFacts, make_plan
+from seuron.planning.queues import QueueOffer, assign
 
 GROUPS = (
     group("cheap", slots=8, price=0.12),
@@ -132,7 +133,8 @@ def test_the_estimate_takes_a_plan() -> None:
     """The tiers of a real plan are all there, with their tasks and seconds."""
     facts = VolumeFacts(Box((0, 0, 0), (512, 512, 512)), (8.0, 8.0, 40.0), "uint8", {"segmentation": 3}, "")
     plan = make_plan(SegmentationParams(affinities="a", output="o"), facts)
-    found = tier_works(plan)
+    found = tier_works(plan, assign(plan, [QueueOffer("manager", 0), QueueOffer("cpu", 2**40)]))
+    assert {tier.queue for tier in found} == {"manager", "cpu"}
     assert sum(tier.tasks for tier in found) == len(plan.tasks)
     assert sum(tier.seconds for tier in found) == pytest.approx(sum(task.seconds for task in plan.tasks.values()))
 

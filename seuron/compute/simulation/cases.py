@@ -6,11 +6,14 @@ A slot is a processor core with its memory, or a whole GPU.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seuron.box import Box
 from seuron.compute.groups import Group
 from seuron.compute.simulation.work import Workload, workload_of
 from seuron.params import SegmentationParams, parse_parameters
 from seuron.planning import VolumeFacts, make_plan
+from seuron.planning.queues import MANAGER, QueueOffer, assign
 
 GIB = 2**30
 ZONES = ("zone-a", "zone-b", "zone-c")
@@ -34,6 +37,11 @@ def cluster(largest: int = 100) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+def offers(groups: Sequence[Group]) -> list[QueueOffer]:
+    """What a slot of each of the groups has, and of the manager, whose tasks no group does."""
+    return [QueueOffer(MANAGER, 0), *(QueueOffer(group.queue, group.memory_bytes, group.gpus) for group in groups)]
+
+
 def cube(name: str, batches: int, batch_chunks: int, *, image: bool = False, chunk: int = 256) -> Workload:
     """The workload of a cube of `batches`^3 leaf batches, of `batch_chunks`^3 chunks of `chunk`^3 voxels each."""
     side = batches * batch_chunks * chunk
@@ -47,7 +55,8 @@ def cube(name: str, batches: int, batch_chunks: int, *, image: bool = False, chu
         {"supervoxels": 7, "segmentation": 7},
         "net" if image else "",
     )
-    return workload_of(name, make_plan(params, facts), SPEED)
+    plan = make_plan(params, facts)
+    return workload_of(name, plan, assign(plan, offers(cluster())), SPEED)
 
 
 def small() -> Workload:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from seuron.compute.money import TierWork
 from seuron.compute.simulation.world import World
 from seuron.planning import Plan
+from seuron.planning.queues import MANAGER
+from seuron.planning.queues import Tier as QueueTier
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class Workload:
         return [TierWork(t.queue, len(t.seconds), sum(t.seconds), max(t.seconds)) for t in self.tiers]
 
 
-def workload_of(name: str, plan: Plan, speed: Mapping[str, float], start_seconds: float = 3.0) -> Workload:
-    """The workload of a plan.
+def workload_of(
+    name: str, plan: Plan, queues: Mapping[QueueTier, str], speed: Mapping[str, float], start_seconds: float = 3.0
+) -> Workload:
+    """The workload of a plan whose tiers go to `queues`, as `planning.queues.assign` says.
 
     `speed` says how many times as fast as the plan's one core a slot of a queue is. Each task takes
     `start_seconds` besides: the process of an Airflow task, and opening its layers. Tasks of the manager are
@@ -47,8 +51,8 @@ def workload_of(name: str, plan: Plan, speed: Mapping[str, float], start_seconds
     """
     tiers = []
     for tasks in plan.tiers():
-        queue = tasks[0].queue
-        if queue == "manager":
+        queue = queues[tasks[0].stage, tasks[0].tier]
+        if queue == MANAGER:
             continue
         seconds = tuple(start_seconds + task.seconds / speed.get(queue, 1.0) for task in tasks)
         tiers.append(Tier(tasks[0].stage, queue, seconds))
