@@ -4,6 +4,7 @@
 # make lint    ruff and mypy
 # make kernel-coverage    which lines of the kernels the tests run, without compiling them
 # make lock    requirements.txt anew from pyproject.toml
+# make secrets the secrets of docker-compose.yml, in secrets/; those that are there stay
 # make clean   stop, and remove the environment and the state folder (its runs as well)
 
 PYTHON ?= python3.11
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run stop test lint kernel-coverage lock clean install
+.PHONY: run stop test lint kernel-coverage lock secrets clean install
 
 run: $(INSTALLED)
 	$(BIN)/seuron demo
@@ -49,6 +50,9 @@ lock: $(INSTALLED)
 	@echo "# The one lock: everything that was tested together. Made by \`make lock\` from pyproject.toml." > $@.partial
 	$(UV) pip compile --quiet pyproject.toml --all-extras --python-version 3.11 --no-header --no-annotate >> $@.partial
 	mv $@.partial requirements.txt
+
+secrets:
+	sh docker/make-secrets.sh secrets
 
 clean: stop
 	rm -rf $(VENV) .seuron .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

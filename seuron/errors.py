@@ -20,11 +20,11 @@ class PermanentError(SeuronError):
 class ParameterErrors(PermanentError, ValueError):
     """All that is wrong with a set of parameters, at once."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], what: str = "the parameters") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         title = "1 problem" if count == 1 else f"{count} problems"
-        super().__init__(f"{title} with the parameters:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        super().__init__(f"{title} with {what}:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 class DataError(PermanentError, ValueError):

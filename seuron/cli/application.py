@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from seuron.cli import data, decisions, demonstration, deployment, plans, runs, training
+from seuron.cli import cluster, data, decisions, demonstration, deployment, plans, runs, training, worker
 
 app = typer.Typer(
     name="seuron",
@@ -17,6 +17,12 @@ app = typer.Typer(
 run = typer.Typer(help="Run a pipeline and wait for its end.", no_args_is_help=True)
 run.command("segmentation")(runs.segmentation)
 app.add_typer(run, name="run")
+machines = typer.Typer(help="Machines in instance groups: make, look at, resize, remove.", no_args_is_help=True)
+machines.command("create")(cluster.create)
+machines.command("status")(cluster.status)
+machines.command("scale")(cluster.scale)
+machines.command("delete")(cluster.delete)
+app.add_typer(machines, name="cluster")
 app.command("demo")(demonstration.demo)
 app.command("params")(runs.params)
 app.command("plan")(plans.plan)
@@ -24,6 +30,10 @@ app.command("gc")(plans.gc)
 app.command("up")(deployment.up)
 app.command("down")(deployment.down)
 app.command("status")(deployment.status)
+app.command("worker")(worker.worker)
+app.command("workers")(worker.workers)
+app.command("drain")(worker.drain)
+app.command("resume")(worker.resume)
 app.command("synth")(data.synth)
 app.command("import")(data.import_)
 app.command("evaluate")(data.evaluate)

@@ -8,12 +8,20 @@ from typing import Annotated
 import typer
 
 
-def up() -> None:
-    """Start Airflow and its database on this machine, or reuse what runs."""
+def up(
+    celery: Annotated[
+        bool | None,
+        typer.Option("--celery/--no-celery", help="tasks go to workers by queue; without either, as it was"),
+    ] = None,
+) -> None:
+    """Start Airflow and its database on this machine, or reuse what runs.
+
+    With --celery a Redis and a worker for the queue `manager` run as well; start others with `seuron worker`.
+    """
     from seuron.deployment import Deployment
 
     began = time.monotonic()
-    status = Deployment().start()
+    status = Deployment().start(celery=celery)
     typer.echo(f"Airflow is at {status.url} ({time.monotonic() - began:.1f} s); its state is in {status.folder}")
 
 

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 
 from seuron.cli.progress import StageProgress
+from seuron.compute.machine import Machine
 from seuron.deployment import Deployment
-from seuron.deployment.environment import Machine
 from seuron.errors import RunError
 from seuron.params import parse_parameters
 from seuron.runs import Run

@@ -19,9 +19,11 @@ import httpx
 import psutil
 
 from seuron.client import AirflowClient
-from seuron.deployment.environment import ADDRESS, DEFAULT_PORT, SERVICE_MARK, Machine
+from seuron.compute.machine import Machine
+from seuron.deployment.environment import ADDRESS, DEFAULT_PORT, SERVICE_MARK, service_environment
 from seuron.deployment.home import PROJECT, Home, code_fingerprint
 from seuron.deployment.locks import held, is_locked
+from seuron.deployment.postgres import socket_folder
 from seuron.deployment.processes import end_processes, marked_processes, resident_bytes
 from seuron.errors import PermanentError, RunError
 
@@ -29,6 +31,9 @@ from seuron.errors import PermanentError, RunError
 START_SECONDS = 240.0
 #: Ports tried, from the last one used or the default.
 _PORTS_TRIED = 50
+#: Pools that bound nothing: Celery workers take what they have slots for.
+POOLS = ("cpu", "gpu", "memory", "manager")
+UNLIMITED = 100_000
 _SERVICES = ("postgres", "api-server", "dag-processor", "scheduler")
 
 
@@ -55,8 +60,12 @@ class Deployment:
     def __init__(self, home: Home | None = None) -> None:
         self.home = home or Home.default()
 
-    def start(self, *, seconds: float = START_SECONDS) -> DeploymentStatus:
-        """Have everything running and return; reuses what runs, clears away what is left over."""
+    def start(self, *, celery: bool | None = None, seconds: float = START_SECONDS) -> DeploymentStatus:
+        """Have everything running and return; reuses what runs, clears away what is left over.
+
+        With `celery` tasks go to Celery workers by their queues, without to processes of the scheduler; None
+        keeps what it was.
+        """
         if not (PROJECT / "dags").is_dir():
             raise RunError(
                 f"no dags folder at {PROJECT / 'dags'}: install seuron from its source with `pip install -e`"
@@ -64,18 +73,19 @@ class Deployment:
         self.home.create()
         with held(self.home.start_lock, seconds):
             deadline = time.monotonic() + seconds
-            if is_locked(self.home.supervisor_lock) and self._is_outdated():
+            executor = self._executor(celery)
+            if is_locked(self.home.supervisor_lock) and (self._is_outdated() or self._executor(None) != executor):
                 self.stop()
             reused = is_locked(self.home.supervisor_lock)
             if not reused:
-                self._start_afresh()
+                self._start_afresh(executor)
             try:
                 self._make_ready(deadline)
             except RunError:
                 if not reused or is_locked(self.home.supervisor_lock):
                     raise
                 # It was dying when it was looked at: a process keeps its locks until it is quite gone.
-                self._start_afresh()
+                self._start_afresh(executor)
                 self._make_ready(deadline)
         return self.status()
 
@@ -138,6 +148,20 @@ class Deployment:
         except (KeyError, psutil.NoSuchProcess):
             return None  # it has the lock but not yet written its state, or ended this instant
 
+    def _executor(self, celery: bool | None) -> str:
+        """`local` or `celery`: as asked for, else as it was."""
+        if celery is None:
+            return str(self._state().get("executor", "local"))
+        return "celery" if celery else "local"
+
+    def worker_environment(self, name: str) -> dict[str, str]:
+        """The environment of a worker on this machine; raises RunError where no deployment with Celery runs."""
+        if self._executor(None) != "celery" or not is_locked(self.home.supervisor_lock):
+            raise RunError(f"no deployment with Celery runs in {self.home.folder}; start it with `seuron up --celery`")
+        sockets = socket_folder(self.home.database)
+        port, service = int(self._state()["port"]), f"worker-{name}"
+        return service_environment(self.home, service, port, sockets, Machine.this(), celery=True)
+
     def _is_outdated(self) -> bool:
         """Whether the source has changed since the start, and no run would be disturbed by a new one."""
         if self._state().get("code") == code_fingerprint():
@@ -162,9 +186,10 @@ class Deployment:
                 return port
         raise RunError(f"no free port on {ADDRESS} from {first} to {first + _PORTS_TRIED - 1}; stop what holds them")
 
-    def _spawn(self, port: int) -> None:
+    def _spawn(self, port: int, executor: str) -> None:
         self.home.supervisor_state.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "seuron.deployment.supervisor", str(self.home.folder), str(port)]
+        module = "seuron.deployment.supervisor"
+        command = [sys.executable, "-m", module, str(self.home.folder), str(port), executor]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (self.home.logs / "supervisor.log").open("ab") as log:
             subprocess.run(
@@ -183,15 +208,17 @@ class Deployment:
                 raise RunError(f"the supervisor did not start; its log ends:\n{self.log_tail('supervisor')}")
             time.sleep(0.02)
 
-    def _start_afresh(self) -> None:
+    def _start_afresh(self, executor: str) -> None:
         end_processes(self.home.folder)
-        self._spawn(self._free_port())
+        self._spawn(self._free_port(), executor)
 
     def _make_ready(self, deadline: float) -> None:
         with AirflowClient(self.url, timeout=5.0) as client:
             self._wait_for(client, deadline)
         with AirflowClient(self.url) as client:
-            client.size_pools(Machine.this().pools)
+            client.size_pools(
+                Machine.this().pools if self._executor(None) == "local" else dict.fromkeys(POOLS, UNLIMITED)
+            )
 
     def _wait_for(self, client: AirflowClient, deadline: float) -> None:
         while missing := self._unready(client):

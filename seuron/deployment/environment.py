@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
+from seuron.compute.machine import Machine
 from seuron.deployment.home import HOME_VARIABLE, PROJECT, Home
+from seuron.errors import RunError
 
 #: Marks every process of a deployment (children inherit it), so that leftovers of a killed
 #: supervisor are found by what they are, not by a process id that may have been reused.
@@ -20,9 +25,6 @@ DEFAULT_PORT = 8080
 #: Airflow refuses a mapped task wider than this; plans hold at most 20,000 tasks a tier.
 MAX_MAP_LENGTH = 100_000
 
-#: Tasks that may run beside the compute tasks: `prepare` and the like, which wait more than work.
-MANAGER_SLOTS = 2
-
 #: A task is one process with one thread: the plan already has a task for every core, and idle
 #: OpenMP threads must sleep, not spin.
 TASK_THREADS = {
@@ -32,35 +34,6 @@ TASK_THREADS = {
     "NUMBA_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the pools are sized by."""
-
-    cores: int
-    gpus: int
-
-    @classmethod
-    def this(cls) -> Machine:
-        """The cores this process may use, and the NVIDIA devices that the kernel shows."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        gpus = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia*"))
-        return cls(cores, gpus)
-
-    @property
-    def pools(self) -> dict[str, int]:
-        """Slots of each pool. Without a GPU, its work runs on the cores."""
-        return {
-            "cpu": self.cores,
-            "gpu": self.gpus or self.cores,
-            "memory": max(1, self.cores // 2),
-            "manager": MANAGER_SLOTS,
-        }
-
-    @property
-    def parallelism(self) -> int:
-        return self.cores + MANAGER_SLOTS
 
 
 def airflow_settings(home: Home, port: int, socket_folder: Path, machine: Machine) -> dict[str, str]:
@@ -105,9 +78,65 @@ def airflow_settings(home: Home, port: int, socket_folder: Path, machine: Machin
     }
 
 
-def service_environment(home: Home, service: str, port: int, socket_folder: Path, machine: Machine) -> dict[str, str]:
+#: How Celery is set up, wherever its workers are; docker-compose.yml has the same.
+CELERY_SETTINGS: dict[str, str] = {
+    "core.executor": "CeleryExecutor",
+    # What may be queued and running at once: workers take what they have slots for.
+    "core.parallelism": "1000",
+    # A message is kept until its task has ended, and a worker takes one for each slot only.
+    "celery.task_acks_late": "True",
+    "celery.worker_prefetch_multiplier": "1",
+    # A message of a worker that died before it began its task comes back after this time, s. One whose task
+    # runs comes back as well; Airflow says that it runs already, and it is dropped.
+    "celery_broker_transport_options.visibility_timeout": "120",
+    "celery.extra_celery_config": json.dumps(
+        {
+            "imports": ["seuron.orchestration.celery_worker"],
+            # `seuron worker` decides when a broker has been away for too long.
+            "broker_connection_max_retries": None,
+        }
+    ),
+    "celery.operation_timeout": "10",
+    # A task whose worker died has not said that it is alive for so long, s; looked at each 10 s.
+    "scheduler.task_instance_heartbeat_timeout": "60",
+    "scheduler.task_instance_heartbeat_timeout_detection_interval": "10",
+    # A scheduler that dies between writing down that a task is queued and sending it: it is sent again after
+    # this time, s. So is each task that waits for a worker for so long, which does no harm, as often as it takes.
+    "scheduler.task_queued_timeout": "600",
+    "scheduler.num_stuck_in_queued_retries": "100000",
+}
+
+
+def celery_settings(home: Home) -> dict[str, str]:
+    """Airflow's options for Celery on the embedded deployment; the broker's address stays in its file."""
+    read = f"cat {shlex.quote(str(home.broker_url))}"
+    return {**CELERY_SETTINGS, "celery.broker_url_cmd": read, "celery.result_backend_cmd": read}
+
+
+def broker_url(environment: Mapping[str, str]) -> str:
+    """The broker's address by the settings of Airflow in an environment; raises RunError where there is none."""
+    name = "AIRFLOW__CELERY__BROKER_URL"
+    if name in environment:
+        return environment[name]
+    command = environment.get(f"{name}_CMD")
+    if command is None:
+        raise RunError(
+            f"no broker is known: set {name}_CMD to a command that prints its address, such as `cat FILE`, "
+            "or start one on this machine with `seuron up --celery`"
+        )
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout.strip():
+        raise RunError(f"{name}_CMD gave no address (code {done.returncode}): {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def service_environment(
+    home: Home, service: str, port: int, socket_folder: Path, machine: Machine, *, celery: bool = False
+) -> dict[str, str]:
     """The whole environment of one supervised process."""
-    settings = airflow_settings(home, port, socket_folder, machine)
+    settings = airflow_settings(home, port, socket_folder, machine) | (celery_settings(home) if celery else {})
+    if home.settings.exists():
+        settings |= json.loads(home.settings.read_text())
     # Any AIRFLOW_ or proxy setting of the caller's shell would change this deployment or send
     # its local traffic elsewhere.
     inherited = {

@@ -68,6 +68,21 @@ class Home:
         return self.folder / "start.lock"
 
     @property
+    def settings(self) -> Path:
+        """Options of Airflow that replace the deployment's own, `{"section.name": "value"}`; none need be there."""
+        return self.folder / "settings.json"
+
+    @property
+    def redis(self) -> Path:
+        """The broker's data and configuration, where tasks go to Celery workers."""
+        return self.folder / "redis"
+
+    @property
+    def broker_url(self) -> Path:
+        """Holds the broker's address with its password; readable by the owner only."""
+        return self.redis / "broker-url"
+
+    @property
     def schema_stamp(self) -> Path:
         """Names the Airflow version whose tables the database has."""
         return self.folder / "schema-version"
@@ -80,15 +95,21 @@ class Home:
     def keys(self) -> dict[str, str]:
         """The keys that Airflow's processes share; made once, readable by the owner only."""
         path = self.folder / "keys.json"
-        if not path.exists():
-            made = {name: secrets.token_urlsafe(32) for name in ("jwt", "session")}
-            made["fernet"] = _fernet_key()
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            partial.touch(mode=0o600)
-            partial.write_text(json.dumps(made))
-            partial.replace(path)
-        keys: dict[str, str] = json.loads(path.read_text())
+        keys: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        missing = [name for name in ("jwt", "session", "broker", "fernet") if name not in keys]
+        if missing:
+            made = {name: _fernet_key() if name == "fernet" else secrets.token_urlsafe(32) for name in missing}
+            keys |= made
+            write_secret(path, json.dumps(keys))
         return keys
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _fernet_key() -> str:

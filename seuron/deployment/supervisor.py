@@ -1,7 +1,8 @@
 """The one background process of a deployment: it starts the services and keeps them alive.
 
-Run as `python -m seuron.deployment.supervisor FOLDER PORT`. It holds a lock on a file for as
-long as it lives, so a second one cannot start and a stale process id cannot mislead.
+Run as `python -m seuron.deployment.supervisor FOLDER PORT EXECUTOR`, the last `local` or `celery`. It
+holds a lock on a file for as long as it lives, so a second one cannot start and a stale process id
+cannot mislead.
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psycopg2
 
-from seuron.deployment.environment import Machine, service_environment
+from seuron.compute.machine import MANAGER_SLOTS, Machine
+from seuron.deployment.environment import service_environment
 from seuron.deployment.home import Home, code_fingerprint
 from seuron.deployment.locks import try_lock
 from seuron.deployment.postgres import Postgres
 from seuron.deployment.processes import end_processes
 from seuron.errors import RunError
+from seuron.planning.queues import MANAGER
+
+if TYPE_CHECKING:
+    from seuron.deployment.broker import Broker
 
 #: Seconds between looks at the services.
 _LOOK = 0.25
@@ -56,9 +63,10 @@ class Service:
 class Supervisor:
     """Starts the services in order, then restarts whatever dies until it is told to stop."""
 
-    def __init__(self, home: Home, port: int) -> None:
-        self.home, self.port = home, port
+    def __init__(self, home: Home, port: int, *, celery: bool = False) -> None:
+        self.home, self.port, self.celery = home, port, celery
         self.machine = Machine.this()
+        self.broker = _prepare_broker(home) if celery else None
         self.postgres = Postgres.prepare(home.database)
         self.services: list[Service] = []
         self.stopping = False
@@ -84,10 +92,15 @@ class Supervisor:
         end_processes(self.home.folder)
         self._add(Service("postgres", self.postgres.command, user=self.postgres.user))
         self._wait_for(self.postgres.is_ready)
+        if self.broker is not None:
+            self._add(Service("redis", self.broker.command))
         self._migrate()
         airflow = [sys.executable, "-m", "airflow"]
         self._add(Service("api-server", [*airflow, "api-server", "--apps", "all"]))
         self._add(Service("dag-processor", [*airflow, "dag-processor"], before=self._disown("DagProcessorJob")))
+        if self.broker is not None:
+            self._wait_for(self.broker.is_ready)
+            self._add(Service("worker-manager", manager_worker()))
         scheduler = [*airflow, "scheduler", "--skip-serve-logs"]
         self._add(Service("scheduler", scheduler, before=self._disown("SchedulerJob")))
 
@@ -102,7 +115,7 @@ class Supervisor:
     def _launch(self, service: Service) -> None:
         if service.before is not None:
             service.before()
-        environment = service_environment(self.home, service.name, self.port, self.postgres.socket_folder, self.machine)
+        environment = self._environment(service.name)
         with (self.home.logs / f"{service.name}.log").open("ab") as log:
             service.process = subprocess.Popen(
                 service.command,
@@ -117,6 +130,10 @@ class Supervisor:
             )
         service.started = time.monotonic()
         say(f"started {service.name} as process {service.process.pid}")
+
+    def _environment(self, service: str) -> dict[str, str]:
+        sockets = self.postgres.socket_folder
+        return service_environment(self.home, service, self.port, sockets, self.machine, celery=self.celery)
 
     def _keep_alive(self, service: Service) -> None:
         """Start the service again if it has died and its back-off is over."""
@@ -148,7 +165,7 @@ class Supervisor:
         stamp = self.home.schema_stamp
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        environment = service_environment(self.home, "migration", self.port, self.postgres.socket_folder, self.machine)
+        environment = self._environment("migration")
         with (self.home.logs / "migration.log").open("ab") as log:
             command = [sys.executable, "-m", "airflow", "db", "migrate"]
             code = subprocess.run(
@@ -166,23 +183,35 @@ class Supervisor:
             time.sleep(0.1)
 
     def _stop_all(self) -> None:
-        """Take everything down, the database last and in good order.
+        """Take everything down, the broker and the database last and in good order.
 
         Airflow's processes are killed: they keep nothing that is not in the database, the scheduler
         would otherwise wait for tasks that may take an hour, and tasks may be killed anywhere.
         """
         say("stopping")
-        for name in ("scheduler", "dag-processor", "api-server", "migration"):
+        for name in ("scheduler", "dag-processor", "worker-manager", "api-server", "migration"):
             end_processes(self.home.folder, name)
         for service in self.services:
-            if service.name == "postgres" and service.process is not None and service.process.poll() is None:
+            if service.name in ("redis", "postgres") and service.process is not None and service.process.poll() is None:
                 service.process.send_signal(signal.SIGINT)  # "fast": ends sessions, writes a checkpoint
                 try:
                     service.process.wait(20)
                 except subprocess.TimeoutExpired:
-                    say("postgres does not end; killing it, it will recover at the next start")
+                    say(f"{service.name} does not end; killing it, it will recover at the next start")
         end_processes(self.home.folder)
         say("stopped")
+
+
+def _prepare_broker(home: Home) -> Broker:
+    from seuron.deployment.broker import Broker  # needs redis, which one machine does without
+
+    return Broker.prepare(home)
+
+
+def manager_worker() -> list[str]:
+    """The worker of the tasks that manage others."""
+    slots = str(MANAGER_SLOTS)
+    return [sys.executable, "-m", "seuron.cli", "worker", "--queue", MANAGER, "--slots", slots, "--name", MANAGER]
 
 
 def say(message: str) -> None:
@@ -200,14 +229,15 @@ def main() -> None:
     """Entry point of the background process; the process that was called returns at once."""
     if os.fork():
         os._exit(0)
-    home, port = Home(Path(sys.argv[1])), int(sys.argv[2])
+    home, port, executor = Home(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     lock = try_lock(home.supervisor_lock)
     if lock is None:
         raise SystemExit(f"another supervisor already runs in {home.folder}")
-    state: dict[str, object] = {"pid": os.getpid(), "port": port, "started": time.time(), "code": code_fingerprint()}
+    state: dict[str, object] = {"pid": os.getpid(), "port": port, "executor": executor, "started": time.time()}
+    state["code"] = code_fingerprint()
     _write_state(home, state)
     try:
-        Supervisor(home, port).run()
+        Supervisor(home, port, celery=executor == "celery").run()
     except Exception as error:
         _write_state(home, {**state, "failure": f"{type(error).__name__}: {error}"})
         raise

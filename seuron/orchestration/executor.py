@@ -38,12 +38,13 @@ class WarmLocalExecutor(LocalExecutor):
         super().start()
 
 
-def preload() -> None:
+def preload(*, kernels: bool = True) -> None:
     """Import the libraries of tasks, and compile the kernels or load them from numba's cache."""
     began = time.monotonic()
     for name in PRELOADED:
         import_module(name)
-    _load_kernels()
+    if kernels:
+        _load_kernels()
     log.info("Loaded the libraries of tasks in %.1f s", time.monotonic() - began)
 
 

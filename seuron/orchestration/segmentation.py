@@ -15,9 +15,6 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import (
     DAG,
     BaseOperator,
-    ExceptionRetryPolicy,
-    RetryAction,
-    RetryRule,
     TaskGroup,
     get_current_context,
     task,
@@ -25,28 +22,22 @@ from airflow.sdk import (
 from airflow.sdk.bases.xcom import BaseXCom
 
 from seuron.orchestration.form import form_parameters
+from seuron.orchestration.retrying import FewTries
+from seuron.orchestration.routing import DAG_ID, ROUTES_TASK
 from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS
-from seuron.planning.plan import Queue
+from seuron.planning.plan import Work
 
-DAG_ID = "segmentation"
-
-#: A passing fault (a lost connection, a killed worker, a full disk that someone clears) gets about
-#: a minute and a quarter in all: 5, 10, 20 and 40 s. A permanent one would come back every time.
+#: A passing fault (a lost connection, a full disk that someone clears) gets some minutes in all: 5, 10, 20,
+#: 40 and 60 s. A permanent one would come back every time. A lost worker raises nothing, so the policy is
+#: not asked: such a task is tried again until its retries are used up, as cheap instances vanish often.
+EXCEPTION_TRIES = 6
 RETRIES: dict[str, Any] = {
-    "retries": 4,
+    "retries": 20,
     "retry_delay": timedelta(seconds=5),
     "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=2),
-    "retry_policy": ExceptionRetryPolicy(
-        rules=[
-            RetryRule(
-                exception="seuron.errors.PermanentError",
-                action=RetryAction.FAIL,
-                reason="another try would fail in the same way",
-            )
-        ]
-    ),
+    "max_retry_delay": timedelta(minutes=1),
+    "retry_policy": FewTries(EXCEPTION_TRIES),
 }
 
 #: `absolute`: by default Airflow ranks a task by how much depends on it, so that a large run would
@@ -54,13 +45,14 @@ RETRIES: dict[str, Any] = {
 PRIORITIES: dict[str, Any] = {"weight_rule": "absolute"}
 
 
-def tier_queue(stage: str, tier: int) -> Queue:
-    """What the tasks of a tier need; a mapped task has one pool, whatever it expands to."""
+def tier_work(stage: str, tier: int) -> Work:
+    """What kind of work a tier's tasks are: the queue and pool that its node names.
+
+    A run's plan may send them to another queue of that kind (seuron.orchestration.routing).
+    """
     if stage == "affinities":
         return "gpu"
-    if stage == "report" or (stage == "evaluation" and tier > 0):
-        return "manager"
-    return "memory" if tier > 0 and stage in ("watershed", "agglomeration") else "cpu"
+    return "manager" if stage == "report" or (stage == "evaluation" and tier > 0) else "cpu"
 
 
 def segmentation_dag(doc_md: str | None = None) -> DAG:
@@ -87,7 +79,8 @@ def _add_tiers(prepared: Any) -> None:
             for stage, tiers in MAX_TIERS.items()
             for tier in range(tiers)
         }
-    prepared >> list(lists.values())
+        routes = EmptyOperator(task_id=ROUTES_TASK.removeprefix("batches."))
+    prepared >> [*lists.values(), routes]
     before: Any = prepared
     for stage, tiers in MAX_TIERS.items():
         with TaskGroup(stage):
@@ -99,22 +92,27 @@ def _add_tiers(prepared: Any) -> None:
 
 @task(task_id="prepare", pool="manager", queue="manager", priority_weight=10, multiple_outputs=False)
 def _prepare() -> None:
-    """Check the parameters and the input, write the plan, and fill the lists that tiers expand by."""
+    """Check the parameters and the input, write the plan, say which queues its tasks go to, and fill the lists
+    that tiers expand by.
+    """
+    from seuron.orchestration.offers import routes_of
     from seuron.preflight import parse_run
     from seuron.runs import prepare_run
 
     context: Mapping[str, Any] = get_current_context()
     run = prepare_run(parse_run(context["params"]))
+    routes = routes_of(run.plan, context["ti"].xcom_pull(task_ids=ROUTES_TASK) or {})
+    _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
     for stage, tiers in MAX_TIERS.items():
         planned = run.plan.stage(stage).tiers
         for tier in range(tiers):
             tasks = planned[tier] if tier < len(planned) else ()
             left = [[task.id, run.keys[task.id]] for task in tasks if run.finished(task.id) is None]
-            _fill_list(context, f"batches.{_list_name(stage, tier)}", left)
+            _give_result(context, f"batches.{_list_name(stage, tier)}", left)
 
 
-def _fill_list(context: Mapping[str, Any], list_id: str, tasks: list[list[str]]) -> None:
-    """Give the empty task `list_id` the result that a tier expands by: the id and the key of each task.
+def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:
+    """Give an empty task its result: for a list that a tier expands by, the id and the key of each task.
 
     Airflow expands over the whole result of a task, never over a part of it, so each tier needs a
     task of its own to expand by. Nineteen real tasks would cost four seconds of processor time a
@@ -124,11 +122,11 @@ def _fill_list(context: Mapping[str, Any], list_id: str, tasks: list[list[str]])
     run = context["dag_run"]
     BaseXCom.set(
         BaseXCom.XCOM_RETURN_KEY,
-        tasks,
+        result,
         dag_id=run.dag_id,
         run_id=run.run_id,
-        task_id=list_id,
-        _mapped_length=len(tasks),
+        task_id=task_id,
+        _mapped_length=len(result) if isinstance(result, list) else None,
     )
 
 
@@ -138,12 +136,12 @@ def _list_name(stage: str, tier: int) -> str:
 
 def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
     """One mapped task: every task of a tier."""
-    queue = tier_queue(stage, tier)
+    work = tier_work(stage, tier)
 
     @task(
         task_id=f"tier_{tier}",
-        pool=queue,
-        queue=queue,
+        pool=work,
+        queue=work,
         trigger_rule="none_failed",
         map_index_template="{{ label }}",
         do_xcom_push=False,

@@ -13,7 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 from seuron.box import Box, Triple
 
-Queue = Literal["cpu", "gpu", "memory", "manager"]
+#: What a task needs besides memory: a core; a GPU, where there is one; or hardly anything, beside whoever
+#: manages the others.
+Work = Literal["cpu", "gpu", "manager"]
 
 #: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
 OCTREE_TIERS = 5
@@ -46,7 +48,8 @@ class Task:
 
     `box` is in voxels of the run's scale. `children` are the tasks whose results it merges. `layer` is
     the layer that it works on, where there are several, or its part in a round of agglomeration.
-    `seconds` and `memory_bytes` are estimates, from measured rates.
+    `seconds` and `memory_bytes` are estimates, from measured rates; which queue they lead to is said
+    by `seuron.planning.queues`, as it depends on what there is.
     """
 
     id: str
@@ -54,7 +57,7 @@ class Task:
     tier: int
     index: Triple
     box: Box
-    queue: Queue
+    work: Work
     layer: str = ""
     children: tuple[str, ...] = ()
     seconds: float = 0.0

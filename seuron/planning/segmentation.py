@@ -19,7 +19,7 @@ from typing import Literal
 
 from seuron.box import Box, Triple, triple
 from seuron.params import SegmentationParams
-from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, SEAMS_TIER, Plan, Queue, Stage, Task, task_id
+from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, SEAMS_TIER, Plan, Stage, Task, Work, task_id
 
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
@@ -44,6 +44,8 @@ CLUSTERS_PER_FACE_VOXEL = 0.47
 CLUSTERS_PER_LINE_VOXEL = 1.2
 CONTACTS_PER_FACE_VOXEL = 0.19
 BYTES_PER_CLUSTER = 230
+#: Bytes of a cluster's old and new name.
+BYTES_PER_NAME = 16
 #: Bytes of a voxel at a face: id, affinity, whether it is joined.
 BYTES_PER_FACE_VOXEL = 13
 SECONDS_PER_CLUSTER = 2e-6
@@ -51,9 +53,12 @@ SECONDS_PER_CLUSTER = 2e-6
 MAX_BINS = 256
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
+#: Voxels that the stages which go through their box in cells of their own size hold at once: pyramid and
+#: evaluation in 256^3, rounded up to blocks; the report looks at coarse scales.
+CELL_VOXELS = 256**3
 
-#: Mvox/s of a core, and bytes a voxel at most, by the task records of FIB-25 and the demonstration
-#: (docs/performance.md): what the plan's estimates are made of.
+#: Mvox/s of a core, and bytes at most for a voxel that is held at once, by the task records of FIB-25 and
+#: the demonstration (docs/performance.md): what the plan's estimates are made of.
 RATES: dict[str, tuple[float, int]] = {
     "affinities": (0.3, 60),
     "watershed": (6.0, 40),
@@ -169,23 +174,33 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     from_image = params.image is not None
     watershed = _octree("watershed", params, facts, chunks)
     agglomeration = _octree("agglomeration", params, facts, chunks)
+    cell = math.prod(inference_cell(params, facts))
+    region = math.prod(region_size(params))
     stages: dict[str, list[tuple[Task, ...]]] = {
-        "affinities": [_cover("affinities", facts.box, patches, blocks, "gpu")] if from_image else [],
+        "affinities": [_cover("affinities", facts.box, patches, blocks, cell, "gpu")] if from_image else [],
         "watershed": watershed,
         "supervoxel_names": _naming("supervoxel_names", watershed[SEAMS_TIER:]),
         "agglomeration": _with_rounds(params, agglomeration),
         "segment_names": _naming("segment_names", agglomeration),
-        "labels": [_cover("labels", facts.box, regions, blocks, "cpu")],
+        "labels": [_cover("labels", facts.box, regions, blocks, region)],
         "pyramid": _pyramid(params, facts),
         "evaluation": _evaluation(facts, regions, blocks) if params.ground_truth else [],
-        "report": [(_task("report", 0, (0, 0, 0), facts.box, "manager"),)],
+        "report": [(_task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager"),)],
     }
     return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
 
 
 def _task(
-    stage: str, tier: int, index: Triple, box: Box, queue: Queue, layer: str = "", children: tuple[str, ...] = ()
+    stage: str,
+    tier: int,
+    index: Triple,
+    box: Box,
+    held: int,
+    work: Work = "cpu",
+    layer: str = "",
+    children: tuple[str, ...] = (),
 ) -> Task:
+    """A task that goes through the voxels of its box, `held` of them at once at most."""
     rate, bytes_per_voxel = RATES[stage]
     share = 1.0 if tier == 0 else 0.1  # later tiers see coarser scales, or tables
     return Task(
@@ -194,11 +209,11 @@ def _task(
         tier=tier,
         index=index,
         box=box,
-        queue=queue,
+        work=work,
         layer=layer,
         children=children,
         seconds=round(box.voxels * share / rate / 1e6, 3),
-        memory_bytes=int(box.voxels * share * bytes_per_voxel),
+        memory_bytes=BASE_BYTES + min(box.voxels, held) * bytes_per_voxel,
     )
 
 
@@ -211,7 +226,7 @@ def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], cell: T
         clusters = sum(face_area(task.box) for task in group) * CONTACTS_PER_FACE_VOXEL
         memory = min(task_memory * 2**30, BASE_BYTES + clusters * BYTES_PER_CONTACT)
     children = tuple(task.id for task in group)
-    task = _task(stage, tier, index, _hull(group), "memory", children=children)
+    task = _task(stage, tier, index, _hull(group), 0, children=children)
     return replace(task, seconds=round(clusters * SECONDS_PER_CLUSTER, 3), memory_bytes=int(memory))
 
 
@@ -231,16 +246,17 @@ def seam_lines(box: Box, leaf: Triple) -> int:
     return sum(4 * (width * -(-height // h) + height * -(-width // w)) for (width, w), (height, h) in pairs)
 
 
-def _cover(stage: str, box: Box, cell: Triple, origin: Triple, queue: Queue) -> tuple[Task, ...]:
+def _cover(stage: str, box: Box, cell: Triple, origin: Triple, held: int, work: Work = "cpu") -> tuple[Task, ...]:
     """One task for each cell of a grid over the box."""
-    return tuple(_task(stage, 0, index, part, queue) for index, part in box.cells(cell, origin))
+    return tuple(_task(stage, 0, index, part, held, work) for index, part in box.cells(cell, origin))
 
 
 def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
     """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
-    tiers = [_cover(stage, facts.box, cell, facts.id_frame.minimum, "cpu")]
-    if stage == "watershed" and len(tiers[0]) > 1:
-        tiers.append(tuple(_seam_task(leaf) for leaf in tiers[0]))
+    leaves = _cover(stage, facts.box, cell, facts.id_frame.minimum, 0)
+    tiers = [tuple(_leaf_task(task, params) for task in leaves)]
+    if stage == "watershed" and len(leaves) > 1:
+        tiers.append(tuple(_seam_task(leaf) for leaf in leaves))
     while len(tiers[-1]) > 1:
         tiers.append(_merges(stage, len(tiers), tiers[-1], cell, params.task_memory))
     return tiers
@@ -250,7 +266,7 @@ def _seam_task(leaf: Task) -> Task:
     """Closes the seams at a leaf's low faces, one at a time."""
     x, y, z = leaf.box.shape
     sides = [2 * area for area in (y * z, x * z, x * y)]
-    task = _task(leaf.stage, SEAMS_TIER, leaf.index, leaf.box, "memory", children=(leaf.id,))
+    task = _task(leaf.stage, SEAMS_TIER, leaf.index, leaf.box, 0, children=(leaf.id,))
     return replace(
         task,
         seconds=round(sum(sides) * CLUSTERS_PER_FACE_VOXEL * SECONDS_PER_CLUSTER, 3),
@@ -258,6 +274,21 @@ def _seam_task(leaf: Task) -> Task:
             BASE_BYTES + max(sides) * (BYTES_PER_FACE_VOXEL + CLUSTERS_PER_FACE_VOXEL * BYTES_PER_CLUSTER)
         ),
     )
+
+
+def _leaf_task(task: Task, params: SegmentationParams) -> Task:
+    """A leaf of the watershed holds one chunk, what is undecided at the leaf's faces, and names at those of its chunks;
+    one of the agglomeration holds the contacts of its box.
+    """
+    rate = RATES[task.stage][1]
+    chunk = Box.from_shape((0, 0, 0), params.chunk_size)
+    if task.stage == "agglomeration":
+        memory = min(params.task_memory * 2**30, BASE_BYTES + task.box.voxels * rate)
+    else:
+        inside = math.prod(task.box.grid_shape(params.chunk_size)) * face_area(chunk) * CLUSTERS_PER_FACE_VOXEL
+        at_faces = face_area(task.box) * (BYTES_PER_FACE_VOXEL + CLUSTERS_PER_FACE_VOXEL * BYTES_PER_CLUSTER)
+        memory = BASE_BYTES + min(task.box.voxels, chunk.voxels) * rate + inside * BYTES_PER_NAME + at_faces
+    return replace(task, memory_bytes=int(memory))
 
 
 def _merges(stage: str, tier: int, below: tuple[Task, ...], cell: Triple, task_memory: float) -> tuple[Task, ...]:
@@ -299,9 +330,15 @@ def _round_task(root: Task, tier: int, index: Triple, layer: str) -> Task:
 def _naming(stage: str, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
     """Final names go down an octree again: a task for each merge below the root, highest first."""
     return [
-        tuple(_task(stage, tier, merge.index, merge.box, "cpu", children=(merge.id,)) for merge in merges)
+        tuple(_naming_task(stage, tier, merge) for merge in merges)
         for tier, merges in enumerate(reversed(octree[1:-1]))
     ]
+
+
+def _naming_task(stage: str, tier: int, merge: Task) -> Task:
+    """It holds names of no more than the merge had to decide."""
+    task = _task(stage, tier, merge.index, merge.box, 0, children=(merge.id,))
+    return replace(task, memory_bytes=merge.memory_bytes)
 
 
 def _hull(tasks: list[Task]) -> Box:
@@ -325,7 +362,7 @@ def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task,
         cell = _pyramid_cell(params, facts.box, first + PYRAMID_SCALES)
         tiers.append(
             tuple(
-                _task("pyramid", tier, index, box, "cpu", layer=layer)
+                _task("pyramid", tier, index, box, CELL_VOXELS, layer=layer)
                 for layer, (index, box) in product(layers, facts.box.cells(cell, grid_origin(facts, cell)))
             )
         )
@@ -341,6 +378,7 @@ def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
 
 
 def _evaluation(facts: VolumeFacts, regions: Triple, origin: Triple) -> list[tuple[Task, ...]]:
-    tables = _cover("evaluation", facts.box, regions, origin, "cpu")
-    total = _task("evaluation", 1, (0, 0, 0), facts.box, "manager", children=tuple(task.id for task in tables))
+    tables = _cover("evaluation", facts.box, regions, origin, CELL_VOXELS)
+    children = tuple(task.id for task in tables)
+    total = _task("evaluation", 1, (0, 0, 0), facts.box, CELL_VOXELS, "manager", children=children)
     return [tables, (total,)]

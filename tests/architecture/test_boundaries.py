@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 #: Only these parts of the tree may import these packages.
 OWNERS = {
     "airflow": ("seuron/orchestration/", "dags/", "plugins/"),
+    "celery": ("seuron/compute/", "seuron/orchestration/"),
+    "redis": ("seuron/compute/", "seuron/deployment/"),
     "torch": ("seuron/inference/", "seuron/training/"),
     "cloudvolume": ("seuron/volumes/",),
     "cloudfiles": ("seuron/storage.py",),
@@ -22,7 +24,7 @@ OWNERS = {
     "neuroglancer": ("seuron/viewer/",),
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
     "pyarrow": ("seuron/tables/",),
-    "google": (),
+    "google": ("seuron/compute/",),
 }
 
 
@@ -71,6 +73,7 @@ def test_imports_point_downwards() -> None:
         "segmentation",
         "evaluation",
         "decisions",
+        "compute",
     )
     for path in sources("seuron"):
         place = path.relative_to(ROOT / "seuron").parts[0].removesuffix(".py")
@@ -83,10 +86,12 @@ def test_imports_point_downwards() -> None:
             assert all(name.startswith("seuron.orchestration") for name in ours), path
 
 
-@pytest.mark.parametrize("package", ["seuron", "abiss_py", "seuron.planning", "seuron.params", "seuron.runs"])
+@pytest.mark.parametrize(
+    "package", ["seuron", "abiss_py", "seuron.planning", "seuron.params", "seuron.runs", "seuron.compute.drivers"]
+)
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
-    heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow"]
+    heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow", "google.auth"]
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seuron.deployment.environment import ADDRESS, MAX_MAP_LENGTH, Machine, service_environment
+from seuron.compute.machine import Machine
+from seuron.deployment.environment import ADDRESS, MAX_MAP_LENGTH, service_environment
 from seuron.deployment.home import Home
 from seuron.deployment.postgres import socket_folder
 from seuron.planning.segmentation import MAX_LEAVES

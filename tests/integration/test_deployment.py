@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from seuron.client import AirflowClient
+from seuron.compute.machine import Machine
 from seuron.deployment import Deployment, Home
-from seuron.deployment.environment import ADDRESS, Machine
+from seuron.deployment.environment import ADDRESS
 from seuron.deployment.processes import marked_processes
 
 

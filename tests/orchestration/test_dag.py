@@ -58,8 +58,8 @@ def test_tiers_form_one_row(parsed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("from_image", [True, False])
-def test_pools_are_what_the_plan_asks_for(parsed: dict[str, Any], from_image: bool) -> None:
-    """A mapped task has one pool: that of every task the plan may put into its tier."""
+def test_pools_are_of_the_work_that_the_plan_asks_for(parsed: dict[str, Any], from_image: bool) -> None:
+    """A node names the pool and queue of its tasks' kind of work, whatever the plan puts into its tier."""
     source = {"image": "/image"} if from_image else {"affinities": "/affinities"}
     params = SegmentationParams(**source, output="/run", ground_truth="/truth", chunk_size=(64, 64, 64), batch_chunks=1)
     layers = dict.fromkeys(["supervoxels", "segmentation"], 6)
@@ -67,4 +67,4 @@ def test_pools_are_what_the_plan_asks_for(parsed: dict[str, Any], from_image: bo
     plan = make_plan(params, facts)
     for task in plan.tasks.values():
         node = parsed["tasks"][f"{task.stage}.tier_{task.tier}"]
-        assert (node["pool"], node["queue"]) == (task.queue, task.queue), task.id
+        assert (node["pool"], node["queue"]) == (task.work, task.work), task.id

@@ -1,0 +1,190 @@
+"""Commands for machines: `cluster create`, `status`, `scale`, `delete`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seuron.compute.cluster_file import Cluster
+    from seuron.compute.control import GroupStatus
+    from seuron.compute.resources import Change
+
+#: Exit code of `create --check` when there is something to do.
+CHANGES = 3
+
+File = Annotated[
+    str, typer.Argument(help="the cluster's file; docs/cluster.example.toml is one", envvar="SEURON_CLUSTER")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+Json = Annotated[bool, typer.Option("--json", help="for scripts; needs --yes where something would be asked")]
+
+
+def create(
+    file: File = "cluster.toml",
+    check: Annotated[bool, typer.Option(help="only show what would change; the exit code is 3 if anything")] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Make what a file describes, or change what is there to that. Shows first what it would do.
+
+    What is as it should be is left alone, so a create that was cut off is just started again.
+    """
+    from seuron.compute.control import make_cluster, plan_cluster
+
+    cluster = _cluster(file)
+    changes = plan_cluster(cluster)
+    todo = [change for change in changes if change.action != "keep"]
+    done = False
+    if not json:
+        _show_plan(cluster, changes)
+    if todo and not check and _agreed(f"Make these {len(todo)} changes?", yes, json):
+        make_cluster(cluster, changes, _progress)
+        done = True
+    if json:
+        _print_json({"cluster": cluster.name, "changes": _rows(changes), "done": done})
+    elif done:
+        typer.echo(f"{cluster.name} is as {file} says")
+    if todo and check:
+        raise typer.Exit(CHANGES)
+
+
+def status(file: File = "cluster.toml", json: Json = False) -> None:
+    """Show the groups: how many machines there are and should be, what keeps them from growing, what they cost."""
+    from dataclasses import asdict
+
+    from seuron.compute.control import cluster_status
+    from seuron.compute.drivers import driver
+
+    cluster = _cluster(file)
+    with driver(cluster) as machines:
+        groups = cluster_status(cluster, machines)
+    manager = cluster.manager_price()
+    total = manager + sum(group.dollars_an_hour for group in groups)
+    if json:
+        rows = [asdict(group) for group in groups]
+        _print_json({"cluster": cluster.name, "groups": rows, "manager": manager, "dollars_an_hour": total})
+        return
+    _show_groups(groups)
+    typer.echo(f"{cluster.name}: ${total:.2f} an hour now, of which the manager ${manager:.2f}")
+
+
+def scale(
+    name: Annotated[str, typer.Argument(help="a queue, whose cheapest groups are filled first, or a group")],
+    size: Annotated[int, typer.Argument(help="how many machines", min=0)],
+    file: File = "cluster.toml",
+    json: Json = False,
+) -> None:
+    """Set the size of a queue or a group by hand. Machines that are removed lose the tasks that they do."""
+    from dataclasses import asdict
+
+    from seuron.compute.control import scale
+    from seuron.compute.drivers import driver
+
+    cluster = _cluster(file)
+    with driver(cluster) as machines:
+        resizes = scale(cluster, machines, name, size)
+    if json:
+        _print_json({"cluster": cluster.name, "groups": [asdict(resize) for resize in resizes]})
+        return
+    for resize in resizes:
+        typer.echo(f"{resize.group}: {resize.before} -> {resize.after}")
+
+
+def delete(file: File = "cluster.toml", yes: Yes = False, json: Json = False) -> None:
+    """Remove all that was made, the disk of the manager's data too, and see that nothing is left."""
+    from seuron.compute.control import delete_cluster, plan_delete
+
+    cluster = _cluster(file)
+    changes = plan_delete(cluster)
+    done = False
+    if not json:
+        _show_changes(changes)
+    if changes and _agreed(f"Remove these {len(changes)}? What the disk holds is lost.", yes, json):
+        delete_cluster(cluster, _progress)
+        done = True
+    if json:
+        _print_json({"cluster": cluster.name, "changes": _rows(changes), "done": done})
+    elif done:
+        typer.echo(f"nothing of {cluster.name} is left")
+    elif not changes:
+        typer.echo(f"there is nothing of {cluster.name}")
+
+
+def _cluster(file: str) -> Cluster:
+    from seuron.compute.cluster_file import read_cluster
+
+    return read_cluster(file)
+
+
+def _agreed(question: str, yes: bool, json: bool) -> bool:
+    """Whether to go on; ends the command with exit code 1 when the answer is no."""
+    if yes:
+        return True
+    if json:
+        return False
+    return typer.confirm(question, abort=True)
+
+
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    from json import dumps
+
+    typer.echo(dumps(content))
+
+
+def _rows(changes: Sequence[Change]) -> list[dict[str, str]]:
+    return [
+        {key: getattr(change, key) for key in ("action", "kind", "name", "location", "reason")} for change in changes
+    ]
+
+
+def _show_plan(cluster: Cluster, changes: Sequence[Change]) -> None:
+    from seuron.compute.control import highest_rate
+    from seuron.compute.prices import WRITTEN
+
+    _show_changes(changes)
+    kept = sum(change.action == "keep" for change in changes)
+    typer.echo(f"{len(changes) - kept} to do, {kept} to keep")
+    if cluster.provider == "google":
+        typer.echo(
+            f"at rest ${cluster.manager_price():.2f} an hour (the manager), at most ${highest_rate(cluster):.2f} with "
+            f"every group full; list prices of {WRITTEN} where the file gives none"
+        )
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    rows = [(change.action, change.kind, change.name, change.location or "-", change.reason) for change in changes]
+    _table(("", "kind", "name", "where", "why"), rows)
+
+
+def _show_groups(groups: Sequence[GroupStatus]) -> None:
+    head = ("group", "queue", "zone", "spot", "target", "starting", "running", "stopping", "most", "$/h")
+    rows = [
+        (
+            group.name,
+            group.queue,
+            group.zone,
+            "yes" if group.spot else "no",
+            *(str(number) for number in (group.target, group.starting, group.running, group.stopping, group.max_size)),
+            f"{group.dollars_an_hour:.2f}",
+        )
+        for group in groups
+    ]
+    _table(head, rows)
+    for group in groups:
+        for shortage in group.shortages:
+            typer.echo(f"{group.name}: {shortage.kind}: {shortage.message}")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

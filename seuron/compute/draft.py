@@ -1,0 +1,302 @@
+"""A decision in the making: what each group has, and what is done to it at this look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from seuron.compute.groups import Group, Instance
+from seuron.compute.health import Diagnosis
+from seuron.compute.settings import PolicySettings
+from seuron.compute.situation import (
+    Decision,
+    DrainCause,
+    Draining,
+    GroupLook,
+    GroupMemory,
+    Memory,
+    QueueDepth,
+    Situation,
+)
+
+
+class GroupDraft:
+    """One group during a look.
+
+    `kept` are the instances that work or will, `draining` those that take no more tasks; `pending` were
+    asked for and are not among the instances yet, `grown` is what this look adds.
+    """
+
+    def __init__(
+        self, look: GroupLook, situation: Situation, settings: PolicySettings, seen: Mapping[str, float]
+    ) -> None:
+        self.look, self.situation, self.settings = look, situation, settings
+        self.memory = situation.memory.groups.get(look.group.name, GroupMemory())
+        self.seen = seen
+        self.pending = max(0, look.target - len(look.live))
+        self.grown = 0
+        self.kept: list[Instance] = []
+        self.draining: dict[str, Draining] = {}
+        self.deleted: list[str] = []
+        self.drained: list[str] = []
+        self.resumed: list[str] = []
+        self.reasons: list[str] = []
+        for instance in look.live:
+            drain = self._known_draining(instance)
+            if drain is None:
+                self.kept.append(instance)
+            else:
+                self.draining[instance.name] = drain
+
+    def _known_draining(self, instance: Instance) -> Draining | None:
+        """One that takes no tasks though nobody here said so was drained before the memory was lost."""
+        known = self.situation.memory.draining.get(instance.name)
+        report = self.situation.reports.get(instance.name)
+        if known is None and report is not None and not report.accepting:
+            return Draining(self.situation.now, "surplus")
+        return known
+
+    @property
+    def name(self) -> str:
+        return self.look.group.name
+
+    @property
+    def slots(self) -> int:
+        """The slots that the group has, or will have once all that was asked for has begun."""
+        return (len(self.kept) + self.pending + self.grown) * self.look.group.slots
+
+    @property
+    def size(self) -> int:
+        return len(self.kept) + len(self.draining) + self.pending + self.grown
+
+    @property
+    def at_work(self) -> int:
+        """Instances whose workers have reported."""
+        return sum(name in self.seen for name in (*(i.name for i in self.kept), *self.draining))
+
+    @property
+    def unreported(self) -> int:
+        return sum(instance.name not in self.seen for instance in self.kept)
+
+    def running(self, name: str) -> int:
+        report = self.situation.reports.get(name)
+        return report.running if report is not None else 0
+
+    def remember(self, **changes: Any) -> None:
+        self.memory = replace(self.memory, **changes)
+
+    def _ago(self, time: float | None) -> float:
+        return float("inf") if time is None else self.situation.now - time
+
+    # Growing.
+
+    def room(self) -> int:
+        return max(0, self.look.group.max_size - self.size)
+
+    def resting(self) -> bool:
+        return self._ago(self.memory.rest_until) < 0
+
+    def may_grow(self) -> bool:
+        return (
+            not self.resting()
+            and self._ago(self.memory.grown) >= self.settings.ramp_seconds
+            and self._ago(self.memory.shrunk) >= self.settings.settle_seconds
+        )
+
+    def step(self) -> int:
+        """How many instances may be added in one step: what is booting counts as not yet proven.
+
+        Where none is at work after a rest, the next try is half as large: a broken image fails for less and less.
+        """
+        first = self.settings.first_instances
+        if not self.at_work:
+            first = max(1, first >> min(self.memory.rests, 60))
+        return max(0, max(first, 2 * self.at_work) - self.size)
+
+    def overdue(self) -> bool:
+        since = self.memory.grown if self.memory.grown is not None else self.situation.memory.began
+        return since is not None and self._ago(since) > self.settings.start_seconds
+
+    def grow(self, count: int, why: str) -> None:
+        self.grown += count
+        self.remember(grown=self.situation.now)
+        self.reasons.append(f"{self.name} grows to {self.size}: {why}")
+
+    def withdraw(self, booting: bool = False) -> None:
+        """Give up what was asked for and has not been made; also what has not reported yet, if `booting`."""
+        self.pending = 0
+        for instance in list(self.kept):
+            if instance.name not in self.seen and (booting or instance.state == "starting"):
+                self.delete(instance.name, "is deleted: it has not begun, and will not be waited for")
+
+    def rest(self, why: str) -> None:
+        """Pass the group over for a while, twice as long as the last time unless that is long ago."""
+        settings, now = self.settings, self.situation.now
+        long_ago = self._ago(self.memory.rest_until) > settings.rest_longest_seconds
+        rests = 0 if long_ago else self.memory.rests
+        # The exponent is bounded, because a float is.
+        seconds = min(settings.rest_longest_seconds, settings.rest_seconds * 2.0 ** min(rests, 60))
+        self.remember(rests=rests + 1, rest_until=now + seconds)
+        self.reasons.append(f"{self.name} is passed over for {seconds:.0f} s: {why}")
+
+    # Shrinking.
+
+    def may_shrink(self) -> bool:
+        """Always where there is nothing, so that an empty group keeps none of the others from shrinking."""
+        return not self.slots or self._ago(self.memory.grown) >= self.settings.settle_seconds
+
+    def ask_for_fewer(self, count: int) -> int:
+        """Take back at most so many of the instances of which nothing is to be seen yet; returns how many."""
+        count = min(count, self.pending)
+        self.pending -= count
+        if count:
+            self.remember(shrunk=self.situation.now)
+            self.reasons.append(f"{self.name} asks for {count} fewer: there is no use for them any more")
+        return count
+
+    def least_busy(self) -> list[str]:
+        """The instances in the order in which they are drained; the youngest first among equals."""
+        order = sorted(self.kept, key=lambda i: (self.running(i.name), -i.created, i.name))
+        return [instance.name for instance in order]
+
+    def drain(self, name: str, cause: DrainCause, why: str) -> None:
+        known = self.draining.get(name)
+        if known is not None and (known.cause == cause or cause != "sick"):
+            return
+        self.kept = [instance for instance in self.kept if instance.name != name]
+        self.draining[name] = Draining(known.since if known else self.situation.now, cause)
+        self.reasons.append(f"{name} {why}")
+
+    def resumable(self) -> list[str]:
+        """Drained instances that are healthy, the busiest first: they have most to lose by going."""
+        names = [name for name, drain in self.draining.items() if drain.cause != "sick"]
+        return sorted(names, key=lambda name: (-self.running(name), name))
+
+    def resume(self, name: str, why: str) -> None:
+        del self.draining[name]
+        self.kept.append(next(instance for instance in self.look.live if instance.name == name))
+        self.resumed.append(name)
+        self.reasons.append(f"{name} {why}")
+
+    def delete(self, name: str, why: str) -> None:
+        self._remove(name)
+        self.reasons.append(f"{name} {why}")
+
+    def _remove(self, name: str) -> None:
+        self.kept = [instance for instance in self.kept if instance.name != name]
+        self.draining.pop(name, None)
+        self.deleted.append(name)
+
+    def delete_drained(self) -> None:
+        """Delete the drained ones that run nothing; tell the others again where they have not heard."""
+        for name, drain in list(self.draining.items()):
+            report = self.situation.reports.get(name)
+            if report is None:
+                continue
+            deaf = self.situation.now - drain.since > self.settings.dead_seconds
+            if report.running == 0 and report.time >= drain.since and (deaf or not report.accepting):
+                self.delete(name, "is deleted: it is drained and runs nothing")
+                if drain.cause == "surplus":
+                    self.remember(shrunk=self.situation.now)
+            elif report.accepting:
+                self.drained.append(name)
+
+    # Money.
+
+    def dollars_to_finish(self) -> float:
+        """What the instances cost until the tasks that run have ended, if each takes as long as its queue's do."""
+        depth = self.situation.queues.get(self.look.group.queue)
+        usual = _task_seconds(depth, self.settings)
+        names = [*(instance.name for instance in self.kept), *self.draining]
+        seconds = 0.0
+        for report in (self.situation.reports[name] for name in names if self.running(name)):
+            # The last of k equal tasks, begun at any time, has k / (k + 1) of its length to go.
+            last = usual * report.running / (report.running + 1)
+            seconds += max(usual - report.oldest, usual / 4) if report.running == 1 else last
+        return seconds * self.look.group.price / 3600
+
+    def dollars_to_be_of_use(self) -> float:
+        """What an instance costs that boots and does one task in each slot."""
+        depth = self.situation.queues.get(self.look.group.queue)
+        seconds = max(self.settings.paid_seconds, self.settings.boot_seconds + _task_seconds(depth, self.settings))
+        return seconds * self.look.group.price / 3600
+
+
+def _task_seconds(depth: QueueDepth | None, settings: PolicySettings) -> float:
+    return (depth.task_seconds if depth else None) or settings.assumed_seconds
+
+
+def slot_price(group: Group, task_seconds: float, settings: PolicySettings) -> float:
+    """Dollars for an hour of work done in one slot.
+
+    On a machine that lives for an exponential time of mean M, a task of length L that begins anew after
+    each loss takes M (e^(L/M) - 1) in all.
+    """
+    lives = task_seconds / 3600 / settings.spot_hours if group.spot else 0.0
+    # Beyond 50 lives no such task ever ends, and the exponential has no number.
+    again = math.expm1(min(lives, 50.0)) / lives if lives else 1.0
+    return group.price / group.slots * again
+
+
+class Draft:
+    """All groups during a look, and what is said of them."""
+
+    def __init__(self, situation: Situation, settings: PolicySettings, seen: Mapping[str, float]) -> None:
+        self.situation, self.settings = situation, settings
+        self.groups = [GroupDraft(look, situation, settings, seen) for look in situation.groups]
+        self.reasons: list[str] = []
+        self.held_budget: float | None = None
+
+    def group(self, name: str) -> GroupDraft:
+        return next(group for group in self.groups if group.name == name)
+
+    def by_price(self, queue: str) -> list[GroupDraft]:
+        """The groups that serve a queue, the cheapest slot first; what spot instances do again has its price."""
+        found = [group for group in self.groups if group.look.group.queue == queue]
+        seconds = _task_seconds(self.situation.queues.get(queue), self.settings)
+        return sorted(found, key=lambda group: (slot_price(group.look.group, seconds, self.settings), group.name))
+
+    def affordable(self, group: GroupDraft) -> int:
+        """How many instances of a group the rest of the budget lets boot and do a task, after those there are."""
+        if self.situation.budget is None:
+            return group.room()
+        promised = sum(other.size * other.dollars_to_be_of_use() for other in self.groups)
+        rest = self.situation.budget - self.situation.spent - promised
+        each = group.dollars_to_be_of_use()
+        if each > 0:
+            return max(0, int(rest / each))
+        return group.room() if rest >= 0 else 0
+
+    def hold_if_nothing_runs(self, group: GroupDraft) -> None:
+        """Say that the rest of the budget is too little for anything, rather than wait for ever."""
+        if self.held_budget is None and not any(other.size for other in self.groups):
+            self.held_budget = self.situation.budget
+            self.reasons.append(
+                f"the rest of the budget, ${(self.situation.budget or 0) - self.situation.spent:.2f}, is less than "
+                f"an instance of {group.name} takes for one task, ${group.dollars_to_be_of_use():.2f}; raise the "
+                "budget to go on"
+            )
+
+    def decision(self, peaks: Mapping[str, tuple[tuple[float, int], ...]], diagnosis: Diagnosis) -> Decision:
+        memory = self.situation.memory
+        gone = {name for group in self.groups for name in group.deleted}
+        held = [queue for queue, depth in self.situation.queues.items() if depth.ready]
+        return Decision(
+            targets={group.name: group.size for group in self.groups},
+            delete={group.name: tuple(group.deleted) for group in self.groups if group.deleted},
+            drain=tuple(name for group in self.groups for name in group.drained),
+            resume=tuple(name for group in self.groups for name in group.resumed),
+            held=tuple(held) if self.held_budget is not None else (),
+            memory=Memory(
+                began=self.situation.now if memory.began is None else memory.began,
+                groups={group.name: group.memory for group in self.groups},
+                peaks={**memory.peaks, **peaks},
+                seen={name: time for name, time in diagnosis.seen.items() if name not in gone},
+                full_since={name: time for name, time in diagnosis.full_since.items() if name not in gone},
+                draining={name: drain for group in self.groups for name, drain in group.draining.items()},
+                held_budget=self.held_budget,
+            ),
+            reasons=(*diagnosis.notes, *self.reasons, *(text for group in self.groups for text in group.reasons)),
+        )

@@ -1,0 +1,245 @@
+"""Worker processes of this machine as a `Driver`: the way to use all its cores, and to test a cluster.
+
+An instance is a process in a session of its own. What is asked for and what was started is written in
+a folder, so that every process that looks there sees, and takes care of, the same instances.
+Nothing runs in the background: `instances` is what looks after a group. It ends what was asked to end
+too long ago, forgets what is gone, and starts what the target lacks, under new names. A worker that
+ends within `EARLY_SECONDS` is told as a shortage, and its group rests for `PAUSE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from seuron.compute.groups import Instance, Shortage
+from seuron.errors import ComputeError
+
+#: Command of an instance, of its group's name and its own.
+Command = Callable[[str, str], Sequence[str]]
+#: A worker that ends sooner than this did not come up, and its group waits so long before the next try.
+EARLY_SECONDS, PAUSE_SECONDS = 10.0, 10.0
+#: Environment variables of an instance: its name, and the folder that knows it.
+INSTANCE_VARIABLE, FOLDER_VARIABLE = "SEURON_INSTANCE", "SEURON_MACHINES"
+_MOST_SHORTAGES = 100
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A process that was started. `ticks` is the kernel's start time of it: with `pid`, its identity."""
+
+    name: str
+    pid: int
+    ticks: int
+    created: float
+    #: When it was asked to end; 0 while it is wanted.
+    stopping: float = 0.0
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the folder knows of a group."""
+
+    target: int
+    records: tuple[_Record, ...]
+    shortages: tuple[Shortage, ...]
+
+
+class ProcessGroups:
+    """The groups of one cluster as processes of this machine; see the module's text."""
+
+    def __init__(
+        self,
+        folder: Path,
+        groups: Sequence[str],
+        command: Command,
+        environment: Mapping[str, str] | None = None,
+        stop_seconds: float = 30.0,
+    ) -> None:
+        self._folder = folder
+        self._groups = tuple(groups)
+        self._command = command
+        self._environment = dict(environment or {})
+        self._stop_seconds = stop_seconds
+
+    def __repr__(self) -> str:
+        return f"ProcessGroups({str(self._folder)!r}, {list(self._groups)})"
+
+    def instances(self, group: str) -> Sequence[Instance]:
+        """The group's processes, after looking after them."""
+        with self._open(group) as state:
+            state = self._look_after(group, state)
+            self._write(group, state)
+        return [
+            Instance(record.name, group, "stopping" if record.stopping else "running", record.created)
+            for record in state.records
+        ]
+
+    def target(self, group: str) -> int:
+        """The size that was asked for last."""
+        with self._open(group) as state:
+            return state.target
+
+    def resize(self, group: str, size: int) -> None:
+        """Ask for `size` processes; the same or more than the target. They are started at once."""
+        with self._open(group) as state:
+            if size < state.target:
+                raise ComputeError(
+                    f"group {group} cannot be resized from {state.target} to {size}: that would not say which "
+                    "instances to end; delete instances by name"
+                )
+            self._write(group, self._look_after(group, replace(state, target=size)))
+
+    def delete(self, group: str, names: Sequence[str]) -> None:
+        """Ask these processes to end (SIGTERM), and lower the target by as many."""
+        with self._open(group) as state:
+            leaving = {record.name for record in state.records if record.name in names and not record.stopping}
+            now = time.time()
+            records = tuple(
+                replace(record, stopping=now) if record.name in leaving else record for record in state.records
+            )
+            target = max(0, state.target - len(leaving))
+            self._write(group, replace(state, target=target, records=records))
+            for record in records:
+                if record.name in leaving and _alive(record):
+                    # To the worker alone: it sees to its children itself.
+                    with suppress(ProcessLookupError):
+                        os.kill(record.pid, signal.SIGTERM)
+
+    def shortages(self, group: str) -> Sequence[Shortage]:
+        """Workers that did not come up, oldest first."""
+        with self._open(group) as state:
+            return state.shortages
+
+    def log(self, name: str) -> Path:
+        """Where the output of an instance goes."""
+        return self._folder / "logs" / f"{name}.log"
+
+    def found(self) -> tuple[str, ...]:
+        """The groups that have processes, or should have some: also those that are not in the file any more."""
+        found = []
+        for file in sorted(self._folder.glob("*.json")):
+            with self._open(file.stem, known=False) as state:
+                found += [file.stem] if state.target or state.records else []
+        return tuple(found)
+
+    def remove(self, groups: Sequence[str]) -> None:
+        """Kill every process of these groups, and forget them."""
+        for group in groups:
+            with self._open(group, known=False) as state:
+                for record in state.records:
+                    self._kill(record)
+                (self._folder / f"{group}.json").unlink(missing_ok=True)
+
+    def _look_after(self, group: str, state: _State) -> _State:
+        now = time.time()
+        kept, shortages = [], list(state.shortages)
+        for record in state.records:
+            if _alive(record) and (not record.stopping or now < record.stopping + self._stop_seconds):
+                kept.append(record)
+                continue
+            if not record.stopping and now - record.created < EARLY_SECONDS:
+                message = f"{record.name} ended after {now - record.created:.1f} s; see {self.log(record.name)}"
+                shortages.append(Shortage(group, "other", message, now))
+            self._kill(record)
+        wanted = state.target - sum(not record.stopping for record in kept)
+        resting = bool(shortages) and now < shortages[-1].time + PAUSE_SECONDS
+        if not resting:
+            kept += [self._start(group) for _ in range(wanted)]
+        return _State(state.target, tuple(kept), tuple(shortages[-_MOST_SHORTAGES:]))
+
+    def _start(self, group: str) -> _Record:
+        name = f"{group}-{uuid.uuid4().hex[:6]}"
+        command = [str(word) for word in self._command(group, name)]
+        environment = {**os.environ, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
+        log = self.log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        try:
+            pid = os.posix_spawnp(command[0], command, environment, file_actions=actions, setsid=True)
+        except OSError as error:
+            raise ComputeError(f"cannot start {command[0]} for group {group}: {error.strerror}; install it") from error
+        return _Record(name, pid, _ticks(pid) or 0, time.time())
+
+    def _kill(self, record: _Record) -> None:
+        """End what is left of an instance: its process, and those that it started."""
+        for process in _session(record, str(self._folder)):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        # Reaped where it is our child, else by whoever started it.
+        if _ticks(record.pid) == record.ticks:
+            with suppress(ChildProcessError):
+                os.waitpid(record.pid, 0)
+
+    @contextmanager
+    def _open(self, group: str, known: bool = True) -> Iterator[_State]:
+        """The group's state, while no other process looks at the folder."""
+        if known and group not in self._groups:
+            raise ComputeError(f"there is no group {group!r}; the cluster has {', '.join(self._groups)}")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self._read(group)
+
+    def _read(self, group: str) -> _State:
+        try:
+            content = json.loads((self._folder / f"{group}.json").read_text())
+        except FileNotFoundError:
+            return _State(0, (), ())
+        records = tuple(_Record(**record) for record in content["instances"])
+        return _State(content["target"], records, tuple(Shortage(**shortage) for shortage in content["shortages"]))
+
+    def _write(self, group: str, state: _State) -> None:
+        content = {
+            "target": state.target,
+            "instances": [asdict(record) for record in state.records],
+            "shortages": [asdict(shortage) for shortage in state.shortages],
+        }
+        new = self._folder / f"{group}.json.new"
+        new.write_text(json.dumps(content, indent=1))
+        new.replace(self._folder / f"{group}.json")
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the command's name; nothing when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _ticks(pid: int) -> int | None:
+    """The kernel's start time of a process, in clock ticks since the machine's start."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def _alive(record: _Record) -> bool:
+    """Whether the very process runs: another with its number does not count, nor one that is dead and unread."""
+    fields = _stat(record.pid)
+    return bool(fields) and int(fields[19]) == record.ticks and fields[0] not in "ZX"
+
+
+def _session(record: _Record, folder: str) -> Iterator[int]:
+    """The processes of an instance: its own, and those that inherited its name."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            environment = process.environ()
+            mine = environment.get(INSTANCE_VARIABLE) == record.name and environment.get(FOLDER_VARIABLE) == folder
+            if mine or (process.pid == record.pid and _alive(record)):
+                yield process.pid

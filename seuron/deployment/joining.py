@@ -1,0 +1,41 @@
+"""How a worker joins a deployment: Airflow's settings, and what its slots offer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from seuron.compute.machine import Machine
+from seuron.compute.workers import Service
+from seuron.deployment.control import Deployment
+from seuron.deployment.environment import TASK_THREADS, broker_url
+from seuron.deployment.worker import WorkerSettings
+from seuron.errors import ParameterErrors
+
+
+def worker_environment(name: str) -> dict[str, str]:
+    """Of the deployment on this machine, unless the environment names a broker."""
+    if any(variable.startswith("AIRFLOW__CELERY__BROKER_URL") for variable in os.environ):
+        # Airflow renames its processes; without the last one the new name overwrites their environment.
+        return {**os.environ, **TASK_THREADS, "SPT_NOENV": "1"}
+    return Deployment().worker_environment(name)
+
+
+def worker_settings(
+    name: str,
+    queues: tuple[str, ...],
+    slots: int,
+    environment: dict[str, str],
+    *,
+    memory_gib: float | None = None,
+    gpus: int | None = None,
+) -> WorkerSettings:
+    """What is not given follows from the machine: each slot has an equal share of it."""
+    if not queues:
+        raise ParameterErrors(["--queue: give at least one queue, such as cpu"])
+    machine = Machine.this()
+    memory = int(memory_gib * 2**30) if memory_gib is not None else machine.memory_bytes // slots
+    each = gpus if gpus is not None else min(1, machine.gpus)
+    folder = Path(environment.get("AIRFLOW_HOME") or Path.home() / "airflow")
+    folder.mkdir(parents=True, exist_ok=True)
+    return WorkerSettings(name, Service(queues, slots, memory, each), broker_url(environment), folder)

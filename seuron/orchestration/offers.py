@@ -1,0 +1,48 @@
+"""What queues there are for a run: from the cluster's file, from the workers that report, or this machine's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from airflow.configuration import conf
+
+from seuron.compute.machine import Machine
+from seuron.orchestration.routing import Routes, node
+from seuron.planning import Plan
+from seuron.planning.queues import MANAGER, QueueOffer, Tier, assign, needs
+
+#: Names the file of the cluster that the deployment's workers come from.
+CLUSTER_VARIABLE = "SEURON_CLUSTER"
+
+
+def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:
+    """Where the tasks of each tier go; raises QueueErrors for all tiers that no queue takes.
+
+    `kept` are the routes that an earlier try of `prepare` stored: they stay.
+    """
+    before: dict[Tier, str] = {tier: kept[node(*tier)][0] for tier in needs(plan) if node(*tier) in kept}
+    machine = None if uses_celery() else Machine.this()
+    queues = assign(plan, machine.offers if machine else celery_offers(), before)
+    wanted = needs(plan)
+    slots = {tier: machine.slots(queue, wanted[tier].memory_bytes) if machine else 1 for tier, queue in queues.items()}
+    return {node(*tier): (queue, slots[tier]) for tier, queue in queues.items()}
+
+
+def uses_celery() -> bool:
+    """Whether tasks go to workers elsewhere, by their queues."""
+    return "celery" in str(conf.get("core", "executor")).lower()
+
+
+def celery_offers() -> list[QueueOffer]:
+    """The queues of the cluster's groups, which may have no instance now, and those of workers that report."""
+    from seuron.compute.workers import reported_offers  # needs celery, which one machine does without
+
+    # Whoever asks runs on the manager's queue, so it is served.
+    offers = [QueueOffer(MANAGER, 0), *reported_offers(str(conf.get("celery", "broker_url")))]
+    if path := os.environ.get(CLUSTER_VARIABLE):
+        cluster: Any = import_module("seuron.compute.cluster_file").read_cluster(path)
+        offers += cluster.offers
+    return offers

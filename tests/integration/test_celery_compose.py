@@ -1,0 +1,147 @@
+"""What docker-compose.yml starts, started on this machine: a run goes through, and the dashboard's metrics are sent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from compose import ROOT, Native, metrics_of, postgres_programs, read_compose
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)"),
+    pytest.mark.skipif(postgres_programs() is None, reason="no PostgreSQL (Debian's postgresql)"),
+]
+
+Conf = Callable[..., dict[str, Any]]
+
+#: Sent only when something has gone wrong, which this run does not wait for; Airflow's registry has them.
+RARE = {"airflow_task_instances_without_heartbeats_killed"}
+
+
+class Listener:
+    """A StatsD server that remembers the names it was sent, with their tags."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", port))
+        self.tags: dict[str, set[str]] = {}
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                packet = self.socket.recv(65536).decode()
+            except OSError:  # it was closed
+                return
+            for line in packet.splitlines():
+                name, *tags = line.split(":")[0].split(",")
+                suffix = "_bucket" if line.endswith("|ms") else ""
+                found = self.tags.setdefault(name.replace(".", "_") + suffix, set())
+                found.update(tag.split("=")[0] for tag in tags)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, native: Native) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        for name, process in native.processes.items():
+            assert process.poll() is None, f"{name} ended: {native.log(name)[-3000:]}"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def native(environment: dict[str, str]) -> Iterator[Native]:
+    """Every service of the default profile, in the order of the file's dependencies."""
+    # Not pytest's own folder, which it locks to one user: as root, the database runs as another.
+    folder = Path(tempfile.mkdtemp(prefix="seuron-compose-"))
+    folder.chmod(0o755)
+    variables = {"SEURON_METRICS": "True", "SEURON_CPU_SLOTS": "2"}
+    made = Native(folder, read_compose(variables))
+    try:
+        for name in ("postgres", "redis"):
+            made.start(name)
+            wait_until(lambda name=name: made.healthy(name), 30, made)  # type: ignore[misc]
+        done = made.run("init")
+        assert done.returncode == 0, done.stderr[-3000:]
+        for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
+            made.start(name)
+        wait_until(lambda: made.healthy("api-server"), 90, made)
+        for name in ("manager", "cpu"):
+            made.start(name)
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_path: Path) -> None:
+    """With a password, the file's own commands and secrets, a run triggered by REST ends well on its workers, all
+    health checks hold, and everything that the dashboard asks for is sent.
+    """
+    listener = Listener(native.ports["statsd-exporter"])
+    wait_until(lambda: native.healthy("manager") and native.healthy("cpu"), 120, native)
+    url = f"http://127.0.0.1:{native.ports['api-server']}"
+    (user, password), *_ = json.loads((native.folder / "secrets" / "passwords.json").read_text()).items()
+    with httpx.Client(base_url=url, timeout=30) as client:
+        assert client.get("/api/v2/dags").status_code == 401
+        token = client.post("/auth/token", json={"username": user, "password": password}).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        wait_until(lambda: client.get("/api/v2/dags/segmentation").status_code == 200, 60, native)
+        body = {"logical_date": None, "conf": conf(tmp_path / "run", chunk_size="80,64,64")}
+        run = client.post("/api/v2/dags/segmentation/dagRuns", json=body).json()["dag_run_id"]
+
+        def ended() -> bool:
+            state = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}").json()["state"]
+            return state in ("success", "failed")
+
+        wait_until(ended, 240, native)
+        tasks = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}/taskInstances").json()["task_instances"]
+        failed = [
+            (task["task_id"], task["state"]) for task in tasks if task["state"] not in ("success", "skipped", "removed")
+        ]
+        assert failed == []
+        assert {task["queue"] for task in tasks if task["map_index"] >= 0} == {"cpu", "manager"}
+    assert (tmp_path / "run" / "report.html").exists()
+    for name in ("scheduler", "dag-processor", "triggerer"):
+        assert native.healthy(name), name
+    secrets = [
+        path.read_text()
+        for path in (native.folder / "secrets").glob("*")
+        if path.name.endswith(("-password", "-secret", "-key"))
+    ]
+    logs = "".join(native.log(name) for name in native.processes)
+    assert [secret for secret in secrets if secret in logs] == []
+    _expect_metrics(listener, native)
+
+
+def _expect_metrics(listener: Listener, native: Native) -> None:
+    """Each metric and label of the dashboard was sent, or is one of the rare ones that Airflow's registry names."""
+    dashboard = json.loads((ROOT / "docker/grafana/dashboards/seuron.json").read_text())
+    expressions = [query["expr"] for panel in dashboard["panels"] for query in panel["targets"]]
+    wanted = {name for expression in expressions for name in metrics_of(expression)}
+    wait_until(lambda: wanted - RARE <= listener.tags.keys(), 45, native)
+    listener.socket.close()
+    import airflow
+
+    template = Path(airflow.__file__).parent / "_shared/observability/metrics/metrics_template.yaml"
+    registered = {
+        "airflow_" + metric["name"].replace(".", "_") for metric in yaml.safe_load(template.read_text())["metrics"]
+    }
+    assert registered >= RARE
+    for name, label in (
+        ("airflow_ti_queued", "queue"),
+        ("airflow_ti_running", "queue"),
+        ("airflow_task_duration_bucket", "task_id"),
+    ):
+        assert label in listener.tags[name], name
