@@ -1,8 +1,8 @@
 """What scaling policies cost, in the simulator: `python benchmarks/scaling_policy.py [comparison] [settings]`.
 
 Prints the tables and writes them into docs/scaling-policy.md, between its markers. `comparison` is the
-policy against pools of fixed sizes and the reference's rule, over three workloads (three minutes);
-`settings` varies one setting of the policy at a time (seven minutes).
+policy against pools of fixed sizes and the reference's rule, over three workloads (ten minutes on a busy machine);
+`settings` varies one setting of the policy at a time (as long).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCARCE = World(
         for hour in range(0, 400, 2)
     ),
 )
-#: A world in which workers die, hosts fail and tasks hang more often than anywhere.
+#: A world in which workers die, hosts fail and tasks hang far more often.
 SICK = World(dead_hours=20.0, bad_host_share=0.03, stuck_share=0.0005)
 
 #: The policies, as something that makes a fresh one: the reference's remembers.
