@@ -165,6 +165,14 @@ class Native:
                 shutil.chown(path, "postgres")
         make = [str(programs / "initdb"), "-D", str(data), "-U", environment["POSTGRES_USER"], "--auth=scram-sha-256"]
         subprocess.run([*make, f"--pwfile={password}"], check=True, capture_output=True, cwd=data, **options)
+        subprocess.run(
+            [str(programs / "postgres"), "--single", "-D", str(data), "postgres"],
+            input=f"CREATE DATABASE {environment['POSTGRES_DB']};".encode(),
+            check=True,
+            capture_output=True,
+            cwd=data,
+            **options,
+        )
         with (data / "postgresql.auto.conf").open("a") as file:
             file.write(
                 f"port = {self.ports['postgres']}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
