@@ -106,7 +106,7 @@ def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_
             return state in ("success", "failed")
 
         wait_until(ended, 240, native)
-        tasks = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}/taskInstances").json()["task_instances"]
+        tasks = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}/taskInstances?limit=100").json()["task_instances"]
         failed = [
             (task["task_id"], task["state"]) for task in tasks if task["state"] not in ("success", "skipped", "removed")
         ]
