@@ -90,6 +90,8 @@ class Native:
         ports = {
             "AIRFLOW__API__PORT": str(self.ports["api-server"]),
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            # A small run's tasks wait for moments, which are to be seen.
+            "AIRFLOW__SCHEDULER__TI_METRICS_INTERVAL": "0.5",
             "AIRFLOW__METRICS__STATSD_PORT": str(self.ports["statsd-exporter"]),
         }
         outside = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "SEURON_"))}
