@@ -51,6 +51,8 @@ BYTES_PER_FACE_VOXEL = 13
 SECONDS_PER_CLUSTER = 2e-6
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
+#: A report looks at a coarse scale and at the records, whatever the volume.
+REPORT_SECONDS = 10.0
 #: Scales that one pyramid task makes at once.
 PYRAMID_SCALES = 3
 #: Voxels that the stages which go through their box in cells of their own size hold at once: pyramid and
@@ -185,7 +187,9 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
         "labels": [_cover("labels", facts.box, regions, blocks, region)],
         "pyramid": _pyramid(params, facts),
         "evaluation": _evaluation(facts, regions, blocks) if params.ground_truth else [],
-        "report": [(_task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager"),)],
+        "report": [
+            (replace(_task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager"), seconds=REPORT_SECONDS),)
+        ],
     }
     return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
 
@@ -317,7 +321,9 @@ def _with_rounds(params: SegmentationParams, octree: list[tuple[Task, ...]]) -> 
     for number in range(ROUNDS):
         tier = len(below) + 2 * number
         rounds.append((_round_task(root, tier, (number, 0, 0), "split"),))
-        rounds.append(tuple(_round_task(root, tier + 1, (number, i, 0), "bin") for i in range(bins)))
+        # The bins share the work out.
+        share = replace(root, seconds=round(root.seconds / bins, 3))
+        rounds.append(tuple(_round_task(share, tier + 1, (number, i, 0), "bin") for i in range(bins)))
     tier = len(below) + len(rounds)
     return [*below, *rounds, (replace(root, tier=tier, id=task_id(root.stage, tier, root.index)),)]
 
@@ -346,6 +352,11 @@ def _hull(tasks: list[Task]) -> Box:
     low = zip(*(task.box.minimum for task in tasks), strict=True)
     high = zip(*(task.box.maximum for task in tasks), strict=True)
     return Box(triple([min(values) for values in low]), triple([max(values) for values in high]))
+
+
+def _report_task(facts: VolumeFacts) -> Task:
+    task = _task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager")
+    return replace(task, seconds=REPORT_SECONDS)
 
 
 def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task, ...]]:
