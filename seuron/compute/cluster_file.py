@@ -34,6 +34,7 @@ from seuron.compute.cluster_tables import (
 from seuron.compute.groups import Group
 from seuron.compute.machine_types import GIB, Machine
 from seuron.compute.prices import PriceTable
+from seuron.compute.settings import PolicySettings
 from seuron.errors import ParameterErrors
 from seuron.params.model import Parameters
 from seuron.planning.queues import QueueOffer
@@ -64,8 +65,8 @@ class Cluster:
         return self.tables.budget_dollars
 
     @property
-    def policy(self) -> Mapping[str, Any]:
-        """The table `[policy]`, as written."""
+    def policy(self) -> PolicySettings:
+        """The table `[policy]`."""
         return self.tables.policy
 
     @property

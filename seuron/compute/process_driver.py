@@ -32,6 +32,8 @@ EARLY_SECONDS, PAUSE_SECONDS = 10.0, 10.0
 #: Environment variables of an instance: its name, and the folder that knows it.
 INSTANCE_VARIABLE, FOLDER_VARIABLE = "SEURON_INSTANCE", "SEURON_MACHINES"
 _MOST_SHORTAGES = 100
+#: Of whoever asks for an instance, which may be a task of Airflow in a worker of Celery: not for a new worker.
+_OF_TASKS = ("_AIRFLOW", "AIRFLOW_CTX_", "CELERY_", "_MP_", "FORKED_BY_MULTIPROCESSING")
 #: A killed process may be held by the kernel (a dead file server); no look waits longer for one.
 _KILL_SECONDS = 10.0
 
@@ -93,9 +95,9 @@ class ProcessGroups:
             return state.target
 
     def resize(self, group: str, size: int) -> None:
-        """Ask for `size` processes; the same or more than the target. They are started at once."""
+        """Ask for `size` processes, not fewer than there are. They are started at once."""
         with self._open(group) as state:
-            if size < state.target:
+            if size < sum(not record.stopping for record in state.records):
                 raise ComputeError(
                     f"group {group} cannot be resized from {state.target} to {size}: that would not say which "
                     "instances to end; delete instances by name"
@@ -163,7 +165,8 @@ class ProcessGroups:
     def _start(self, group: str) -> _Record:
         name = f"{group}-{uuid.uuid4().hex[:6]}"
         command = [str(word) for word in self._command(group, name)]
-        environment = {**os.environ, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OF_TASKS)}
+        environment = {**inherited, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
         log = self.log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
