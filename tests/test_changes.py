@@ -14,6 +14,7 @@ from seuron.box import Box
 from seuron.changes import CUT, FIRST, FOLLOWS, GROWN, NOT_FINISHED, Changes, changes_of
 from seuron.cli.application import app
 from seuron.local import run_local
+from seuron.planning.queues import QueueErrors
 from seuron.preflight import check_run
 from seuron.preparation import plan_run
 from seuron.runs import Run, prepare_run
@@ -124,3 +125,42 @@ def test_the_commands(source: str, tmp_path: Path) -> None:
     removed = CliRunner().invoke(app, ["gc", str(output / "objects"), "--delete"])
     assert "removed" in removed.output
     assert set(run.store.objects()) == {r.object for r in Run.open(str(output)).records() if r.object} < objects
+
+
+CLUSTER = """
+name = "here"
+provider = "processes"
+[[queues]]
+name = "cpu"
+[[groups]]
+name = "small"
+queue = "cpu"
+slots = 2
+slot_memory_gib = {memory}
+max_size = 3
+price = 36.0
+"""
+
+
+def test_a_plan_tells_what_it_would_cost_on_a_cluster(source: str, tmp_path: Path) -> None:
+    """Queues, dollars and time before anything runs; a cluster that cannot hold a task is refused by name."""
+    words = [
+        "--affinities",
+        source,
+        "--output",
+        str(tmp_path / "out"),
+        *(f"{k}={json.dumps(v)}" for k, v in CHUNKS.items()),
+    ]
+    file = tmp_path / "here.toml"
+    file.write_text(CLUSTER.format(memory=2.0))
+    data = json.loads(CliRunner().invoke(app, ["plan", *words, "--cluster", str(file), "--json"]).output)
+    dollars = data["cluster"]["estimate"]["dollars"]
+    assert 0 < dollars["low"] < dollars["likely"] < dollars["high"]
+    assert data["cluster"]["queues"]["watershed.tier_0"] == "cpu"
+    assert data["cluster"]["queues"]["report.tier_0"] == "manager"
+    shown = CliRunner().invoke(app, ["plan", *words, "--cluster", str(file)]).output
+    assert "on the cluster here, without its manager: probably $" in shown
+    file.write_text(CLUSTER.format(memory=0.1))
+    refused = CliRunner().invoke(app, ["plan", *words, "--cluster", str(file)])
+    assert isinstance(refused.exception, QueueErrors)
+    assert "watershed, tier 0," in str(refused.exception)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +21,7 @@ from seuron.cli.runs import (
 
 if TYPE_CHECKING:
     from seuron.changes import Changes
+    from seuron.compute.money import Estimate
     from seuron.runs import Run
 
 
@@ -33,6 +34,7 @@ def plan(
     output: Output = None,
     ground_truth: GroundTruth = None,
     diff: Annotated[bool, typer.Option("--diff", help="what of it is done already, what would run, and why")] = False,
+    cluster: Annotated[str | None, typer.Option(help="a cluster's file: queues, hours and dollars on it")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show the stages and tasks of a run with their estimates; nothing is written.
@@ -51,10 +53,48 @@ def plan(
         raise ParameterErrors(problems)
     run = plan_run(parsed, facts)
     changes = changes_of(run) if diff else None
+    expected = _on_cluster(run, cluster) if cluster else None
     if as_json:
-        typer.echo(json.dumps(_as_data(run, changes), indent=1))
+        data = _as_data(run, changes) | ({"cluster": asdict(expected)} if expected else {})
+        typer.echo(json.dumps(data, indent=1))
     else:
         _show(run, changes)
+        if expected:
+            typer.echo(_in_words(expected))
+
+
+@dataclass(frozen=True)
+class OnCluster:
+    """What a run would take on a cluster: the queue of each stage and tier, and money and time as a range."""
+
+    name: str
+    queues: dict[str, str]
+    estimate: Estimate
+
+
+def _on_cluster(run: Run, file: str) -> OnCluster:
+    """Raises QueueErrors where the cluster cannot take a task at all."""
+    from seuron.compute.cluster_file import read_cluster
+    from seuron.compute.money import estimate, tier_works
+    from seuron.planning.queues import MANAGER, QueueOffer, assign
+
+    cluster = read_cluster(file)
+    queues = assign(run.plan, [QueueOffer(MANAGER, 0), *cluster.offers])
+    tiers = [tier for tier in tier_works(run.plan, queues) if tier.queue != MANAGER]
+    names = {f"{stage}.tier_{tier}": queue for (stage, tier), queue in queues.items()}
+    return OnCluster(cluster.name, names, estimate(tiers, cluster.groups, cluster.policy))
+
+
+def _in_words(found: OnCluster) -> str:
+    from seuron.reporting.quantities import duration
+
+    dollars, hours = found.estimate.dollars, found.estimate.hours
+    low, likely, high = (duration(value * 3600) for value in (hours.low, hours.likely, hours.high))
+    return (
+        f"on the cluster {found.name}, without its manager: probably ${dollars.likely:.2f} "
+        f"(${dollars.low:.2f} to ${dollars.high:.2f}) and {likely} ({low} to {high}); "
+        f"queues: {', '.join(sorted(set(found.queues.values())))}"
+    )
 
 
 def _estimates(run: Run) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import httpx
 
 from seuron.client import PAGE, AirflowClient
 from seuron.compute.controller import QueueLook
+from seuron.compute.run_costs import ActiveRun
 from seuron.compute.situation import QueueDepth, TasksEnded
 from seuron.errors import RunError
 from seuron.orchestration.routing import WORK_TASK
@@ -46,6 +47,15 @@ class AirflowQueues(AirflowClient):
             )
         except httpx.HTTPError as error:
             raise RunError(f"Airflow at {self.url} does not answer ({type(error).__name__}); is it running?") from error
+
+    def active_runs(self) -> list[ActiveRun]:
+        """The runs that Airflow works on and their folders."""
+        rows = self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        return [
+            ActiveRun(str(row["dag_run_id"]), str(row["conf"]["output"]), _time(row["start_date"]))
+            for row in rows
+            if row["start_date"] and (row["conf"] or {}).get("output")
+        ]
 
     def _count(self, path: str, query: Mapping[str, Any]) -> int:
         return int(self._get(path, {**query, "limit": 1})["total_entries"])
@@ -111,6 +121,11 @@ class AirflowQueues(AirflowClient):
             yield from rows
             if len(rows) < PAGE:
                 return
+
+
+def _time(moment: str) -> float:
+    """Airflow's text of a moment, in seconds since 1970."""
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _run(row: Mapping[str, Any]) -> str:

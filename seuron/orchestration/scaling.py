@@ -103,6 +103,7 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
     from seuron.compute.cluster_file import read_cluster
     from seuron.compute.controller import BrokerWorkers, Controller
     from seuron.compute.records import Records
+    from seuron.compute.run_costs import tell_runs
     from seuron.deployment.cluster import records_folder
     from seuron.deployment.joining import cluster_driver
     from seuron.orchestration.airflow_queues import AirflowQueues
@@ -110,7 +111,9 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
     cluster = read_cluster(os.environ[CLUSTER_VARIABLE])
     workers = BrokerWorkers(str(conf.get("celery", "broker_url")))
     with AirflowQueues(str(conf.get("api", "base_url"))) as queues, cluster_driver(cluster) as driver:
-        event = Controller(cluster, driver, queues, workers, Records(records_folder())).step(expected)
+        records = Records(records_folder())
+        event = Controller(cluster, driver, queues, workers, records).step(expected)
+        tell_runs(records, cluster.groups, queues.active_runs())
     for reason in event.reasons:
         log.info("%s", reason)
     for name in event.lost:

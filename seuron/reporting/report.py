@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from seuron import __version__
+from seuron.compute.run_costs import read_costs
 from seuron.decisions import veto_counts
 from seuron.errors import SeuronError
 from seuron.evaluation import read_scores
@@ -105,6 +106,8 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
         largest=_largest(run, sizes),
         rows=_picture_rows(run),
         rules=_rules(run),
+        costs=read_costs(run.storage),
+        moment=_date,
         parameters=parameters,
         changed=sum(parameter.changed for parameter in parameters),
         params_json=_params_json(run),

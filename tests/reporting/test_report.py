@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,6 +16,10 @@ import pytest
 from browser import browser
 from small_runs import make_run, smooth, store
 
+from seuron.compute.groups import Group
+from seuron.compute.money import Ledger, MoneyLook
+from seuron.compute.records import Event, Look, Records
+from seuron.compute.run_costs import ActiveRun, tell_runs
 from seuron.decisions import vetoes
 from seuron.evaluation import read_scores
 from seuron.params import SegmentationParams, parse_parameters
@@ -22,6 +27,7 @@ from seuron.params.model import parse_settings
 from seuron.reporting import write_report
 from seuron.reporting.report import render_report
 from seuron.runs import Run
+from seuron.storage import local_folder
 
 #: Elements that have no end tag.
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -158,6 +164,33 @@ def test_rules_are_told_with_how_many_contacts_they_forbade(tmp_path: Path, affi
         first, second = counts["<dumbbell>"], counts["twig"]
         assert section.startswith(f"<dumbbell>sizebelow 0.7{first} twigtwigabove 0.45 and below 0.5{second} Contacts")
     assert "Rules" not in Page(render_report(affinity_run)).text
+
+
+def test_what_a_run_cost_on_a_cluster_is_told(tmp_path: Path, affinity_run: Run) -> None:
+    """Dollars of the run, hours and dollars by group, what happened, and that a used-up budget holds it."""
+    output = tmp_path / "run"
+    shutil.copytree(local_folder(affinity_run.output) or "", output)
+    run = Run.open(str(output))
+    assert "Cost" not in Page(render_report(run)).text
+    groups = (Group("spot", "cpu", "a", slots=2, memory_bytes=2**32, max_size=4, price=0.5),)
+    records, busy = Records(tmp_path / "cluster"), {"r": {"cpu": 2}}
+    records.folder.mkdir()
+    ledger = (
+        Ledger().after(MoneyLook(0.0, {"spot": 2}, busy), groups).after(MoneyLook(3600.0, {"spot": 2}, busy), groups)
+    )
+    records.write_ledger(Ledger(last=ledger.last))
+    records.write_look(Look(time=0.0))
+    tell_runs(records, groups, [ActiveRun("r", run.output, 0.0)])
+    records.write_ledger(ledger)
+    records.write_look(Look(time=3600.0, spent=ledger.dollars, budget=1.0, held=("cpu",)))
+    records.add(Event(60.0, lost=("spot-1 (spot)",)))
+    tell_runs(records, groups, [ActiveRun("r", run.output, 0.0)])
+    text = flat(Page(render_report(run)).text)
+    assert "$0.50 for this run" in text
+    assert "of a budget of $1.00" in text
+    assert "The budget is used up" in text
+    assert "spot2.000.5001.00" in text
+    assert "spot-1 (spot) is gone and was not asked to go" in text
 
 
 def test_writing_puts_the_page_into_the_run(scored_run: Run) -> None:

@@ -1,0 +1,124 @@
+"""What a run has cost so far, as a file in its folder (`costs.json`): what its report and `seuron status` tell.
+
+The manager writes it with every step while the run is active, so it is at most a minute old. A run that was
+started several times has a span for each start; their dollars add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from pydantic import TypeAdapter
+
+from seuron.compute.groups import Group
+from seuron.compute.records import Event, Look, Records
+from seuron.storage import Storage
+
+COSTS = "costs.json"
+#: Events that a run's file holds at most, the newest ones.
+EVENTS_KEPT = 200
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run that Airflow works on: its id there, its folder, and when it was started (s since 1970)."""
+
+    id: str
+    output: str
+    started: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """One start of a run. `dollars` are those of the slots that its tasks had.
+
+    `before` and `until` are the instance-hours of the whole cluster, by group, when the span was first
+    seen and last.
+    """
+
+    started: float
+    updated: float
+    dollars: float
+    before: Mapping[str, float]
+    until: Mapping[str, float]
+
+    @property
+    def hours(self) -> dict[str, float]:
+        """Instance-hours that the cluster had in the meantime, by group, other runs' among them."""
+        grown = {name: hours - self.before.get(name, 0.0) for name, hours in self.until.items()}
+        return {name: hours for name, hours in grown.items() if hours > 0}
+
+
+@dataclass(frozen=True)
+class RunCosts:
+    """`spans` by Airflow's id of the run, `prices` in dollars an hour by group, and the cluster's account."""
+
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    prices: Mapping[str, float] = field(default_factory=dict)
+    cluster_dollars: float = 0.0
+    budget: float | None = None
+    held: tuple[str, ...] = ()
+    events: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def dollars(self) -> float:
+        return sum(span.dollars for span in self.spans.values())
+
+    @property
+    def hours(self) -> dict[str, float]:
+        """Instance-hours of the cluster while the run was active, by group."""
+        names = sorted({name for span in self.spans.values() for name in span.hours})
+        return {name: sum(span.hours.get(name, 0.0) for span in self.spans.values()) for name in names}
+
+
+_COSTS = TypeAdapter(RunCosts)
+
+
+def read_costs(storage: Storage) -> RunCosts | None:
+    """What the folder of a run says; None where no cluster has worked for it."""
+    text = storage.get(COSTS)
+    return None if text is None else _COSTS.validate_json(text)
+
+
+def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRun]) -> None:
+    """Write down in each run's folder what it has cost until the last look; nothing before the first one."""
+    look = records.look()
+    if look is None:
+        return
+    prices, events, ledger = {group.name: group.price for group in groups}, records.events(), records.ledger()
+    for run in runs:
+        storage = Storage(run.output)
+        before = read_costs(storage) or RunCosts()
+        costs = replace(before, prices=prices, cluster_dollars=ledger.dollars, budget=look.budget, held=look.held)
+        span = before.spans.get(run.id)
+        now = Span(
+            started=run.started,
+            updated=look.time,
+            dollars=ledger.runs.get(run.id, 0.0),
+            before=span.before if span else ledger.hours,
+            until=ledger.hours,
+        )
+        costs = replace(costs, spans={**before.spans, run.id: now}, events=_merged(before.events, events, run.started))
+        storage.put(COSTS, _COSTS.dump_json(costs, indent=1))
+
+
+def _merged(
+    before: Iterable[tuple[float, str]], events: Iterable[Event], since: float
+) -> tuple[tuple[float, str], ...]:
+    new = {(event.time, line) for event in events if event.time >= since for line in _lines(event)}
+    return tuple(sorted({*before, *new})[-EVENTS_KEPT:])
+
+
+def _lines(event: Event) -> Iterable[str]:
+    yield from event.reasons
+    yield from (f"{name} is gone and was not asked to go" for name in event.lost)
+    yield from event.problems
+
+
+def latest(look: Look) -> str:
+    """One line on the cluster's account: what was spent, of what, and whether runs wait for money."""
+    spent = f"${look.spent:.2f} spent" + (f" of ${look.budget:.2f}" if look.budget is not None else "")
+    if look.held:
+        spent += f"; the budget is used up and {', '.join(look.held)} waits: raise budget_dollars in the cluster's file"
+    return spent

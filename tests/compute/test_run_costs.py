@@ -1,0 +1,84 @@
+"""What a run has cost: told in its folder with every step, and shared out as the ledger says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seuron.compute.groups import Group
+from seuron.compute.money import Ledger, MoneyLook
+from seuron.compute.records import Event, Look, Records
+from seuron.compute.run_costs import ActiveRun, latest, read_costs, tell_runs
+from seuron.storage import Storage
+
+GROUPS = (
+    Group("cheap", "cpu", "a", slots=4, memory_bytes=2**32, max_size=9, price=0.4, spot=True),
+    Group("dear", "cpu", "b", slots=4, memory_bytes=2**32, max_size=9, price=1.2),
+)
+HOUR = 3600.0
+
+
+def step(records: Records, ledger: Ledger, time: float, look: MoneyLook, **more: object) -> Ledger:
+    """What the manager writes down at one look."""
+    ledger = ledger.after(look, GROUPS)
+    records.folder.mkdir(parents=True, exist_ok=True)
+    records.write_ledger(ledger)
+    records.write_look(Look(time=time, spent=ledger.dollars, **more))  # type: ignore[arg-type]
+    return ledger
+
+
+def test_a_run_is_told_what_its_tasks_cost(tmp_path: Path) -> None:
+    """Two runs that have half of the slots each pay half; the hours are the cluster's since the run began."""
+    records, outputs = Records(tmp_path / "cluster"), [str(tmp_path / name) for name in "ab"]
+    runs = [ActiveRun(f"run {name}", output, HOUR) for name, output in zip("ab", outputs, strict=True)]
+    instances = {"cheap": 2, "dear": 0}
+    ledger = step(records, Ledger(), 0.0, MoneyLook(0.0, instances, {}))
+    both = {"run a": {"cpu": 4}, "run b": {"cpu": 4}}
+    ledger = step(records, ledger, HOUR, MoneyLook(HOUR, instances, both))
+    tell_runs(records, GROUPS, runs)
+    records.add(Event(1.5 * HOUR, reasons=("group dear grows",), lost=("cheap-1 (spot)",)))
+    ledger = step(records, ledger, 2 * HOUR, MoneyLook(2 * HOUR, {"cheap": 1, "dear": 1}, both), budget=9.0)
+    tell_runs(records, GROUPS, runs)
+
+    costs = read_costs(Storage(outputs[0]))
+    assert costs is not None
+    assert costs.dollars == pytest.approx(0.4)
+    assert costs.hours == {"cheap": pytest.approx(2.0)}  # the first hour was before it
+    assert costs.cluster_dollars == pytest.approx(1.6)
+    assert costs.budget == 9.0
+    assert [line for _, line in costs.events] == ["cheap-1 (spot) is gone and was not asked to go", "group dear grows"]
+    other = read_costs(Storage(outputs[1]))
+    assert other is not None
+    assert costs.dollars + other.dollars + ledger.overhead == pytest.approx(costs.cluster_dollars)
+
+
+def test_starts_of_one_run_add_up(tmp_path: Path) -> None:
+    """A run that was started again keeps what its first start cost."""
+    records, output = Records(tmp_path / "cluster"), str(tmp_path / "a")
+    ledger = Ledger()
+    for number, name in enumerate(["first", "second"]):
+        began = 2 * number * HOUR
+        busy = {name: {"cpu": 4}}
+        for time in (began, began + HOUR):
+            ledger = step(records, ledger, time, MoneyLook(time, {"cheap": 1}, busy))
+            tell_runs(records, GROUPS, [ActiveRun(name, output, began)])
+        ledger = step(records, ledger, began + HOUR, MoneyLook(began + HOUR, {}, {}))
+    costs = read_costs(Storage(output))
+    assert costs is not None
+    assert costs.dollars == pytest.approx(0.8)
+    assert costs.hours == {"cheap": pytest.approx(2.0)}
+
+
+def test_nothing_is_told_before_the_first_look(tmp_path: Path) -> None:
+    """A run without a cluster has no costs."""
+    tell_runs(Records(tmp_path / "cluster"), GROUPS, [ActiveRun("run", str(tmp_path / "a"), 0.0)])
+    assert read_costs(Storage(tmp_path / "a")) is None
+
+
+def test_a_used_up_budget_is_said_in_one_line() -> None:
+    """What is spent, what of, what waits, and what to do."""
+    line = latest(Look(time=0.0, spent=4.5, budget=5.0, held=("cpu",)))
+    assert line.startswith("$4.50 spent of $5.00")
+    assert "cpu waits" in line
+    assert "raise budget_dollars" in line
