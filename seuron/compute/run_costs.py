@@ -106,11 +106,12 @@ def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRu
 def _merged(
     before: Iterable[tuple[float, str]], events: Iterable[Event], since: float
 ) -> tuple[tuple[float, str], ...]:
-    new = {(event.time, line) for event in events if event.time >= since for line in _lines(event)}
+    new = {(event.time, line) for event in events if event.time >= since for line in lines_of(event)}
     return tuple(sorted({*before, *new})[-EVENTS_KEPT:])
 
 
-def _lines(event: Event) -> Iterable[str]:
+def lines_of(event: Event) -> Iterable[str]:
+    """What a step did, what went by itself, and who did not answer, a sentence each."""
     yield from event.reasons
     yield from (f"{name} is gone and was not asked to go" for name in event.lost)
     yield from event.problems
