@@ -16,6 +16,8 @@ from seuron.compute.records import Event, Look, Records
 from seuron.storage import Storage
 
 COSTS = "costs.json"
+#: What a prepared run has in its folder (seuron.runs).
+RUN = "run.json"
 #: Events that a run's file holds at most, the newest ones.
 EVENTS_KEPT = 200
 
@@ -82,13 +84,18 @@ def read_costs(storage: Storage) -> RunCosts | None:
 
 
 def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRun]) -> None:
-    """Write down in each run's folder what it has cost until the last look; nothing before the first one."""
+    """Write down in each run's folder what it has cost until the last look; nothing before the first one.
+
+    A folder that is not prepared yet is left alone: it must be empty for that.
+    """
     look = records.look()
     if look is None:
         return
     prices, events, ledger = {group.name: group.price for group in groups}, records.events(), records.ledger()
     for run in runs:
         storage = Storage(run.output)
+        if storage.get(RUN) is None:
+            continue
         before = read_costs(storage) or RunCosts()
         costs = replace(before, prices=prices, cluster_dollars=ledger.dollars, budget=look.budget, held=look.held)
         span = before.spans.get(run.id)

@@ -19,6 +19,13 @@ GROUPS = (
 HOUR = 3600.0
 
 
+def prepared(folder: Path) -> str:
+    """A folder that a run was prepared in."""
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")
+    return str(folder)
+
+
 def step(records: Records, ledger: Ledger, time: float, look: MoneyLook, **more: object) -> Ledger:
     """What the manager writes down at one look."""
     ledger = ledger.after(look, GROUPS)
@@ -30,7 +37,7 @@ def step(records: Records, ledger: Ledger, time: float, look: MoneyLook, **more:
 
 def test_a_run_is_told_what_its_tasks_cost(tmp_path: Path) -> None:
     """Two runs that have half of the slots each pay half; the hours are the cluster's since the run began."""
-    records, outputs = Records(tmp_path / "cluster"), [str(tmp_path / name) for name in "ab"]
+    records, outputs = Records(tmp_path / "cluster"), [prepared(tmp_path / name) for name in "ab"]
     runs = [ActiveRun(f"run {name}", output, HOUR) for name, output in zip("ab", outputs, strict=True)]
     instances = {"cheap": 2, "dear": 0}
     ledger = step(records, Ledger(), 0.0, MoneyLook(0.0, instances, {}))
@@ -55,7 +62,7 @@ def test_a_run_is_told_what_its_tasks_cost(tmp_path: Path) -> None:
 
 def test_starts_of_one_run_add_up(tmp_path: Path) -> None:
     """A run that was started again keeps what its first start cost."""
-    records, output = Records(tmp_path / "cluster"), str(tmp_path / "a")
+    records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
     ledger = Ledger()
     for number, name in enumerate(["first", "second"]):
         began = 2 * number * HOUR
@@ -72,8 +79,16 @@ def test_starts_of_one_run_add_up(tmp_path: Path) -> None:
 
 def test_nothing_is_told_before_the_first_look(tmp_path: Path) -> None:
     """A run without a cluster has no costs."""
-    tell_runs(Records(tmp_path / "cluster"), GROUPS, [ActiveRun("run", str(tmp_path / "a"), 0.0)])
+    tell_runs(Records(tmp_path / "cluster"), GROUPS, [ActiveRun("run", prepared(tmp_path / "a"), 0.0)])
     assert read_costs(Storage(tmp_path / "a")) is None
+
+
+def test_a_folder_that_is_not_prepared_is_left_alone(tmp_path: Path) -> None:
+    """A run is prepared in an empty folder only, so nothing may be written there before."""
+    records = Records(tmp_path / "cluster")
+    step(records, Ledger(), 0.0, MoneyLook(0.0, {"cheap": 1}, {}))
+    tell_runs(records, GROUPS, [ActiveRun("run", str(tmp_path / "a"), 0.0)])
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_used_up_budget_is_said_in_one_line() -> None:
