@@ -121,14 +121,20 @@ class Observer:
         self._app = Celery(broker=broker_url)
         self._redis = connect(broker_url)
         self.answered = time.monotonic()
+        self._queues: tuple[str, ...] | None = None
 
     def look(self) -> WorkerReport:
-        """Ask the worker, write down what it says, and return it; raises one of BROKER_ERRORS."""
+        """Ask the worker, write down what it says, and return it; raises one of BROKER_ERRORS.
+
+        Nothing is written before its first answer: a worker that only starts would seem to take no tasks.
+        One that is too busy to answer in time takes from the queues that it named last.
+        """
         answer = _ask(self._app, self.name)
         if answer is not None:
-            self.answered = time.monotonic()
-        report = self._report(answer or Answer((), ()))
-        write_report(self._redis, report, self.service)
+            self.answered, self._queues = time.monotonic(), answer.queues
+        report = self._report(answer or Answer((), self._queues or ()))
+        if self._queues is not None:
+            write_report(self._redis, report, self.service)
         return report
 
     def close(self) -> None:
