@@ -45,7 +45,7 @@ DOCUMENT: dict[str, Any] = {
 class Queues:
     """What Airflow would say."""
 
-    depth: QueueDepth = QueueDepth(0, 0)
+    depth: QueueDepth = field(default_factory=lambda: QueueDepth(0, 0))
     ended: dict[str, TasksEnded] = field(default_factory=dict)
     silent: bool = False
 
