@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from seuron.compute.records import Event, Look
+    from collections.abc import Iterator
+
+    from seuron.compute.money import Ledger
+    from seuron.compute.records import Look
 
 #: Steps of the cluster that `status` tells of.
 _EVENTS_SHOWN = 5
@@ -56,7 +57,10 @@ def down() -> None:
 
 
 def status(json: Annotated[bool, typer.Option("--json", help="for scripts")] = False) -> None:
-    """Say what runs, where, what memory it takes, and what its cluster does; the exit code is 1 when nothing runs."""
+    """Say what runs, where, and what memory it takes; the exit code is 1 when nothing runs.
+
+    With a cluster also its groups, what was spent, and whether anything is held back.
+    """
     from dataclasses import asdict
     from json import dumps
 
@@ -65,40 +69,47 @@ def status(json: Annotated[bool, typer.Option("--json", help="for scripts")] = F
     from seuron.deployment.cluster import records_folder
 
     deployment = Deployment()
-    found, records = deployment.status(), Records(records_folder(deployment.home))
-    look = records.look()
+    found = deployment.status()
+    records = Records(records_folder(deployment.home))
+    look = records.look() if deployment.cluster_file else None
     if json:
-        more = {"cluster": asdict(look)} if look else {}
-        typer.echo(dumps({**asdict(found), "folder": str(found.folder)} | more))
+        cluster = asdict(look) | {"runs": dict(records.ledger().runs)} if look else None
+        typer.echo(dumps({**asdict(found), "folder": str(found.folder), "cluster": cluster}))
     elif found.running:
         typer.echo(f"{'healthy' if found.healthy else 'not healthy'}: {found.url}, state in {found.folder}")
         typer.echo(f"memory: {found.memory_bytes / 1e6:.0f} MB")
         for name, count in found.services.items():
             typer.echo(f"  {name}: {count} process{'es' if count != 1 else ''}")
-        if look:
-            _show_cluster(look, records.events()[-_EVENTS_SHOWN:])
+        if deployment.cluster_file:
+            for line in _cluster_lines(deployment.cluster_file, look, records.ledger()):
+                typer.echo(line)
+            for event in records.events()[-_EVENTS_SHOWN:]:
+                at = time.strftime("%H:%M:%S", time.localtime(event.time))
+                for line in event.lines:
+                    typer.echo(f"  {at} {line}")
     else:
         typer.echo(f"nothing runs in {found.folder}; `seuron up` starts it")
     if not found.running:
         raise typer.Exit(1)
 
 
-def _show_cluster(look: Look, events: Sequence[Event]) -> None:
-    """Groups, queues, money, and what was done lately and why."""
-    from seuron.compute.run_costs import latest, lines_of
-
-    seconds = time.time() - look.time
-    typer.echo(f"cluster, {seconds:.0f} s ago: {latest(look)}")
-    for found in look.groups:
-        group, states = found.group, Counter(instance.state for instance in found.instances)
-        there = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "empty"
-        kind = "spot" if group.spot else "on demand"
-        typer.echo(
-            f"  {group.name} ({kind}, queue {group.queue}): {there}; asked for {found.target} of {group.max_size}"
-        )
+def _cluster_lines(file: str, look: Look | None, ledger: Ledger) -> Iterator[str]:
+    """What the last step of the cluster saw, and what there is to do about it."""
+    if look is None:
+        yield f"cluster {file}: no step has looked at it yet"
+        return
+    budget = f" of a budget of ${look.budget:.2f}" if look.budget is not None else ""
+    yield f"cluster {file}, seen {time.time() - look.time:.0f} s ago: ${look.spent:.2f} spent{budget}"
+    for group in look.groups:
+        yield f"  {group.group.name} ({group.group.queue}): {len(group.live)} of {group.group.max_size} instances"
     for queue, depth in look.queues.items():
-        typer.echo(f"  queue {queue}: {depth.ready} tasks ready, {depth.running} at work")
-    for event in events:
-        at = time.strftime("%H:%M:%S", time.localtime(event.time))
-        for line in lines_of(event):
-            typer.echo(f"  {at} {line}")
+        yield f"  queue {queue}: {depth.ready} tasks wait, {depth.running} run"
+    for run, dollars in ledger.runs.items():
+        yield f"  run {run}: ${dollars:.2f}"
+    if look.held:
+        yield (
+            f"  the budget is used up: what waits in {', '.join(look.held)} waits on, and nothing is lost; "
+            f"to go on, raise `budget_dollars` in {file}, or cancel the run"
+        )
+    for problem in look.problems:
+        yield f"  {problem}"

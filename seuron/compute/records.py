@@ -62,6 +62,12 @@ class Event:
     def happened(self) -> bool:
         return bool(self.reasons or self.deleted or self.lost or self.problems)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was done, what went by itself, and who did not answer, a sentence each."""
+        gone = (f"{name} is gone and was not asked to go" for name in self.lost)
+        return (*self.reasons, *gone, *self.problems)
+
 
 _LOOK: TypeAdapter[Look] = TypeAdapter(Look)
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -131,7 +137,7 @@ class Records:
             return kind.validate_json(text)
         except ValueError as error:
             raise ComputeError(
-                f"{self.folder / name} cannot be read: {error}; move it away to begin without what it holds"
+                f"{self.folder / name} is not what a step writes; move it away to begin without what it holds"
             ) from error
 
     def _write(self, name: str, text: str) -> None:

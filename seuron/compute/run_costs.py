@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import TypeAdapter
 
 from seuron.compute.groups import Group
-from seuron.compute.records import Event, Look, Records
+from seuron.compute.records import Event, Records
 from seuron.storage import Storage
 
 COSTS = "costs.json"
@@ -113,20 +113,5 @@ def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRu
 def _merged(
     before: Iterable[tuple[float, str]], events: Iterable[Event], since: float
 ) -> tuple[tuple[float, str], ...]:
-    new = {(event.time, line) for event in events if event.time >= since for line in lines_of(event)}
+    new = {(event.time, line) for event in events if event.time >= since for line in event.lines}
     return tuple(sorted({*before, *new})[-EVENTS_KEPT:])
-
-
-def lines_of(event: Event) -> Iterable[str]:
-    """What a step did, what went by itself, and who did not answer, a sentence each."""
-    yield from event.reasons
-    yield from (f"{name} is gone and was not asked to go" for name in event.lost)
-    yield from event.problems
-
-
-def latest(look: Look) -> str:
-    """One line on the cluster's account: what was spent, of what, and whether runs wait for money."""
-    spent = f"${look.spent:.2f} spent" + (f" of ${look.budget:.2f}" if look.budget is not None else "")
-    if look.held:
-        spent += f"; the budget is used up and {', '.join(look.held)} waits: raise budget_dollars in the cluster's file"
-    return spent

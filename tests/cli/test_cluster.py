@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,6 @@ from compute_engine.server import ComputeEngine
 from typer.testing import CliRunner, Result
 
 from seuron.cli import app
-from seuron.compute.groups import Group, Instance
-from seuron.compute.records import Look, Records
-from seuron.compute.situation import GroupLook, QueueDepth
 from seuron.errors import ComputeError, ParameterErrors
 
 FILE = """
@@ -184,25 +180,3 @@ def test_a_cluster_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "nothing of here is left" in call("delete", path, "--yes").output
     assert "there is nothing of here" in call("delete", path, "--yes").output
     assert [group["running"] for group in json.loads(call("status", path, "--json").output)["groups"]] == [0]
-
-
-def test_the_status_of_a_deployment_tells_of_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the last look saw is there for scripts also when nothing runs."""
-    monkeypatch.setenv("SEURON_HOME", str(tmp_path))
-    group = Group("spot", "cpu", "a", slots=2, memory_bytes=2**32, max_size=4, price=0.5, spot=True)
-    look = Look(
-        time=time.time(),
-        groups=(GroupLook(group, (Instance("spot-1", "spot", "running", 0.0),), target=2),),
-        queues={"cpu": QueueDepth(7, 2)},
-        spent=1.25,
-        budget=2.0,
-    )
-    records = Records(tmp_path / "cluster")
-    records.folder.mkdir()
-    records.write_look(look)
-    found = CliRunner().invoke(app, ["status", "--json"])
-    assert found.exit_code == 1
-    cluster = json.loads(found.output)["cluster"]
-    assert cluster["queues"]["cpu"] == {"ready": 7, "running": 2, "mean_seconds": None, "planned_seconds": None}
-    assert [group["target"] for group in cluster["groups"]] == [2]
-    assert cluster["spent"] == 1.25

@@ -9,7 +9,7 @@ import pytest
 from seuron.compute.groups import Group
 from seuron.compute.money import Ledger, MoneyLook
 from seuron.compute.records import Event, Look, Records
-from seuron.compute.run_costs import ActiveRun, latest, read_costs, tell_runs
+from seuron.compute.run_costs import ActiveRun, read_costs, tell_runs
 from seuron.storage import Storage
 
 GROUPS = (
@@ -89,11 +89,3 @@ def test_a_folder_that_is_not_prepared_is_left_alone(tmp_path: Path) -> None:
     step(records, Ledger(), 0.0, MoneyLook(0.0, {"cheap": 1}, {}))
     tell_runs(records, GROUPS, [ActiveRun("run", str(tmp_path / "a"), 0.0)])
     assert not (tmp_path / "a").exists()
-
-
-def test_a_used_up_budget_is_said_in_one_line() -> None:
-    """What is spent, what of, what waits, and what to do."""
-    line = latest(Look(time=0.0, spent=4.5, budget=5.0, held=("cpu",)))
-    assert line.startswith("$4.50 spent of $5.00")
-    assert "cpu waits" in line
-    assert "raise budget_dollars" in line
