@@ -151,9 +151,10 @@ def test_a_cancelled_run_lets_its_machines_go(
     run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="24,24,24"))
     wait_until(lambda: _first_start(client, run_id))
     client.cancel(DAG, run_id)
-    assert client.wait(DAG, run_id, seconds=60) == "failed"
+    assert client.wait(DAG, run_id, seconds=120) == "failed"
     states = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
     assert states["machines_watershed_done"] == "success"
+    assert states["ended"] == "failed"
     wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
 
 
@@ -167,7 +168,8 @@ def test_a_budget_that_is_used_up_holds_the_run(
     wait_until(lambda: (look := cluster.records.look()) is not None and look.held == ("cpu",))
     assert cluster.instances() == []
     assert client.run_state(DAG, run_id) == "running"
-    assert any("raise `budget_dollars`" in line for line in status_lines(cluster))
+    # Between the setup, which knows what will wait, and the tasks that do wait, a look sees none.
+    wait_until(lambda: any("raise `budget_dollars`" in line for line in status_lines(cluster)))
     cluster.write(budget=spent + 100.0)
     assert client.wait(DAG, run_id, seconds=200) == "success"
 
