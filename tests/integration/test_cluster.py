@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compose import free_port
 
 from seuron.client import AirflowClient
 from seuron.compute.cluster_file import read_cluster
@@ -90,6 +92,8 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
         patched.setenv("SEURON_CLUSTER_SECONDS", "4")
         made = Cluster(home)
         made.write()
+        # A port of its own at once: another deployment that starts now has the default one in mind as well.
+        home.supervisor_state.write_text(json.dumps({"port": free_port()}))
         made.deployment.start(cluster=made.file)
         yield made
         made.deployment.stop()
