@@ -52,6 +52,13 @@ def test_machines_are_set_up_around_stages(
     assert {tasks[node]["queue"] for node in (setup, teardown)} == {"manager"}
 
 
+def test_a_cancelled_run_cannot_end_as_a_success(parsed_with_cluster: dict[str, Any]) -> None:
+    """The last node is a teardown, which runs though all others were skipped, and has no setup to be skipped with."""
+    tasks = parsed_with_cluster["tasks"]
+    assert tasks["ended"]["teardown"]
+    assert tasks["ended"]["upstream"] == [ROW[-1]]
+
+
 def test_a_cluster_changes_nothing_else_in_the_row(parsed: dict[str, Any], parsed_with_cluster: dict[str, Any]) -> None:
     """Every tier waits for what it waited for, and has its trigger rule."""
     for name in ROW:
