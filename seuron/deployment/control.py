@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,8 +30,6 @@ from seuron.errors import PermanentError, RunError, SeuronError
 
 #: A first start on two busy cores makes a database and its tables; 20 s when nothing else runs.
 START_SECONDS = 240.0
-#: Ports tried, from the last one used or the default.
-_PORTS_TRIED = 50
 #: Pools that bound nothing: Celery workers take what they have slots for.
 POOLS = ("cpu", "gpu", "memory", "manager")
 UNLIMITED = 100_000
@@ -210,20 +207,6 @@ class Deployment:
         except (httpx.HTTPError, RunError):
             return True
 
-    def _free_port(self) -> int:
-        """The port of last time, else the default, else the next free one."""
-        first = int(self._state().get("port") or DEFAULT_PORT)
-        for port in range(first, first + _PORTS_TRIED):
-            with socket.socket() as probe:
-                # Connections that are closing must not count as a port taken.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((ADDRESS, port))
-                except OSError:
-                    continue
-                return port
-        raise RunError(f"no free port on {ADDRESS} from {first} to {first + _PORTS_TRIED - 1}; stop what holds them")
-
     def _spawn(self, port: int, kind: Kind) -> None:
         self.home.supervisor_state.unlink(missing_ok=True)
         module = "seuron.deployment.supervisor"
@@ -242,13 +225,13 @@ class Deployment:
             )
         deadline = time.monotonic() + 30
         while "pid" not in self._state():
-            if time.monotonic() > deadline:
+            if "failure" in self._state() or time.monotonic() > deadline:
                 raise RunError(f"the supervisor did not start; its log ends:\n{self.log_tail('supervisor')}")
             time.sleep(0.02)
 
     def _start_afresh(self, kind: Kind) -> None:
         end_processes(self.home.folder)
-        self._spawn(self._free_port(), kind)
+        self._spawn(int(self._state().get("port") or DEFAULT_PORT), kind)
 
     def _make_ready(self, deadline: float) -> None:
         with AirflowClient(self.url, timeout=5.0) as client:

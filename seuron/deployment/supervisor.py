@@ -1,6 +1,6 @@
 """The one background process of a deployment: it starts the services and keeps them alive.
 
-Run as `python -m seuron.deployment.supervisor FOLDER PORT EXECUTOR CLUSTER`: `local` or `celery`, and the
+Run as `python -m seuron.deployment.supervisor FOLDER FIRST_PORT EXECUTOR CLUSTER`: `local` or `celery`, and the
 file of a cluster or an empty word. It holds a lock on a file for as long as it lives, so a second one
 cannot start and a stale process id cannot mislead.
 """
@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from seuron.compute.machine import MANAGER_SLOTS, Machine
-from seuron.deployment.environment import service_environment
+from seuron.deployment.environment import ADDRESS, service_environment
 from seuron.deployment.home import Home, code_fingerprint
 from seuron.deployment.locks import try_lock
+from seuron.deployment.ports import claim_port
 from seuron.deployment.postgres import Postgres
 from seuron.deployment.processes import end_processes
 from seuron.errors import RunError
@@ -231,11 +232,16 @@ def main() -> None:
     """Entry point of the background process; the process that was called returns at once."""
     if os.fork():
         os._exit(0)
-    home, port = Home(Path(sys.argv[1])), int(sys.argv[2])
+    home, first_port = Home(Path(sys.argv[1])), int(sys.argv[2])
     executor, cluster = sys.argv[3:5]
     lock = try_lock(home.supervisor_lock)
     if lock is None:
         raise SystemExit(f"another supervisor already runs in {home.folder}")
+    try:
+        port, _port_lock = claim_port(ADDRESS, first_port)
+    except RunError as error:
+        _write_state(home, {"failure": str(error)})
+        raise
     state: dict[str, object] = {"pid": os.getpid(), "port": port, "executor": executor, "cluster": cluster}
     state["started"] = time.time()
     state["code"] = code_fingerprint()
