@@ -228,6 +228,15 @@ class AirflowClient:
         """Mark the run failed, which ends its tasks; what they finished stays."""
         self._checked(self._send("PATCH", _run_path(dag_id, run_id), json={"state": "failed"}))
 
+    def forget_runs(self, dag_id: str, kept: int) -> list[str]:
+        """Delete the ended runs of a DAG but for the newest `kept`; returns their ids."""
+        path = f"/dags/{quote(dag_id)}/dagRuns"
+        query = {"state": sorted(FINISHED), "order_by": "-run_after"}
+        old = [str(row["dag_run_id"]) for row in self._pages(path, "dag_runs", query)][kept:]
+        for run_id in old:
+            self._checked(self._send("DELETE", _run_path(dag_id, run_id)), allow=(404,))
+        return old
+
     # --------------------------------------------------------------- tasks
 
     def task_instances(self, dag_id: str, run_id: str, *, states: Sequence[str] = ()) -> list[TaskInstance]:

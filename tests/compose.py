@@ -90,6 +90,8 @@ class Native:
         ports = {
             "AIRFLOW__API__PORT": str(self.ports["api-server"]),
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            # A small run's tasks wait for moments, which are to be seen.
+            "AIRFLOW__SCHEDULER__TI_METRICS_INTERVAL": "0.5",
             "AIRFLOW__METRICS__STATSD_PORT": str(self.ports["statsd-exporter"]),
         }
         outside = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "SEURON_"))}
@@ -165,6 +167,14 @@ class Native:
                 shutil.chown(path, "postgres")
         make = [str(programs / "initdb"), "-D", str(data), "-U", environment["POSTGRES_USER"], "--auth=scram-sha-256"]
         subprocess.run([*make, f"--pwfile={password}"], check=True, capture_output=True, cwd=data, **options)
+        subprocess.run(
+            [str(programs / "postgres"), "--single", "-D", str(data), "postgres"],
+            input=f"CREATE DATABASE {environment['POSTGRES_DB']};".encode(),
+            check=True,
+            capture_output=True,
+            cwd=data,
+            **options,
+        )
         with (data / "postgresql.auto.conf").open("a") as file:
             file.write(
                 f"port = {self.ports['postgres']}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"

@@ -34,6 +34,7 @@ from seuron.compute.cluster_tables import (
 from seuron.compute.groups import Group
 from seuron.compute.machine_types import GIB, Machine
 from seuron.compute.prices import PriceTable
+from seuron.compute.settings import PolicySettings
 from seuron.errors import ParameterErrors
 from seuron.params.model import Parameters
 from seuron.planning.queues import QueueOffer
@@ -64,8 +65,8 @@ class Cluster:
         return self.tables.budget_dollars
 
     @property
-    def policy(self) -> Mapping[str, Any]:
-        """The table `[policy]`, as written."""
+    def policy(self) -> PolicySettings:
+        """The table `[policy]`."""
         return self.tables.policy
 
     @property
@@ -180,7 +181,7 @@ def parse_cluster(document: Mapping[str, Any], folder: Path, name: str = "") -> 
     except ValidationError as error:
         # A secret's own problem has been told, and pydantic's would repeat its value.
         told = [problem.split("`")[1] for problem in problems]
-        found = [(_place(item["loc"]), _explain(dict(item))) for item in error.errors()]
+        found = [(_place(item["loc"]), text) for item in error.errors() for text in _explain(dict(item))]
         problems += [text for place, text in found if not any(place.startswith(secret) for secret in told)]
     parts = _parts(document)
     problems += missing_tables(parts.provider, document, tuple(parts.groups.values()))
@@ -265,18 +266,19 @@ def _model_at(location: tuple[int | str, ...]) -> type[Parameters]:
     return TABLES.get(".".join(names)) or TABLES.get(".".join(names[:-1])) or ClusterTables
 
 
-def _explain(item: dict[str, Any]) -> str:
-    """One sentence for one of pydantic's errors."""
+def _explain(item: dict[str, Any]) -> list[str]:
+    """A sentence for one of pydantic's errors; a check of several fields may hold more."""
     place, model, name = _place(item["loc"]), _model_at(item["loc"]), str(item["loc"][-1] if item["loc"] else "")
     if item["type"] == "extra_forbidden":
         near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(model.model_fields)}"
-        return f"`{place}` is not known; {hint}"
+        return [f"`{place}` is not known; {hint}"]
     field = model.model_fields.get(name)
     what = f" ({field.description})" if field is not None and field.description else ""
     if item["type"] == "missing":
-        return f"`{place}` is missing{what}"
+        return [f"`{place}` is missing{what}"]
     message = str(item["msg"]).removeprefix("Value error, ")
     if ".".join(part for part in item["loc"] if isinstance(part, str)) in TABLES and item["type"] == "value_error":
-        return f"`{place}`: {message}" if place else message  # about several fields, which it names
-    return f"`{place}`: got {item.get('input')!r}: {message}{what}"
+        # About several fields, which it names itself.
+        return [f"`{place}`: {line}" if place else line for line in message.split("\n")]
+    return [f"`{place}`: got {item.get('input')!r}: {message}{what}"]

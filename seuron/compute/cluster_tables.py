@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from seuron.compute.settings import PolicySettings
 from seuron.params.model import Parameters
 
 #: Google's rule for names of resources; what is put behind a cluster's and a group's name must still fit.
@@ -171,7 +172,7 @@ class ClusterTables(Parameters):
         {}, description="where the machines find addresses and keys"
     )
     worker: WorkerTable = Field(WorkerTable.model_validate({}), description="what all workers share")
-    policy: dict[str, Any] = Field({}, description="when groups grow and shrink")
+    policy: PolicySettings = Field(PolicySettings(), description="when groups grow and shrink")
 
 
 #: The model of each table, by its place in the file.
@@ -188,4 +189,5 @@ TABLES: dict[str, type[Parameters]] = {
     "prices.gpus": PriceRow,
     "secrets": SecretTable,
     "worker": WorkerTable,
+    "policy": PolicySettings,
 }

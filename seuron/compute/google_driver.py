@@ -80,14 +80,14 @@ class GoogleGroups:
         return int(found.target_size)
 
     def resize(self, group: str, size: int) -> None:
-        """Ask for `size` instances; the same or more than the target."""
+        """Ask for `size` instances, not fewer than Google has begun with: those are deleted by name."""
         target = self.target(group)
-        if size < target:
+        if size < target and size < sum(_state(item) != "stopping" for item in self._managed(group)):
             raise ComputeError(
                 f"group {group} cannot be resized from {target} to {size}: Google would choose which instances to "
                 "remove, busy ones too; delete instances by name"
             )
-        if size > target:
+        if size != target:
             what = f"resizing group {group} to {size}"
             self._connection.begin(what, _MANAGERS, "resize_unary", size=size, **self._place(group))
 

@@ -89,7 +89,10 @@ class Driver(Protocol):
         ...
 
     def resize(self, group: str, size: int) -> None:
-        """Ask for a larger group. A smaller one is had by `delete`, so that no busy instance is hit."""
+        """Ask for a group of `size`, which may take back what was asked for and has not been begun with.
+
+        A smaller one than it has instances is had by `delete` only, so that no busy one is hit.
+        """
         ...
 
     def delete(self, group: str, names: Sequence[str]) -> None:

@@ -32,6 +32,10 @@ EARLY_SECONDS, PAUSE_SECONDS = 10.0, 10.0
 #: Environment variables of an instance: its name, and the folder that knows it.
 INSTANCE_VARIABLE, FOLDER_VARIABLE = "SEURON_INSTANCE", "SEURON_MACHINES"
 _MOST_SHORTAGES = 100
+#: Of whoever asks for an instance, which may be a task of Airflow in a worker of Celery: not for a new worker.
+_OF_TASKS = ("_AIRFLOW", "AIRFLOW_CTX_", "CELERY_", "_MP_", "FORKED_BY_MULTIPROCESSING")
+#: A killed process may be held by the kernel (a dead file server); no look waits longer for one.
+_KILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ class ProcessGroups:
             return state.target
 
     def resize(self, group: str, size: int) -> None:
-        """Ask for `size` processes; the same or more than the target. They are started at once."""
+        """Ask for `size` processes, not fewer than there are. They are started at once."""
         with self._open(group) as state:
-            if size < state.target:
+            if size < sum(not record.stopping for record in state.records):
                 raise ComputeError(
                     f"group {group} cannot be resized from {state.target} to {size}: that would not say which "
                     "instances to end; delete instances by name"
@@ -161,7 +165,8 @@ class ProcessGroups:
     def _start(self, group: str) -> _Record:
         name = f"{group}-{uuid.uuid4().hex[:6]}"
         command = [str(word) for word in self._command(group, name)]
-        environment = {**os.environ, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OF_TASKS)}
+        environment = {**inherited, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
         log = self.log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -177,14 +182,20 @@ class ProcessGroups:
         return _Record(name, pid, _ticks(pid) or 0, time.time())
 
     def _kill(self, record: _Record) -> None:
-        """End what is left of an instance: its process, and those that it started."""
-        for process in _session(record, str(self._folder)):
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        # Reaped where it is our child, else by whoever started it.
+        """End what is left of an instance: its process, and all that inherited its name."""
         if _ticks(record.pid) == record.ticks:
+            with suppress(ProcessLookupError):
+                os.kill(record.pid, signal.SIGKILL)
+            # Reaped where it is our child, else by whoever started it.
             with suppress(ChildProcessError):
                 os.waitpid(record.pid, 0)
+        # A process may fork between the look and the kill, so look again until none is left.
+        deadline = time.monotonic() + _KILL_SECONDS
+        while (found := _heirs(record.name, str(self._folder))) and time.monotonic() < deadline:
+            for process in found:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.01)
 
     @contextmanager
     def _open(self, group: str, known: bool = True) -> Iterator[_State]:
@@ -235,11 +246,12 @@ def _alive(record: _Record) -> bool:
     return bool(fields) and int(fields[19]) == record.ticks and fields[0] not in "ZX"
 
 
-def _session(record: _Record, folder: str) -> Iterator[int]:
-    """The processes of an instance: its own, and those that inherited its name."""
+def _heirs(name: str, folder: str) -> list[int]:
+    """The living processes that inherited an instance's name from its worker."""
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             environment = process.environ()
-            mine = environment.get(INSTANCE_VARIABLE) == record.name and environment.get(FOLDER_VARIABLE) == folder
-            if mine or (process.pid == record.pid and _alive(record)):
-                yield process.pid
+            if environment.get(INSTANCE_VARIABLE) == name and environment.get(FOLDER_VARIABLE) == folder:
+                found.append(process.pid)
+    return found

@@ -19,13 +19,15 @@ import httpx
 import psutil
 
 from seuron.client import AirflowClient
+from seuron.compute.cluster_file import Cluster, read_cluster
 from seuron.compute.machine import Machine
+from seuron.deployment.cluster import empty_groups
 from seuron.deployment.environment import ADDRESS, DEFAULT_PORT, SERVICE_MARK, service_environment
 from seuron.deployment.home import PROJECT, Home, code_fingerprint
 from seuron.deployment.locks import held, is_locked
 from seuron.deployment.postgres import socket_folder
 from seuron.deployment.processes import end_processes, marked_processes, resident_bytes
-from seuron.errors import PermanentError, RunError
+from seuron.errors import PermanentError, RunError, SeuronError
 
 #: A first start on two busy cores makes a database and its tables; 20 s when nothing else runs.
 START_SECONDS = 240.0
@@ -39,6 +41,14 @@ _SERVICES = ("postgres", "api-server", "dag-processor", "scheduler")
 
 class DagImportError(PermanentError):
     """A file in `dags/` cannot be imported: waiting will not help."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How tasks are run: `local` or `celery`, and the file of the cluster that workers come from, or nothing."""
+
+    executor: str = "local"
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,13 @@ class Deployment:
     def __init__(self, home: Home | None = None) -> None:
         self.home = home or Home.default()
 
-    def start(self, *, celery: bool | None = None, seconds: float = START_SECONDS) -> DeploymentStatus:
+    def start(
+        self, *, celery: bool | None = None, cluster: Path | None = None, seconds: float = START_SECONDS
+    ) -> DeploymentStatus:
         """Have everything running and return; reuses what runs, clears away what is left over.
 
-        With `celery` tasks go to Celery workers by their queues, without to processes of the scheduler; None
-        keeps what it was.
+        With `celery` tasks go to Celery workers by their queues, without to processes of the scheduler. With
+        `cluster`, a cluster's file, these workers come from its groups. With neither all stays as it was.
         """
         if not (PROJECT / "dags").is_dir():
             raise RunError(
@@ -73,24 +85,27 @@ class Deployment:
         self.home.create()
         with held(self.home.start_lock, seconds):
             deadline = time.monotonic() + seconds
-            executor = self._executor(celery)
-            if is_locked(self.home.supervisor_lock) and (self._is_outdated() or self._executor(None) != executor):
+            kind = self._kind(celery, cluster)
+            if is_locked(self.home.supervisor_lock) and (self._is_outdated() or self._kind() != kind):
                 self.stop()
             reused = is_locked(self.home.supervisor_lock)
             if not reused:
-                self._start_afresh(executor)
+                self._start_afresh(kind)
             try:
                 self._make_ready(deadline)
             except RunError:
                 if not reused or is_locked(self.home.supervisor_lock):
                     raise
                 # It was dying when it was looked at: a process keeps its locks until it is quite gone.
-                self._start_afresh(executor)
+                self._start_afresh(kind)
                 self._make_ready(deadline)
         return self.status()
 
     def stop(self) -> bool:
-        """End every process of the deployment; False when there was none."""
+        """End every process of the deployment, and remove the machines of its cluster; False when there was none.
+
+        Raises RunError when machines may be left, once all else has ended.
+        """
         if not self.home.folder.is_dir():
             return False
         supervisor = self._supervisor()
@@ -99,7 +114,21 @@ class Deployment:
             psutil.wait_procs([supervisor], timeout=40)
         left = marked_processes(self.home.folder)
         end_processes(self.home.folder)
+        self._remove_machines()
         return supervisor is not None or bool(left)
+
+    def _remove_machines(self) -> None:
+        """Nothing is left to give the groups tasks, so they go to nothing; the next step of a deployment fills them."""
+        path = self._kind().cluster
+        if not path:
+            return
+        try:
+            empty_groups(read_cluster(path))
+        except SeuronError as error:
+            raise RunError(
+                f"all processes of this machine have ended, but machines of the cluster in {path} may be left: "
+                f"{error}\nsee `seuron cluster status {path}`, and remove them with `seuron cluster scale`"
+            ) from error
 
     def status(self) -> DeploymentStatus:
         """A look that changes nothing."""
@@ -148,15 +177,25 @@ class Deployment:
         except (KeyError, psutil.NoSuchProcess):
             return None  # it has the lock but not yet written its state, or ended this instant
 
-    def _executor(self, celery: bool | None) -> str:
-        """`local` or `celery`: as asked for, else as it was."""
-        if celery is None:
-            return str(self._state().get("executor", "local"))
-        return "celery" if celery else "local"
+    def _kind(self, celery: bool | None = None, cluster: Path | None = None) -> Kind:
+        """As asked for, else as it was."""
+        if cluster is not None:
+            read_cluster(cluster)  # what is wrong with it is said before anything is stopped or started
+            return Kind("celery", str(cluster.resolve()))
+        if celery is not None:
+            return Kind("celery" if celery else "local")
+        state = self._state()
+        return Kind(str(state.get("executor", "local")), str(state.get("cluster", "")))
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster that the workers come from; None where there is none. Raises ParameterErrors for a wrong file."""
+        path = self._kind().cluster
+        return read_cluster(path) if path else None
 
     def worker_environment(self, name: str) -> dict[str, str]:
         """The environment of a worker on this machine; raises RunError where no deployment with Celery runs."""
-        if self._executor(None) != "celery" or not is_locked(self.home.supervisor_lock):
+        if self._kind().executor != "celery" or not is_locked(self.home.supervisor_lock):
             raise RunError(f"no deployment with Celery runs in {self.home.folder}; start it with `seuron up --celery`")
         sockets = socket_folder(self.home.database)
         port, service = int(self._state()["port"]), f"worker-{name}"
@@ -186,10 +225,10 @@ class Deployment:
                 return port
         raise RunError(f"no free port on {ADDRESS} from {first} to {first + _PORTS_TRIED - 1}; stop what holds them")
 
-    def _spawn(self, port: int, executor: str) -> None:
+    def _spawn(self, port: int, kind: Kind) -> None:
         self.home.supervisor_state.unlink(missing_ok=True)
         module = "seuron.deployment.supervisor"
-        command = [sys.executable, "-m", module, str(self.home.folder), str(port), executor]
+        command = [sys.executable, "-m", module, str(self.home.folder), str(port), kind.executor, kind.cluster]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (self.home.logs / "supervisor.log").open("ab") as log:
             subprocess.run(
@@ -208,16 +247,16 @@ class Deployment:
                 raise RunError(f"the supervisor did not start; its log ends:\n{self.log_tail('supervisor')}")
             time.sleep(0.02)
 
-    def _start_afresh(self, executor: str) -> None:
+    def _start_afresh(self, kind: Kind) -> None:
         end_processes(self.home.folder)
-        self._spawn(self._free_port(), executor)
+        self._spawn(self._free_port(), kind)
 
     def _make_ready(self, deadline: float) -> None:
         with AirflowClient(self.url, timeout=5.0) as client:
             self._wait_for(client, deadline)
         with AirflowClient(self.url) as client:
             client.size_pools(
-                Machine.this().pools if self._executor(None) == "local" else dict.fromkeys(POOLS, UNLIMITED)
+                Machine.this().pools if self._kind().executor == "local" else dict.fromkeys(POOLS, UNLIMITED)
             )
 
     def _wait_for(self, client: AirflowClient, deadline: float) -> None:

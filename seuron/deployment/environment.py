@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seuron.compute.machine import Machine
+from seuron.compute.names import CLUSTER_VARIABLE
 from seuron.deployment.home import HOME_VARIABLE, PROJECT, Home
 from seuron.errors import RunError
 
@@ -131,9 +132,16 @@ def broker_url(environment: Mapping[str, str]) -> str:
 
 
 def service_environment(
-    home: Home, service: str, port: int, socket_folder: Path, machine: Machine, *, celery: bool = False
+    home: Home,
+    service: str,
+    port: int,
+    socket_folder: Path,
+    machine: Machine,
+    *,
+    celery: bool = False,
+    cluster: str = "",
 ) -> dict[str, str]:
-    """The whole environment of one supervised process."""
+    """The whole environment of one supervised process; `cluster` is the file of the cluster, where there is one."""
     settings = airflow_settings(home, port, socket_folder, machine) | (celery_settings(home) if celery else {})
     if home.settings.exists():
         settings |= json.loads(home.settings.read_text())
@@ -142,7 +150,10 @@ def service_environment(
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AIRFLOW_") and name.lower() not in {"no_proxy", "http_proxy"}
+        if not name.startswith("AIRFLOW_")
+        and name.lower() not in {"no_proxy", "http_proxy"}
+        # The one that `seuron cluster` is to look at need not be this deployment's.
+        and name != CLUSTER_VARIABLE
     }
     return {
         **inherited,
@@ -159,4 +170,5 @@ def service_environment(
         HOME_VARIABLE: str(home.folder),
         HOME_MARK: str(home.folder),
         SERVICE_MARK: service,
+        **({CLUSTER_VARIABLE: cluster} if cluster else {}),
     }

@@ -1,16 +1,24 @@
-"""How a worker joins a deployment: Airflow's settings, and what its slots offer."""
+"""How workers join a deployment: Airflow's settings, what their slots offer, and who starts those of a cluster."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from seuron.compute.cluster_file import Cluster
+from seuron.compute.drivers import driver, process_groups
+from seuron.compute.groups import Driver
 from seuron.compute.machine import Machine
 from seuron.compute.workers import Service
 from seuron.deployment.control import Deployment
 from seuron.deployment.environment import TASK_THREADS, broker_url
 from seuron.deployment.worker import WorkerSettings
 from seuron.errors import ParameterErrors
+
+#: The service that instances on this machine are: none of the supervisor's, which may restart without ending them.
+INSTANCES = "instances"
 
 
 def worker_environment(name: str) -> dict[str, str]:
@@ -19,6 +27,20 @@ def worker_environment(name: str) -> dict[str, str]:
         # Airflow renames its processes; without the last one the new name overwrites their environment.
         return {**os.environ, **TASK_THREADS, "SPT_NOENV": "1"}
     return Deployment().worker_environment(name)
+
+
+@contextmanager
+def cluster_driver(cluster: Cluster) -> Iterator[Driver]:
+    """The driver of this deployment's cluster.
+
+    Processes that it starts get the environment of a worker that was started by hand: in a task of Airflow, which
+    may be where this is called, the address of the database is not the real one.
+    """
+    if cluster.provider == "processes":
+        yield process_groups(cluster, Deployment().worker_environment(INSTANCES))
+        return
+    with driver(cluster) as made:
+        yield made
 
 
 def worker_settings(

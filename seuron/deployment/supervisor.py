@@ -1,8 +1,8 @@
 """The one background process of a deployment: it starts the services and keeps them alive.
 
-Run as `python -m seuron.deployment.supervisor FOLDER PORT EXECUTOR`, the last `local` or `celery`. It
-holds a lock on a file for as long as it lives, so a second one cannot start and a stale process id
-cannot mislead.
+Run as `python -m seuron.deployment.supervisor FOLDER PORT EXECUTOR CLUSTER`: `local` or `celery`, and the
+file of a cluster or an empty word. It holds a lock on a file for as long as it lives, so a second one
+cannot start and a stale process id cannot mislead.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Service:
 class Supervisor:
     """Starts the services in order, then restarts whatever dies until it is told to stop."""
 
-    def __init__(self, home: Home, port: int, *, celery: bool = False) -> None:
-        self.home, self.port, self.celery = home, port, celery
+    def __init__(self, home: Home, port: int, *, celery: bool = False, cluster: str = "") -> None:
+        self.home, self.port, self.celery, self.cluster = home, port, celery, cluster
         self.machine = Machine.this()
         self.broker = _prepare_broker(home) if celery else None
         self.postgres = Postgres.prepare(home.database)
@@ -133,7 +133,9 @@ class Supervisor:
 
     def _environment(self, service: str) -> dict[str, str]:
         sockets = self.postgres.socket_folder
-        return service_environment(self.home, service, self.port, sockets, self.machine, celery=self.celery)
+        return service_environment(
+            self.home, service, self.port, sockets, self.machine, celery=self.celery, cluster=self.cluster
+        )
 
     def _keep_alive(self, service: Service) -> None:
         """Start the service again if it has died and its back-off is over."""
@@ -229,15 +231,17 @@ def main() -> None:
     """Entry point of the background process; the process that was called returns at once."""
     if os.fork():
         os._exit(0)
-    home, port, executor = Home(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+    home, port = Home(Path(sys.argv[1])), int(sys.argv[2])
+    executor, cluster = sys.argv[3:5]
     lock = try_lock(home.supervisor_lock)
     if lock is None:
         raise SystemExit(f"another supervisor already runs in {home.folder}")
-    state: dict[str, object] = {"pid": os.getpid(), "port": port, "executor": executor, "started": time.time()}
+    state: dict[str, object] = {"pid": os.getpid(), "port": port, "executor": executor, "cluster": cluster}
+    state["started"] = time.time()
     state["code"] = code_fingerprint()
     _write_state(home, state)
     try:
-        Supervisor(home, port, celery=executor == "celery").run()
+        Supervisor(home, port, celery=executor == "celery", cluster=cluster).run()
     except Exception as error:
         _write_state(home, {**state, "failure": f"{type(error).__name__}: {error}"})
         raise

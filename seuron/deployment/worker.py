@@ -18,6 +18,7 @@ from types import FrameType
 
 import psutil
 
+from seuron.compute.names import WORKER_VARIABLE, worker_name
 from seuron.compute.workers import BROKER_ERRORS, Observer, Service
 from seuron.planning.queues import MANAGER
 
@@ -96,7 +97,13 @@ class Worker:
         queues = set(self.settings.service.queues)
         return subprocess.Popen(
             self.settings.command,
-            env={**self.environment, "SEURON_KERNELS": "0" if queues == {MANAGER} else "1"},
+            env={
+                **self.environment,
+                "SEURON_KERNELS": "0" if queues == {MANAGER} else "1",
+                # So that Airflow says which worker a task failed on.
+                WORKER_VARIABLE: self.settings.name,
+                "AIRFLOW__CORE__HOSTNAME_CALLABLE": f"{worker_name.__module__}.{worker_name.__name__}",
+            },
             stdin=subprocess.DEVNULL,
             cwd=self.settings.folder,
             preexec_fn=_die_with_parent,

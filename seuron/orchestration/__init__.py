@@ -5,6 +5,7 @@ Airflow parses the DAG again in the process of every task.
 """
 
 from seuron.orchestration.form import form_parameters
+from seuron.orchestration.scaling import cluster_dag
 from seuron.orchestration.segmentation import segmentation_dag
 
-__all__ = ["form_parameters", "segmentation_dag"]
+__all__ = ["cluster_dag", "form_parameters", "segmentation_dag"]

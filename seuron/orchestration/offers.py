@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from airflow.configuration import conf
 
+from seuron.compute.cluster_file import read_cluster
 from seuron.compute.machine import Machine
+from seuron.compute.names import CLUSTER_VARIABLE
 from seuron.orchestration.routing import Routes, node
 from seuron.planning import Plan
 from seuron.planning.queues import MANAGER, QueueOffer, Tier, assign, needs
-
-#: Names the file of the cluster that the deployment's workers come from.
-CLUSTER_VARIABLE = "SEURON_CLUSTER"
 
 
 def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:
@@ -43,6 +41,5 @@ def celery_offers() -> list[QueueOffer]:
     # Whoever asks runs on the manager's queue, so it is served.
     offers = [QueueOffer(MANAGER, 0), *reported_offers(str(conf.get("celery", "broker_url")))]
     if path := os.environ.get(CLUSTER_VARIABLE):
-        cluster: Any = import_module("seuron.compute.cluster_file").read_cluster(path)
-        offers += cluster.offers
+        offers += read_cluster(path).offers
     return offers

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DAG_ID = "segmentation"
 #: The empty task whose result says where the tasks of each node go.
 ROUTES_TASK = "batches.queues"
+#: The one whose result says what each node has to do (seuron.orchestration.work).
+WORK_TASK = "batches.work"
 #: Pools that every deployment has; a task of another queue stays in the pool that its node names.
 POOLS = ("cpu", "gpu", "memory", "manager")
 #: Runs whose routes are kept in memory: more than are ever active at once.

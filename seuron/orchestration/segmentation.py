@@ -7,7 +7,7 @@ need, or that an earlier try has finished, is skipped, and skipped tiers block n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +23,8 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from seuron.orchestration.form import form_parameters
 from seuron.orchestration.retrying import FewTries
-from seuron.orchestration.routing import DAG_ID, ROUTES_TASK
+from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, WORK_TASK, node
+from seuron.orchestration.scaling import has_cluster, machines_for
 from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS
 from seuron.planning.plan import Work
@@ -43,6 +44,9 @@ RETRIES: dict[str, Any] = {
 #: `absolute`: by default Airflow ranks a task by how much depends on it, so that a large run would
 #: starve a small one that was started later.
 PRIORITIES: dict[str, Any] = {"weight_rule": "absolute"}
+
+#: The stages around which a cluster sets machines up, first and last; what is between needs them as well.
+MACHINES: tuple[tuple[str, str], ...] = (("affinities", "affinities"), ("watershed", "evaluation"))
 
 
 def tier_work(stage: str, tier: int) -> Work:
@@ -79,15 +83,31 @@ def _add_tiers(prepared: Any) -> None:
             for stage, tiers in MAX_TIERS.items()
             for tier in range(tiers)
         }
-        routes = EmptyOperator(task_id=ROUTES_TASK.removeprefix("batches."))
-    prepared >> [*lists.values(), routes]
-    before: Any = prepared
+        told = [EmptyOperator(task_id=name.removeprefix("batches.")) for name in (ROUTES_TASK, WORK_TASK)]
+    prepared >> [*lists.values(), *told]
+    row: list[Any] = [prepared]
+    places = {}
     for stage, tiers in MAX_TIERS.items():
         with TaskGroup(stage):
             for tier in range(tiers):
                 tasks = _tier(stage, tier, lists[stage, tier])
-                before >> tasks
-                before = tasks
+                row[-1] >> tasks
+                places[stage, tier] = len(row)
+                row.append(tasks)
+    if has_cluster():
+        _add_machines(row, places)
+
+
+def _add_machines(row: Sequence[Any], places: Mapping[tuple[str, int], int]) -> None:
+    """A pair of setup and teardown around each span of stages that needs machines."""
+    for first, last in MACHINES:
+        begin, end = places[first, 0], places[last, MAX_TIERS[last] - 1]
+        nodes = [node(*tier) for tier, place in places.items() if begin <= place <= end]
+        begun, done = machines_for(first, nodes)
+        # Airflow wants everything behind a setup to need its success, and the tiers pass over skipped ones.
+        ready = EmptyOperator(task_id=f"machines_{first}_ready")
+        row[begin - 1] >> begun >> ready >> row[begin]
+        row[end] >> done
 
 
 @task(task_id="prepare", pool="manager", queue="manager", priority_weight=10, multiple_outputs=False)
@@ -96,6 +116,7 @@ def _prepare() -> None:
     that tiers expand by.
     """
     from seuron.orchestration.offers import routes_of
+    from seuron.orchestration.work import NodeWork
     from seuron.preflight import parse_run
     from seuron.runs import prepare_run
 
@@ -103,12 +124,21 @@ def _prepare() -> None:
     run = prepare_run(parse_run(context["params"]))
     routes = routes_of(run.plan, context["ti"].xcom_pull(task_ids=ROUTES_TASK) or {})
     _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
+    work: dict[str, NodeWork] = {}
     for stage, tiers in MAX_TIERS.items():
         planned = run.plan.stage(stage).tiers
         for tier in range(tiers):
             tasks = planned[tier] if tier < len(planned) else ()
             left = [[task.id, run.keys[task.id]] for task in tasks if run.finished(task.id) is None]
             _give_result(context, f"batches.{_list_name(stage, tier)}", left)
+            if tasks:
+                seconds = sum(task.seconds for task in tasks) / len(tasks)
+                work[node(stage, tier)] = {
+                    "queue": routes[node(stage, tier)][0],
+                    "tasks": len(left),
+                    "seconds": seconds,
+                }
+    _give_result(context, WORK_TASK, work)
 
 
 def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:

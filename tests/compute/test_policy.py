@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -397,6 +398,15 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, float], words: 
     """Wrong values, names and combinations are told by name."""
     with pytest.raises(ParameterErrors, match=words.replace("?", r"\?")):
         parse_parameters(PolicySettings, changes)
+
+
+def test_the_page_lists_every_setting() -> None:
+    """docs/scaling-policy.md has a row for each setting, with its default, unit and meaning."""
+    page = (Path(__file__).parents[2] / "docs" / "scaling-policy.md").read_text()
+    for name, field in PolicySettings.model_fields.items():
+        assert isinstance(field.json_schema_extra, dict)
+        row = f"| `{name}` | {field.default:g} | {field.json_schema_extra['unit']} | {field.description} |"
+        assert row in page
 
 
 def test_every_setting_says_what_it_is() -> None:

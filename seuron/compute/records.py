@@ -1,0 +1,148 @@
+"""What the manager of a cluster writes down: a folder with the policy's memory, what was spent, and what happened.
+
+Each file is written whole or not at all, so a step that was killed leaves the ones of the step before it.
+Only `events.jsonl` is written to its end; a line that was cut off is passed over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from seuron.compute.groups import WorkerReport
+from seuron.compute.money import Ledger
+from seuron.compute.situation import GroupLook, Memory, QueueDepth, TasksEnded
+from seuron.errors import ComputeError
+
+Kept = TypeVar("Kept")
+
+#: Lines of events that are kept at least; twice as many are cut to these.
+EVENTS_KEPT = 5000
+
+
+@dataclass(frozen=True)
+class Look:
+    """The last look, for `status`, and for the next one where a driver does not answer.
+
+    `held` are queues that get nothing because the budget is used up, `problems` who did not answer.
+    `ended` counts the tasks of the instances that live, `deleted` are those that the step removed.
+    """
+
+    time: float
+    groups: tuple[GroupLook, ...] = ()
+    queues: Mapping[str, QueueDepth] = field(default_factory=dict)
+    reports: Mapping[str, WorkerReport] = field(default_factory=dict)
+    ended: Mapping[str, TasksEnded] = field(default_factory=dict)
+    spent: float = 0.0
+    budget: float | None = None
+    held: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one step did and why. `lost` are instances that went without being asked to."""
+
+    time: float
+    reasons: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def happened(self) -> bool:
+        return bool(self.reasons or self.deleted or self.lost or self.problems)
+
+
+_LOOK: TypeAdapter[Look] = TypeAdapter(Look)
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
+_LEDGER: TypeAdapter[Ledger] = TypeAdapter(Ledger)
+
+
+class Records:
+    """The files in a folder. Reading never fails for want of a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def lock(self, seconds: float) -> Iterator[None]:
+        """Hold the folder for a block, so that two steps never run at once; the system lets go for a killed one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + seconds
+        with (self.folder / "lock").open("a") as file:
+            while not _locked(file.fileno()):
+                if time.monotonic() > deadline:
+                    raise ComputeError(f"another step has gone on for over {seconds:g} s in {self.folder}; see its log")
+                time.sleep(0.05)
+            yield
+
+    def memory(self) -> Memory:
+        return self._read("memory.json", _MEMORY, Memory())
+
+    def ledger(self) -> Ledger:
+        return self._read("ledger.json", _LEDGER, Ledger())
+
+    def look(self) -> Look | None:
+        """The last one; None where there was none."""
+        none: Look | None = None
+        return self._read("look.json", TypeAdapter(Look | None), none)
+
+    def events(self) -> list[Event]:
+        """What happened, oldest first."""
+        path = self.folder / "events.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [_EVENT.validate_json(line) for line in lines if line.endswith("}")]
+
+    def write_memory(self, memory: Memory) -> None:
+        self._write("memory.json", memory.to_json())
+
+    def write_ledger(self, ledger: Ledger) -> None:
+        self._write("ledger.json", ledger.to_json())
+
+    def write_look(self, look: Look) -> None:
+        self._write("look.json", _LOOK.dump_json(look).decode())
+
+    def add(self, event: Event) -> None:
+        """Write down an event, on a line of its own also behind one that was cut off."""
+        path = self.folder / "events.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        if len(lines) >= 2 * EVENTS_KEPT:
+            self._write("events.jsonl", "\n".join(lines[-EVENTS_KEPT:]) + "\n")
+        with path.open("a") as file:
+            file.write(("\n" if lines and not lines[-1].endswith("}") else "") + json.dumps(asdict(event)) + "\n")
+
+    def _read(self, name: str, kind: TypeAdapter[Kept], default: Kept) -> Kept:
+        try:
+            text = (self.folder / name).read_text()
+        except FileNotFoundError:
+            return default
+        try:
+            return kind.validate_json(text)
+        except ValueError as error:
+            raise ComputeError(
+                f"{self.folder / name} cannot be read: {error}; move it away to begin without what it holds"
+            ) from error
+
+    def _write(self, name: str, text: str) -> None:
+        partial = self.folder / f"{name}.partial"
+        partial.write_text(text)
+        partial.replace(self.folder / name)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

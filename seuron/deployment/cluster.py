@@ -1,0 +1,29 @@
+"""The cluster of the embedded deployment: its records, and its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seuron.compute.cluster_file import Cluster
+from seuron.compute.control import scale
+from seuron.compute.drivers import driver, process_groups
+from seuron.deployment.home import Home
+
+
+def records_folder(home: Home | None = None) -> Path:
+    """Where the steps write down what they saw and did."""
+    return (home or Home.default()).folder / "cluster"
+
+
+def empty_groups(cluster: Cluster) -> None:
+    """Remove every instance of a cluster's groups; tasks that they do are lost, and done again some time.
+
+    Raises ComputeError when the driver does not answer.
+    """
+    if cluster.provider == "processes":
+        groups = process_groups(cluster)
+        groups.remove(groups.found())
+        return
+    with driver(cluster) as made:
+        for group in cluster.groups:
+            scale(cluster, made, group.name, 0)

@@ -1,0 +1,117 @@
+"""What waits and runs in Airflow, by queue, asked of its REST API.
+
+Counts come from `total_entries`, so a look costs the same for ten tasks and for 20,000: some requests
+for each queue and each active run, and a page for each hundred tasks that ended since the last look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from seuron.client import PAGE, AirflowClient
+from seuron.compute.controller import QueueLook
+from seuron.compute.situation import QueueDepth, TasksEnded
+from seuron.errors import RunError
+from seuron.orchestration.routing import WORK_TASK
+
+#: States of a task that a free slot would be given: it waits for the scheduler's next look, or for a worker.
+WAITING = ("scheduled", "queued")
+#: Tasks of a node whose mean is taken: the last ones, as a tier's tasks are much alike.
+MEASURED = 50
+#: Pages of ended tasks that are read at one look: as many as the scheduler starts in ten minutes.
+_MOST_PAGES = 40
+_EVERYWHERE = "/dags/~/dagRuns/~/taskInstances"
+
+
+class AirflowQueues(AirflowClient):
+    """A `QueueSource` (seuron.compute.controller) over the Airflow at a URL."""
+
+    def look(self, queues: Sequence[str], since: float) -> QueueLook:
+        """The queues now, and the tasks that ended after `since`, by worker. Raises RunError without an answer."""
+        try:
+            running = self._running(queues)
+            return QueueLook(
+                depths={
+                    queue: self._depth(queue, sum(counts.get(queue, 0) for counts in running.values()))
+                    for queue in queues
+                },
+                running=running,
+                ended=self._ended(since),
+            )
+        except httpx.HTTPError as error:
+            raise RunError(f"Airflow at {self.url} does not answer ({type(error).__name__}); is it running?") from error
+
+    def _count(self, path: str, query: Mapping[str, Any]) -> int:
+        return int(self._get(path, {**query, "limit": 1})["total_entries"])
+
+    def _running(self, queues: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Tasks at work, by run and queue; runs without any are left out."""
+        found = {}
+        for run in self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
+            path = f"/dags/{quote(run['dag_id'])}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
+            counts = {queue: self._count(path, {"state": ["running"], "queue": [queue]}) for queue in queues}
+            if any(counts.values()):
+                found[str(run["dag_run_id"])] = {queue: count for queue, count in counts.items() if count}
+        return found
+
+    def _depth(self, queue: str, running: int) -> QueueDepth:
+        """How much waits, and how long a task takes: of the node that waits, else of the one that runs."""
+        page = self._get(_EVERYWHERE, {"state": list(WAITING), "queue": [queue], "limit": 1})
+        ready, rows = int(page["total_entries"]), page["task_instances"]
+        if not rows and running:
+            rows = self._get(_EVERYWHERE, {"state": ["running"], "queue": [queue], "limit": 1})["task_instances"]
+        if not rows:
+            return QueueDepth(ready, running)
+        return QueueDepth(ready, running, self._mean_seconds(rows[0]), self._planned_seconds(rows[0]))
+
+    def _mean_seconds(self, row: Mapping[str, Any]) -> float | None:
+        """The mean length of the last tasks of the row's node that succeeded; None where none has."""
+        query = {"task_id": row["task_id"], "state": ["success"], "order_by": "-end_date", "limit": MEASURED}
+        ended = self._get(f"{_run(row)}/taskInstances", query)["task_instances"]
+        seconds = [float(task["duration"]) for task in ended if task["duration"] is not None]
+        return sum(seconds) / len(seconds) if seconds else None
+
+    def _planned_seconds(self, row: Mapping[str, Any]) -> float | None:
+        """What the plan says of a task of the row's node, as `prepare` left it; None for other DAGs."""
+        path = f"{_run(row)}/taskInstances/{WORK_TASK}/xcomEntries/return_value"
+        response = self._send("GET", path, params={"deserialize": True})
+        if response.status_code == 404:
+            return None
+        value = self._checked(response)["value"]
+        work = json.loads(value) if isinstance(value, str) else value
+        return float(work[row["task_id"]]["seconds"]) if row["task_id"] in work else None
+
+    def _ended(self, since: float) -> dict[str, TasksEnded]:
+        """Tasks that succeeded and tasks that raised and are tried again, by worker.
+
+        One that fails for good is not counted: its error is its own, and the tries before it were.
+        """
+        counts: dict[str, list[int]] = {}
+        for row in self._events(since):
+            name = json.loads(row["extra"] or "{}").get("host_name")
+            if name:
+                counts.setdefault(str(name), [0, 0])[row["event"] == "success"] += 1
+        return {name: TasksEnded(failed, succeeded) for name, (failed, succeeded) in counts.items()}
+
+    def _events(self, since: float) -> Iterator[Mapping[str, Any]]:
+        query = {
+            "included_events": ["success", "up_for_retry"],
+            "after": datetime.fromtimestamp(since, UTC).isoformat(),
+            "order_by": "-when",
+            "limit": PAGE,
+        }
+        for page in range(_MOST_PAGES):
+            rows = self._get("/eventLogs", {**query, "offset": page * PAGE})["event_logs"]
+            yield from rows
+            if len(rows) < PAGE:
+                return
+
+
+def _run(row: Mapping[str, Any]) -> str:
+    return f"/dags/{quote(row['dag_id'])}/dagRuns/{quote(row['dag_run_id'], safe='')}"

@@ -1,0 +1,130 @@
+"""The cluster's scaling in Airflow: a DAG that does a step each minute, and steps around a run's stages.
+
+Both are there only where the environment names a cluster's file when DAGs are parsed, so a deployment
+without one has no node for it and starts no process.
+
+A pair of setup and teardown stands around the stages that need machines. The setup asks for the machines
+of the first tier before its tasks are ready; what it does not reach, the next minute's step does. The
+teardown also comes when a stage failed or the run was cancelled. A step that cannot do its work
+fails no run: machines are a matter of time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.sdk import DAG, get_current_context, task
+
+from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.orchestration.routing import WORK_TASK
+
+if TYPE_CHECKING:
+    from seuron.compute.situation import QueueDepth
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two steps.
+SECONDS_VARIABLE, SECONDS = "SEURON_CLUSTER_SECONDS", 60.0
+#: Of the DAG's runs so many are kept: an hour's.
+RUNS_KEPT = 60
+DAG_ID = "cluster"
+#: Neither waits for slots behind work, nor is tried again: the next one comes soon.
+MANAGER_TASK: dict[str, Any] = {"queue": "manager", "pool": "manager", "priority_weight": 20, "do_xcom_push": False}
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def has_cluster() -> bool:
+    """Whether the deployment's workers come from a cluster's groups."""
+    return bool(os.environ.get(CLUSTER_VARIABLE))
+
+
+def cluster_dag(doc_md: str | None = None) -> DAG:
+    """The DAG of one task that does a step; without a cluster it is never scheduled."""
+    seconds = float(os.environ.get(SECONDS_VARIABLE) or SECONDS)
+    with DAG(
+        DAG_ID,
+        schedule=timedelta(seconds=seconds) if has_cluster() else None,
+        start_date=_EPOCH,
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(minutes=10),
+        description="Groups of instances grow and shrink with the work",
+        doc_md=doc_md,
+        tags=["seuron"],
+    ) as dag:
+
+        @task(task_id="step", weight_rule="absolute", **MANAGER_TASK)
+        def step() -> None:
+            """Look, decide, act, write down; then forget old steps."""
+            do_step({})
+            forget_old_runs()
+
+        step()
+    return dag
+
+
+def machines_for(name: str, nodes: Sequence[str]) -> tuple[Any, Any]:
+    """The setup and the teardown around nodes that run one after the other."""
+
+    @task(task_id=f"machines_{name}", trigger_rule="none_failed", **MANAGER_TASK)
+    def setup() -> None:
+        from seuron.orchestration.work import first_work
+
+        context: Mapping[str, Any] = get_current_context()
+        step_or_warn(first_work(context["ti"].xcom_pull(task_ids=WORK_TASK) or {}, nodes))
+
+    @task(task_id=f"machines_{name}_done", **MANAGER_TASK)
+    def teardown() -> None:
+        step_or_warn({})
+
+    begun: Any = setup().as_setup()
+    return begun, teardown().as_teardown(setups=begun)
+
+
+def step_or_warn(expected: Mapping[str, QueueDepth]) -> None:
+    """A step that may fail: the scheduled one will do what it did not."""
+    from seuron.errors import SeuronError
+
+    try:
+        do_step(expected)
+    except SeuronError as error:
+        log.warning("The cluster's groups stay as they are until the next step: %s", error)
+
+
+def do_step(expected: Mapping[str, QueueDepth]) -> None:
+    """One step of the cluster of this deployment; what it did is logged."""
+    from seuron.compute.cluster_file import read_cluster
+    from seuron.compute.controller import BrokerWorkers, Controller
+    from seuron.compute.records import Records
+    from seuron.deployment.cluster import records_folder
+    from seuron.deployment.joining import cluster_driver
+    from seuron.orchestration.airflow_queues import AirflowQueues
+
+    cluster = read_cluster(os.environ[CLUSTER_VARIABLE])
+    workers = BrokerWorkers(str(conf.get("celery", "broker_url")))
+    with AirflowQueues(str(conf.get("api", "base_url"))) as queues, cluster_driver(cluster) as driver:
+        event = Controller(cluster, driver, queues, workers, Records(records_folder())).step(expected)
+    for reason in event.reasons:
+        log.info("%s", reason)
+    for name in event.lost:
+        log.info("%s is gone and was not asked to go", name)
+    for problem in event.problems:
+        log.warning("%s", problem)
+
+
+def forget_old_runs() -> None:
+    """Delete all but the newest runs of this DAG, with their logs: a step a minute makes half a million a year."""
+    from seuron.client import AirflowClient
+
+    with AirflowClient(str(conf.get("api", "base_url"))) as client:
+        forgotten = client.forget_runs(DAG_ID, RUNS_KEPT)
+    logs = Path(str(conf.get("logging", "base_log_folder"))) / f"dag_id={DAG_ID}"
+    for run_id in forgotten:
+        shutil.rmtree(logs / f"run_id={run_id}", ignore_errors=True)

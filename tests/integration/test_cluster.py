@@ -1,0 +1,139 @@
+"""Runs on a cluster of this machine's processes: it grows from nothing when there is work, and goes back to nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seuron.client import AirflowClient
+from seuron.compute.cluster_file import read_cluster
+from seuron.compute.drivers import process_groups
+from seuron.compute.records import Records
+from seuron.deployment import Deployment, Home
+from seuron.deployment.cluster import records_folder
+from seuron.deployment.processes import marked_processes
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)")
+
+Conf = Callable[..., dict[str, Any]]
+Results = Callable[[Path], dict[str, bytes]]
+LocalRun = Callable[..., Path]
+
+DAG = "segmentation"
+#: A queue whose second group costs ten times as much; a worker idles for some seconds before it is drained.
+CLUSTER = """
+name = "here"
+provider = "processes"
+queues = [{ name = "cpu" }]
+{budget}
+
+[[groups]]
+name = "cheap"
+queue = "cpu"
+slots = 2
+max_size = 1
+slot_memory_gib = 1.0
+price = 0.1
+
+[[groups]]
+name = "dear"
+queue = "cpu"
+slots = 2
+max_size = 1
+slot_memory_gib = 1.0
+price = 1.0
+
+[policy]
+idle_seconds = 10
+settle_seconds = 5
+ramp_seconds = 2
+boot_seconds = 10
+paid_seconds = 0
+target_seconds = 60
+"""
+
+
+class Cluster:
+    """A deployment whose workers are a cluster's, with a step each few seconds."""
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.deployment = home, Deployment(home)
+        self.file = home.folder / "cluster.toml"
+        self.records = Records(records_folder(home))
+
+    def write(self, budget: float | None = None) -> None:
+        self.file.write_text(CLUSTER.replace("{budget}", f"budget_dollars = {budget}" if budget is not None else ""))
+
+    def instances(self) -> list[str]:
+        groups = process_groups(read_cluster(self.file))
+        return [instance.name for name in ("cheap", "dear") for instance in groups.instances(name)]
+
+    def targets(self) -> int:
+        groups = process_groups(read_cluster(self.file))
+        return sum(groups.target(name) for name in ("cheap", "dear"))
+
+
+@pytest.fixture(scope="module")
+def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
+    """A deployment of this module's own."""
+    home = Home(Path(tempfile.mkdtemp(prefix="seuron-cluster-")))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SEURON_CLUSTER_SECONDS", "4")
+        made = Cluster(home)
+        made.write()
+        made.deployment.start(cluster=made.file)
+        yield made
+        made.deployment.stop()
+    left = marked_processes(home.folder)
+    shutil.rmtree(home.folder, ignore_errors=True)
+    assert left == []
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[AirflowClient]:
+    with AirflowClient(cluster.deployment.url) as made:
+        yield made
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def _first_start(client: AirflowClient, run_id: str) -> float | None:
+    """When the first task of a group's worker began, s since 1970."""
+    starts = [
+        task.start.timestamp() for task in client.task_instances(DAG, run_id) if task.map_index >= 0 and task.start
+    ]
+    return min(starts, default=None)
+
+
+def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
+    client: AirflowClient, cluster: Cluster, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+) -> None:
+    """No instance before, some during, none after; the bytes are those of a run without Airflow."""
+    assert cluster.instances() == []
+    submitted = time.time()
+    run_id = client.trigger(DAG, conf(tmp_path / "run"))
+    wait_until(cluster.instances)
+    state = client.wait(DAG, run_id, seconds=280)
+    assert state == "success", client.task_errors(DAG, run_id)
+    first = _first_start(client, run_id)
+    assert first is not None
+    print(f"\nfrom submit to the first task on a cold pool: {first - submitted:.1f} s")
+    assert results(tmp_path / "run") == results(local_run())
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
+    names = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
+    for name in ("machines_affinities", "machines_affinities_done", "machines_watershed", "machines_watershed_done"):
+        assert names[name] == "success"
+    ledger = cluster.records.ledger()
+    assert ledger.runs[run_id] > 0
+    assert ledger.dollars > ledger.runs[run_id]
