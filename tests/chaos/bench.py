@@ -34,13 +34,13 @@ SETTINGS = {
     "celery_broker_transport_options.visibility_timeout": "20",
     "scheduler.task_instance_heartbeat_timeout": "20",
     "scheduler.task_instance_heartbeat_timeout_detection_interval": "5",
-    "scheduler.task_queued_timeout": "60",
+    "scheduler.task_queued_timeout": "300",
 }
 #: Seconds between two steps of the scaling.
-STEP_SECONDS = 5
+STEP_SECONDS = 10
 SPOT, SURE = "us-east1-b", "us-east1-c"
 #: The most machines of each group; each does one task at a time.
-MOST = 3
+MOST = 2
 
 _CLUSTER = """
 name = "bench"
@@ -108,7 +108,7 @@ class Bench:
 
     def up(self) -> None:
         """Start the deployment, or what is missing of it."""
-        self.command("up", "--cluster", str(self.file), seconds=280)
+        self.command("up", "--cluster", str(self.file), seconds=400)
 
     def command(self, *words: str, seconds: float = 120) -> str:
         """Run a `seuron` command to its end."""
@@ -137,6 +137,12 @@ class Bench:
         with service.lock:
             groups = service.resources["instanceGroupManagers"]
             return {zone: int(group["targetSize"]) for (zone, _), group in groups.items()}
+
+    def shortages(self, zone: str) -> int:
+        """How often the stand-in has had no machine to give."""
+        service = self.engine.service
+        with service.lock:
+            return sum(len(errors) for (place, _), errors in service.errors.items() if place == zone)
 
     def working(self) -> list[str]:
         """The machines whose worker process lives."""

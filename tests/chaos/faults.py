@@ -23,15 +23,12 @@ SLOW_SECONDS, REFUSED_EACH = 0.15, 40
 
 
 def kill_workers(trial: Trial, kills: int, seed: int = 0) -> None:
-    """SIGKILL at random for as long as the run goes on: whole machines, and single processes on them.
-
-    A machine is hit once its worker runs a task or has been up for a while, at a random moment.
-    """
+    """SIGKILL at random moments: one kill in four takes a whole machine, the others one process of a worker."""
     chance, bench = random.Random(seed), trial.bench
     trial.after(1)
     while trial.struck < kills and not trial.ended():
         if processes := bench.worker_processes():
-            if chance.random() < 0.5:
+            if chance.random() < 0.75:
                 _kill(chance.choice(processes), trial)
             elif machines := bench.working():
                 name = chance.choice(machines)
@@ -82,7 +79,9 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
     """A file system of its own at `folder`; raises PermissionError where this user may not mount one."""
     folder.mkdir(parents=True)
     options = f"size={mebibytes}m"
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "bench", str(folder)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "bench", str(folder)], capture_output=True, check=False
+    )
     if done.returncode:
         raise PermissionError(f"cannot mount a file system: {done.stderr.decode().strip()}")
     try:

@@ -68,7 +68,7 @@ class ObjectStore:
         self._http.server_close()
 
     def settings(self, folder: Path) -> dict[str, str]:
-        """Environment variables by which cloud-files and cloud-volume find the store; files of theirs go to `folder`."""
+        """Environment variables by which cloud-files and cloud-volume find the store, in a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         host = f"s3://http://127.0.0.1:{self._http.server_address[1]}/"
         (folder / "aliases.json").write_text(json.dumps({ALIAS: {"host": host}}))
@@ -180,10 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
                 for key, found in self.server.store.objects.items()
                 if key.startswith(bucket + prefix)
             }
-        folders = {prefix + key.removeprefix(prefix).partition(delimiter)[0] + delimiter for key in keys} if delimiter else set()
-        common = {folder for folder in folders if any(key.startswith(folder) for key in keys)}
-        files = {key: size for key, size in sorted(keys.items()) if not any(key.startswith(folder) for folder in common)}
-        text = "".join(f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size></Contents>" for key, size in files.items())
+        rests = {key: key.removeprefix(prefix) for key in keys}
+        deeper = {key for key, rest in rests.items() if delimiter and delimiter in rest}
+        common = {prefix + rests[key].partition(delimiter)[0] + delimiter for key in deeper}
+        files = sorted((key, size) for key, size in keys.items() if key not in deeper)
+        text = "".join(f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size></Contents>" for key, size in files)
         text += "".join(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in sorted(common))
         self._send(200, f"{_XML}<ListBucketResult><IsTruncated>false</IsTruncated>{text}</ListBucketResult>".encode())
 

@@ -69,7 +69,7 @@ def test_a_service_killed(
 ) -> None:
     """The service is killed three times while tasks run; the supervisor starts it again, and the run goes on."""
     with Trial(healthy, output, parameters) as trial:
-        kill_service(trial, service, at=(3, 25, 50))
+        kill_service(trial, service, at=(1, 10, 20))
         trial.expect_same(reference)
     trial.expect_nothing_left()
     note(f"{service} killed", trial, SAME)
@@ -82,7 +82,7 @@ def test_a_zone_without_stock(
     """The cheap machines are sold out: those of the other zone do the work, and the events say why."""
     hold_stock(healthy)
     with Trial(healthy, output, parameters) as trial:
-        trial.strike(lambda: wait_until(lambda: healthy.engine.service.errors_in(SPOT), 60, "no stock"))
+        trial.strike(lambda: wait_until(lambda: healthy.shortages(SPOT), 60, "no stock"))
         wait_until(lambda: healthy.targets()[SURE] > 0, 60, "the other zone steps in")
         trial.expect_same(reference)
     assert "no_stock" in trial.told() or "no stock" in trial.told()
@@ -144,7 +144,7 @@ def test_a_power_cut(
 ) -> None:
     """Everything is killed at once. `seuron up` is all that it takes: the run goes on where it was."""
     with Trial(healthy, output, parameters) as trial:
-        cut_power(trial, at=20)
+        cut_power(trial, at=12)
         trial.expect_same(reference)
     trial.expect_nothing_left()
     note("all killed (power cut)", trial, SAME)
@@ -156,12 +156,11 @@ def test_a_cancelled_run(
 ) -> None:
     """The run is cancelled: its machines go, what was finished stays, and the next start does only the rest."""
     with Trial(healthy, output, parameters) as trial:
-        cancel(trial, at=20)
+        cancel(trial, at=12)
         assert trial.wait() == "failed"
         trial.expect_nothing_left()
         trial.watch.look()
         kept = len(trial.watch.seen)
-    assert kept < len(trial.watch.seen) + 1
     note("run cancelled", trial, f"no machine left, {kept} tasks kept")
     again = Trial(healthy, output, parameters)
     again.watch = trial.watch

@@ -22,9 +22,9 @@ OWN_FILES = ("run.json", "report.html", "tasks/", "working/")
 #: Seconds between looks at the records of finished tasks.
 LOOK_SECONDS = 0.3
 #: A run that has not ended after so long hangs, s.
-RUN_SECONDS = 280.0
+RUN_SECONDS = 600.0
 #: Machines are gone so long after the run's end, s.
-EMPTY_SECONDS = 90.0
+EMPTY_SECONDS = 180.0
 
 
 class Output(Protocol):
@@ -75,7 +75,7 @@ class Bucket:
 
 
 def results(output: Output) -> dict[str, bytes]:
-    """What a run's parameters decide, by name; a file system marks compressed files by their names, a store does not."""
+    """What a run's parameters decide, by name, without the ending that compressed files have on a file system."""
     kept = ((name, content) for name, content in output.files().items() if not name.startswith(OWN_FILES))
     return {name.removesuffix(".gz"): content for name, content in kept}
 
@@ -141,7 +141,7 @@ class Trial:
     def __exit__(self, *error: object) -> None:
         self.watch.__exit__(*error)
 
-    def after(self, finished: int, seconds: float = 200.0) -> None:
+    def after(self, finished: int, seconds: float = 400.0) -> None:
         """Wait until so many tasks have ended."""
         wait_until(lambda: len(self.watch.seen) >= finished, seconds, f"{finished} tasks finished")
 
