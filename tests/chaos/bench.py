@@ -94,8 +94,8 @@ class Bench:
         self.home, self.engine, self.store = Home(folder / "home"), engine, store
         self.deployment = Deployment(self.home)
         self.file = folder / "cluster.toml"
-        self.machines = engine.service.machines
-        assert isinstance(self.machines, ProcessMachines)
+        assert isinstance(engine.service.machines, ProcessMachines)
+        self.machines: ProcessMachines = engine.service.machines
         self.file.write_text(_CLUSTER.format(endpoint=engine.url, spot=SPOT, sure=SURE, most=MOST))
         (folder / "manager.sh").write_text("true\n")
 
@@ -146,8 +146,8 @@ class Bench:
 
     def working(self) -> list[str]:
         """The machines whose worker process lives."""
-        machines = self.machines
-        return sorted(name for name in self.instances() if name in machines.processes and not machines.ended(name))
+        known = self.machines.processes
+        return sorted(name for name in self.instances() if name in known and not self.machines.ended(name))
 
     def events(self) -> list[Event]:
         """What the steps of the scaling wrote down."""

@@ -71,7 +71,7 @@ def hang_resizes(bench: Bench, seconds: float, times: int) -> None:
 def struck_by_hangs(bench: Bench, times: int) -> int:
     """How many resizes have hung."""
     hangs = bench.engine.service.faults.hangs
-    return times - sum(hang[2] for hang in hangs)
+    return times - sum(int(hang[2]) for hang in hangs)
 
 
 @contextmanager

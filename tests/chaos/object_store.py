@@ -124,6 +124,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._answer()
 
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come; the client waits a second for it."""
+        told = super().handle_expect_100()
+        self.wfile.flush()
+        return told
+
     def log_message(self, *words: Any) -> None:
         """Be silent."""
 
