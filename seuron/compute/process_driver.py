@@ -165,8 +165,8 @@ class ProcessGroups:
     def _start(self, group: str) -> _Record:
         name = f"{group}-{uuid.uuid4().hex[:6]}"
         command = [str(word) for word in self._command(group, name)]
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OF_TASKS)}
-        environment = {**inherited, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
+        given = {**os.environ, **self._environment, INSTANCE_VARIABLE: name, FOLDER_VARIABLE: str(self._folder)}
+        environment = {key: value for key, value in given.items() if not key.startswith(_OF_TASKS)}
         log = self.log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

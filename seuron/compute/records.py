@@ -131,7 +131,7 @@ class Records:
             return kind.validate_json(text)
         except ValueError as error:
             raise ComputeError(
-                f"{self.folder / name} cannot be read: {error}; move it away to begin without what it holds"
+                f"{self.folder / name} is not what a step writes; move it away to begin without what it holds"
             ) from error
 
     def _write(self, name: str, text: str) -> None:

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from seuron.client import AirflowClient
-from seuron.compute.cluster_file import Cluster, read_cluster
+from seuron.compute.cluster_file import read_cluster
 from seuron.compute.machine import Machine
 from seuron.deployment.cluster import empty_groups
 from seuron.deployment.environment import ADDRESS, DEFAULT_PORT, SERVICE_MARK, service_environment
@@ -188,10 +188,9 @@ class Deployment:
         return Kind(str(state.get("executor", "local")), str(state.get("cluster", "")))
 
     @property
-    def cluster(self) -> Cluster | None:
-        """The cluster that the workers come from; None where there is none. Raises ParameterErrors for a wrong file."""
-        path = self._kind().cluster
-        return read_cluster(path) if path else None
+    def cluster_file(self) -> str:
+        """The file of the cluster that the workers come from; empty where there is none."""
+        return self._kind().cluster
 
     def worker_environment(self, name: str) -> dict[str, str]:
         """The environment of a worker on this machine; raises RunError where no deployment with Celery runs."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -137,3 +140,44 @@ def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
     ledger = cluster.records.ledger()
     assert ledger.runs[run_id] > 0
     assert ledger.dollars > ledger.runs[run_id]
+
+
+def test_a_cancelled_run_lets_its_machines_go(
+    client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
+) -> None:
+    """A run that is cancelled while it works still has its teardown, and its groups end at nothing."""
+    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="24,24,24"))
+    wait_until(lambda: _first_start(client, run_id))
+    client.cancel(DAG, run_id)
+    assert client.wait(DAG, run_id, seconds=60) == "failed"
+    states = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
+    assert states["machines_watershed_done"] == "success"
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
+
+
+def test_a_budget_that_is_used_up_holds_the_run(
+    client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
+) -> None:
+    """With next to nothing to spend no instance is made, `status` says so and what to do; a raised budget goes on."""
+    spent = cluster.records.ledger().dollars
+    cluster.write(budget=spent + 1e-6)
+    run_id = client.trigger(DAG, conf(tmp_path / "run"))
+    wait_until(lambda: (look := cluster.records.look()) is not None and look.held == ("cpu",))
+    assert cluster.instances() == []
+    assert client.run_state(DAG, run_id) == "running"
+    assert any("raise `budget_dollars`" in line for line in status_lines(cluster))
+    cluster.write(budget=spent + 100.0)
+    assert client.wait(DAG, run_id, seconds=200) == "success"
+
+
+def status_lines(cluster: Cluster) -> list[str]:
+    """What `seuron status` prints, as a user would see it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "seuron.cli", "status"],
+        env={**os.environ, "SEURON_HOME": str(cluster.home.folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.splitlines()
