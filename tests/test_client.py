@@ -58,5 +58,5 @@ def test_a_database_that_restarts_ends_no_waiting(airflow: _Airflow) -> None:
 def test_a_run_that_is_not_there_is_told_at_once(airflow: _Airflow) -> None:
     """A refusal is no silence: waiting for it to pass would hide what is wrong."""
     airflow.answers = [(404, b'{"detail": "no such run"}')]
-    with _client(airflow) as client, pytest.raises(RunError, match="refused GET .* 404: no such run"):
+    with _client(airflow) as client, pytest.raises(RunError, match=r"refused GET .* 404: no such run"):
         client.wait("segmentation", "one", poll=0.01)

@@ -149,6 +149,10 @@ class Bench:
         known = self.machines.processes
         return sorted(name for name in self.instances() if name in known and not self.machines.ended(name))
 
+    def ever(self) -> set[str]:
+        """All machines that have begun since the bench was opened."""
+        return {log.stem for log in self.machines.folder.glob("*.log")}
+
     def events(self) -> list[Event]:
         """What the steps of the scaling wrote down."""
         return Records(records_folder(self.home)).events()
