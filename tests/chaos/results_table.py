@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ class Row:
 def table(rows: Sequence[Row], now: datetime) -> str:
     """The text between the markers."""
     cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
-    where = f"{platform.system()}, {cores} cores, {memory:.0f} GiB of memory"
+    load = os.getloadavg()[0]
+    where = f"{platform.system()}, {cores} cores, {memory:.0f} GiB of memory, load average {load:.0f}"
     return f"{now:%Y-%m-%d}, {where}:\n\n{_HEAD}" + "\n".join(map(str, rows)) + "\n"
 
 

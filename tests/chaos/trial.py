@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -54,7 +55,8 @@ class Folder:
         found = {}
         for file in (self.folder / below).rglob("*"):
             if file.is_file() and not file.name.endswith(".partial"):
-                found[file.relative_to(self.folder).as_posix()] = file.read_bytes()
+                with suppress(FileNotFoundError):  # claims come and go
+                    found[file.relative_to(self.folder).as_posix()] = file.read_bytes()
         return found
 
 
