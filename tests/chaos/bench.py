@@ -25,9 +25,11 @@ from compute_engine.server import ComputeEngine
 
 from seuron.client import AirflowClient
 from seuron.compute.records import Event, Records
+from seuron.compute.workers import reports
 from seuron.deployment import Deployment, Home
 from seuron.deployment.cluster import records_folder
 from seuron.deployment.processes import marked_processes
+from seuron.errors import ComputeError
 
 #: Lost workers are noticed within seconds, not minutes. Nothing else differs from what users run.
 SETTINGS = {
@@ -157,13 +159,22 @@ class Bench:
         """What the steps of the scaling wrote down."""
         return Records(records_folder(self.home)).events()
 
-    def worker_processes(self) -> list[psutil.Process]:
-        """Processes of workers of the cluster, whoever should have ended them."""
+    def at_work(self) -> list[str]:
+        """The machines whose workers said that they take tasks, and whose processes live."""
+        known = self.working()
+        try:
+            return [report.instance for report in reports(self.home.broker_url.read_text()) if report.instance in known]
+        except ComputeError:  # the broker may be what was killed last
+            return []
+
+    def worker_processes(self, instance: str | None = None) -> list[psutil.Process]:
+        """Processes of workers of the cluster, of one machine or of all, whoever should have ended them."""
         found = []
         for process in marked_processes(self.home.folder):
             with suppress(psutil.Error, OSError):
                 service = process.environ().get("SEURON_SERVICE", "")
-                if service.startswith("worker-") and service != "worker-manager":
+                name = service.removeprefix("worker-")
+                if name not in (service, "manager") and instance in (None, name):
                     found.append(process)
         return found
 

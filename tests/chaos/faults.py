@@ -14,7 +14,7 @@ import psutil
 from chaos.bench import SPOT, Bench, wait_until
 from chaos.trial import Trial
 
-#: Seconds between two kills of workers. A worker needs about ten to come up, so some of them do work meanwhile.
+#: Seconds between two kills of workers.
 PAUSE = 2.0
 #: How long the disk stays full, s: longer than the first waits of a task that is tried again.
 FULL_SECONDS = 25.0
@@ -23,16 +23,16 @@ SLOW_SECONDS, REFUSED_EACH = 0.15, 40
 
 
 def kill_workers(trial: Trial, kills: int, seed: int = 0) -> None:
-    """SIGKILL at random moments: one kill in four takes a whole machine, the others one process of a worker."""
+    """SIGKILL at random moments to workers that are up: one in four is a whole machine, the others one process."""
     chance, bench = random.Random(seed), trial.bench
-    trial.after(1)
     while trial.struck < kills and not trial.ended():
-        if processes := bench.worker_processes():
-            if chance.random() < 0.75:
-                _kill(chance.choice(processes), trial)
-            elif machines := bench.working():
-                name = chance.choice(machines)
+        if names := bench.at_work():
+            name = chance.choice(names)
+            processes = bench.worker_processes(name)
+            if chance.random() < 0.25:
                 trial.strike(lambda: bench.lose(name))  # noqa: B023  done at once
+            elif processes:
+                _kill(chance.choice(processes), trial)
         time.sleep(chance.uniform(0.5, 1.5) * PAUSE)
 
 
