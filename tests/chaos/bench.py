@@ -160,12 +160,15 @@ class Bench:
         return Records(records_folder(self.home)).events()
 
     def at_work(self) -> list[str]:
-        """The machines whose workers said that they take tasks, and whose processes live."""
+        """The machines whose workers said that they take tasks or do some, and whose processes live."""
         known = self.working()
         try:
-            return [report.instance for report in reports(self.home.broker_url.read_text()) if report.instance in known]
+            found = reports(self.home.broker_url.read_text())
         except ComputeError:  # the broker may be what was killed last
             return []
+        return [
+            report.instance for report in found if (report.accepting or report.running) and report.instance in known
+        ]
 
     def worker_processes(self, instance: str | None = None) -> list[psutil.Process]:
         """Processes of workers of the cluster, of one machine or of all, whoever should have ended them."""
