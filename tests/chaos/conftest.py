@@ -1,4 +1,4 @@
-"""One bench for all scenarios, an undisturbed run to compare with, and the table of what was survived."""
+"""One bench for all scenarios, the bytes to compare with, and the table of what was survived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chaos.bench import Bench, open_bench
-from chaos.results_table import Row, write
+from chaos.results_table import Row, row, write
 from chaos.trial import Folder, Trial, results
 from scipy.ndimage import gaussian_filter
 
@@ -35,10 +35,10 @@ ROWS: list[Row] = []
 WRITE_VARIABLE = "SEURON_CHAOS_TABLE"
 
 
-def note_row(row: Row) -> None:
+def note_row(made: Row) -> None:
     """Print a row, and write the table into the page where that was asked for."""
-    ROWS.append(row)
-    print(f"\n{row}", flush=True)
+    ROWS.append(made)
+    print(f"\n{made}", flush=True)
     if os.environ.get(WRITE_VARIABLE):
         write(ROWS)
 
@@ -74,28 +74,12 @@ def reference(parameters: dict[str, Any], tmp_path_factory: pytest.TempPathFacto
     return results(Folder(folder))
 
 
-@pytest.fixture(scope="session")
-def undisturbed(
-    bench: Bench,
-    parameters: dict[str, Any],
-    reference: Mapping[str, bytes],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> float:
-    """Seconds of a run that nothing happens to, on a cluster that begins at nothing."""
-    output = Folder(tmp_path_factory.mktemp("undisturbed") / "run")
-    with Trial(bench, output, parameters) as trial:
-        trial.expect_same(reference)
-    note_row(Row("none", 0, trial.seconds, trial.seconds, trial.tried_again(), "same bytes"))
-    trial.expect_nothing_left()
-    return trial.seconds
-
-
 @pytest.fixture
-def note(undisturbed: float) -> Callable[[str, Trial, str], None]:
+def note() -> Callable[[str, Trial, str], None]:
     """Puts a row into the table."""
 
     def put(fault: str, trial: Trial, result: str) -> None:
-        note_row(Row(fault, trial.struck, trial.seconds, undisturbed, trial.tried_again(), result))
+        note_row(row(fault, trial.struck, trial.seconds, trial.tried_again(), result))
 
     return put
 

@@ -14,33 +14,42 @@ import psutil
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- made by make chaos -->", "<!-- end -->"
 _HEAD = """\
-| fault | struck | seconds | undisturbed | tried again | result |
-|---|--:|--:|--:|--:|---|
+| fault | struck | seconds | tried again | result | day | load |
+|---|--:|--:|--:|---|---|--:|
 """
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one fault did to a run: how often it struck, and how long the run took with it and without."""
+    """What one fault did to a run: how often it struck, how long the run took; and when, on how busy a machine."""
 
     fault: str
     struck: int
     seconds: float
-    undisturbed: float
     tried_again: int
     result: str
+    day: str
+    load: float
 
     def __str__(self) -> str:
-        times = f"{self.seconds:.0f} | {self.undisturbed:.0f}"
-        return f"| {self.fault} | {self.struck} | {times} | {self.tried_again} | {self.result} |"
+        times = f"{self.struck} | {self.seconds:.0f} | {self.tried_again}"
+        return f"| {self.fault} | {times} | {self.result} | {self.day} | {self.load:.0f} |"
 
 
-def table(rows: Sequence[Row], now: datetime) -> str:
-    """The text between the markers."""
+def row(fault: str, struck: int, seconds: float, tried_again: int, result: str) -> Row:
+    """A row of now and here."""
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    return Row(fault, struck, seconds, tried_again, result, day, os.getloadavg()[1])
+
+
+def table(rows: Sequence[Row], page: str) -> str:
+    """The text between the markers: these rows, and those of other faults that the page has."""
+    lines = {line.split("|")[1].strip(): line for line in _between(page).splitlines() if line.startswith("| ")}
+    lines.pop("fault", None)
+    lines |= {made.fault: str(made) for made in rows}
     cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
-    load = os.getloadavg()[0]
-    where = f"{platform.system()}, {cores} cores, {memory:.0f} GiB of memory, load average {load:.0f}"
-    return f"{now:%Y-%m-%d}, {where}:\n\n{_HEAD}" + "\n".join(map(str, rows)) + "\n"
+    where = f"{platform.system()}, {cores} cores, {memory:.0f} GiB of memory"
+    return f"{where}:\n\n{_HEAD}" + "\n".join(lines.values()) + "\n"
 
 
 def put_between_markers(page: str, text: str) -> str:
@@ -52,4 +61,9 @@ def put_between_markers(page: str, text: str) -> str:
 
 def write(rows: Sequence[Row]) -> None:
     """Put the rows into the page."""
-    PAGE.write_text(put_between_markers(PAGE.read_text(), table(rows, datetime.now(UTC))))
+    page = PAGE.read_text()
+    PAGE.write_text(put_between_markers(page, table(rows, page)))
+
+
+def _between(page: str) -> str:
+    return page.partition(BEGIN)[2].partition(END)[0]

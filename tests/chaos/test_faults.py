@@ -45,8 +45,19 @@ def output(tmp_path: Path) -> Folder:
 
 
 @pytest.mark.chaos
+def test_nothing_happens(
+    healthy: Bench, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
+) -> None:
+    """The run that the others are compared with, on a cluster that begins at nothing."""
+    with Trial(healthy, output, parameters) as trial:
+        trial.expect_same(reference)
+    note("none", trial, SAME)
+    trial.expect_nothing_left()
+
+
+@pytest.mark.chaos
 def test_workers_killed_all_the_time(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
+    healthy: Bench, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
 ) -> None:
     """Machines vanish and processes are killed, at least twenty times, and the scaling notices lost machines."""
     with Trial(healthy, output, parameters) as trial:
@@ -62,7 +73,6 @@ def test_workers_killed_all_the_time(
 @pytest.mark.parametrize("service", ["scheduler", "redis", "postgres"])
 def test_a_service_killed(
     healthy: Bench,
-    undisturbed: float,
     parameters: dict[str, Any],
     output: Folder,
     reference: Bytes,
@@ -79,7 +89,7 @@ def test_a_service_killed(
 
 @pytest.mark.chaos
 def test_a_zone_without_stock(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
+    healthy: Bench, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
 ) -> None:
     """The cheap machines are sold out: those of the other zone do the work, and the events say why."""
     hold_stock(healthy)
@@ -94,7 +104,7 @@ def test_a_zone_without_stock(
 
 @pytest.mark.chaos
 def test_resizes_that_time_out(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
+    healthy: Bench, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
 ) -> None:
     """The provider is silent for longer than the client waits, whether it heard the request or not."""
     hang_resizes(healthy, HANG_SECONDS, HANGS)
@@ -107,9 +117,7 @@ def test_resizes_that_time_out(
 
 
 @pytest.mark.chaos
-def test_a_slow_object_store(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], reference: Bytes, note: Note
-) -> None:
+def test_a_slow_object_store(healthy: Bench, parameters: dict[str, Any], reference: Bytes, note: Note) -> None:
     """The run writes to an object store whose every request waits and which refuses some."""
     slow_store(healthy)
     requests = healthy.store.requests
@@ -133,9 +141,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.chaos
-def test_a_full_disk(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], disk: Path, reference: Bytes, note: Note
-) -> None:
+def test_a_full_disk(healthy: Bench, parameters: dict[str, Any], disk: Path, reference: Bytes, note: Note) -> None:
     """The run's disk is full for a while: tasks fail and are tried again until there is room."""
     with Trial(healthy, Folder(disk / "run"), parameters) as trial:
         fill_disk(trial, disk, at=5)
@@ -146,9 +152,7 @@ def test_a_full_disk(
 
 
 @pytest.mark.chaos
-def test_a_power_cut(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
-) -> None:
+def test_a_power_cut(healthy: Bench, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note) -> None:
     """Everything is killed at once. `seuron up` is all that it takes: the run goes on where it was."""
     with Trial(healthy, output, parameters) as trial:
         cut_power(trial, at=12)
@@ -159,7 +163,7 @@ def test_a_power_cut(
 
 @pytest.mark.chaos
 def test_a_cancelled_run(
-    healthy: Bench, undisturbed: float, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
+    healthy: Bench, parameters: dict[str, Any], output: Folder, reference: Bytes, note: Note
 ) -> None:
     """The run is cancelled: its machines go, what was finished stays, and the next start does only the rest."""
     with Trial(healthy, output, parameters) as trial:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,19 @@ def test_a_task_that_is_begun_again_is_seen(tmp_path: Path) -> None:
 
 
 def test_rows_go_between_the_markers() -> None:
-    """What stands before and after the table stays, however often it is written."""
-    row = Row("workers killed", 20, 80.4, 40.0, 7, "same bytes")
-    text = table([row], datetime(2026, 1, 2, tzinfo=UTC))
-    page = put_between_markers(f"# Title\n{BEGIN}\nold\n{END}\ntail\n", text)
-    assert page == put_between_markers(page, text)
+    """What stands before and after the table stays, and so do rows of other faults; one of the same is replaced."""
+    first = Row("workers killed", 20, 80.4, 7, "same bytes", "2026-01-02", 1.6)
+    other = Row("full disk", 1, 60.0, 3, "same bytes", "2026-01-02", 2.0)
+    page = f"# Title\n{BEGIN}\nold\n{END}\ntail\n"
+    page = put_between_markers(page, table([first, other], page))
+    page = put_between_markers(page, table([replace(first, struck=21)], page))
+    assert page == put_between_markers(page, table([], page))
     assert page.startswith("# Title\n")
     assert page.endswith("\ntail\n")
     assert "old" not in page
-    assert "2026-01-02" in page
-    assert "| workers killed | 20 | 80 | 40 | 7 | same bytes |" in page
+    assert "| workers killed | 21 | 80 | 7 | same bytes | 2026-01-02 | 2 |\n" in page
+    assert "| full disk | 1 | 60 | 3 | same bytes | 2026-01-02 | 2 |\n" in page
+    assert "| 20 |" not in page
 
 
 def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path) -> None:
