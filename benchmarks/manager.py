@@ -3,7 +3,8 @@
 Starts a deployment with a cluster of one process in a folder of its own, runs that many mapped tasks that do
 nothing, and prints the processor time and the memory of each of the manager's services (database, broker,
 API server, scheduler, DAG processor, the manager's worker). The group's worker is counted apart: in a cluster it
-is elsewhere. When the time is up before the tasks are, what they would take is told by the rate so far.
+is elsewhere. What it takes to begin, until some tasks are done, is told apart from what each further task takes;
+when the time is up before the tasks are, the sum for all is made of these two.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,11 +31,15 @@ from datetime import datetime
 from airflow.sdk import DAG, task
 
 with DAG("trivial", schedule=None, max_active_tasks=100_000) as trivial:
+    @task(queue="manager", pool="manager")
+    def numbers():
+        return list(range({tasks}))
+
     @task(queue="cpu", pool="cpu", do_xcom_push=False)
     def nothing(number):
         pass
 
-    nothing.expand(number=list(range({tasks})))
+    nothing.expand(number=numbers())
 """
 CLUSTER = """
 name = "benchmark"
@@ -50,9 +55,9 @@ max_size = 1
 WORKERS = ("worker-instances",)
 
 
-def seconds_by_service(home: Home) -> Counter[str]:
+def seconds_by_service(home: Home) -> defaultdict[str, float]:
     """Processor seconds so far, ended children included where their parent lives."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for process in marked_processes(home.folder):
         with suppress(psutil.Error):
             times = process.cpu_times()
@@ -60,9 +65,9 @@ def seconds_by_service(home: Home) -> Counter[str]:
     return found
 
 
-def memory_by_service(home: Home) -> Counter[str]:
+def memory_by_service(home: Home) -> defaultdict[str, float]:
     """Proportional memory (PSS), bytes."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for process in marked_processes(home.folder):
         with suppress(psutil.Error):
             found[process.environ()[SERVICE_MARK]] += process.memory_full_info().pss
@@ -75,31 +80,41 @@ def measure(home: Home, client: AirflowClient, tasks: int, seconds: float) -> No
     time.sleep(30)
     idle = seconds_by_service(home), time.monotonic()
     run_id = client.trigger("trivial", {})
-    first = done_first = 0.0
-    peak: Counter[str] = Counter()
+    first: tuple[float, int, defaultdict[str, float]] | None = None
+    peak: defaultdict[str, float] = defaultdict(float)
     began, before = time.monotonic(), seconds_by_service(home)
     done = 0
     while done < tasks and time.monotonic() < began + seconds:
         time.sleep(10)
-        peak |= memory_by_service(home)
+        for name, memory in memory_by_service(home).items():
+            peak[name] = max(peak[name], memory)
         path = f"/dags/trivial/dagRuns/{run_id}/taskInstances"
         done = int(client._get(path, {"state": ["success"], "limit": 1})["total_entries"])
-        if done and not first:
-            first, done_first = time.monotonic(), done
+        if done and first is None:
+            first = time.monotonic(), done, seconds_by_service(home)
     ended, after = time.monotonic(), seconds_by_service(home)
-    rate = (done - done_first) / max(1.0, ended - first)
-    print(f"{done} of {tasks} tasks in {ended - began:.0f} s, {rate:.1f} a second once the worker was there")
-    print("| service | CPU-s a task | CPU-s for all | memory, MB | idle, CPU-s a minute |\n|---|---|---|---|---|")
-    total: Counter[str] = Counter()
+    if first is None:
+        raise SystemExit(f"no task was done within {seconds:g} s")
+    begin, done_first, then = first
+    rate = (done - done_first) / max(1.0, ended - begin)
+    print(f"{done} of {tasks} tasks in {ended - began:.0f} s, {rate:.1f} a second once {done_first} were done")
+    head = ("service", "CPU-s to begin", "CPU-s a task", "CPU-s for all", "memory, MB", "idle, CPU-s a minute")
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    totals: dict[str, tuple[float, ...]] = {"manager": (0.0,) * 5, "worker": (0.0,) * 5}
     for name in sorted(peak):
-        each = (after[name] - before[name]) / max(1, done)
+        begun, each = then[name] - before[name], (after[name] - then[name]) / max(1, done - done_first)
         minute = (idle[0][name] - idle_from[0][name]) / (idle[1] - idle_from[1]) * 60
         kind = "worker" if name in WORKERS else "manager"
-        total.update({f"{kind} each": each, f"{kind} memory": peak[name], f"{kind} idle": minute})  # type: ignore[dict-item]
-        print(f"| {name} | {each:.3f} | {each * tasks:.0f} | {peak[name] / 1e6:.0f} | {minute:.2f} |")
-    for kind in ("manager", "worker"):
-        each, memory, minute = (total[f"{kind} {part}"] for part in ("each", "memory", "idle"))
-        print(f"| **{kind}** | {each:.3f} | {each * tasks:.0f} | {memory / 1e6:.0f} | {minute:.2f} |")
+        figures = (begun, each, begun + each * tasks, peak[name] / 1e6, minute)
+        totals[kind] = tuple(map(sum, zip(totals[kind], figures, strict=True)))
+        print(_row(name, figures))
+    for kind, sums in totals.items():
+        print(_row(f"**{kind}**", sums))
+
+
+def _row(name: str, figures: tuple[float, ...]) -> str:
+    begun, each, together, memory, minute = figures
+    return f"| {name} | {begun:.1f} | {each:.3f} | {together:.0f} | {memory:.0f} | {minute:.2f} |"
 
 
 def main() -> None:

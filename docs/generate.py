@@ -54,6 +54,9 @@ def dags_page() -> str:
         "",
         "A mapped node has as many tasks as the run's plan puts into its tier; a node without any is skipped.",
         "The empty nodes `batches.*`, not listed, hold the lists that the tiers expand by.",
+        "With a cluster, `segmentation` also has the setups `machines_affinities` and `machines_watershed` and their",
+        "teardowns, around `affinities` and around `watershed` to `evaluation`. A last node, `ended`, fails where the",
+        "run was cancelled. And `cluster` is scheduled.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -193,8 +193,14 @@ class _Step:
         return depths
 
     def _reports(self) -> dict[str, WorkerReport] | None:
+        begun = self.records.memory().seen
         try:
-            return {report.instance: report for report in self.workers.reports()}
+            return {
+                report.instance: report
+                for report in self.workers.reports()
+                # A worker reports before its Celery takes tasks; it is still starting then, and not drained.
+                if report.accepting or report.running or report.instance in begun
+            }
         except ComputeError as error:
             self.problems.append(f"nothing is done without the workers' reports: {error}")
             return None

@@ -88,6 +88,30 @@ def machines_for(name: str, nodes: Sequence[str]) -> tuple[Any, Any]:
     return begun, teardown().as_teardown(setups=begun)
 
 
+def unless_cancelled() -> Any:
+    """A last teardown, which fails where planned tasks were skipped.
+
+    Airflow ends a cancelled run only when its teardowns are done, and by then has forgotten that it was to fail:
+    what was skipped on its behalf looks like tiers that were not needed.
+    """
+
+    @task(task_id="ended", retries=0, **MANAGER_TASK)
+    def ended() -> None:
+        from seuron.errors import RunError
+
+        context: Mapping[str, Any] = get_current_context()
+        ti, run_id = context["ti"], context["run_id"]
+        work = ti.xcom_pull(task_ids=WORK_TASK)
+        needed = [node for node, found in (work or {}).items() if found["tasks"]]
+        states = ["skipped", "failed", "upstream_failed"]
+        if work is None or (
+            needed and ti.get_ti_count(dag_id=ti.dag_id, task_ids=needed, run_ids=[run_id], states=states)
+        ):
+            raise RunError("the run was cancelled or failed before all of its tasks were done; start it again to go on")
+
+    return ended().as_teardown(on_failure_fail_dagrun=True)
+
+
 def step_or_warn(expected: Mapping[str, QueueDepth]) -> None:
     """A step that may fail: the scheduled one will do what it did not."""
     from seuron.errors import SeuronError

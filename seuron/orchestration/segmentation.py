@@ -24,7 +24,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from seuron.orchestration.form import form_parameters
 from seuron.orchestration.retrying import FewTries
 from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, WORK_TASK, node
-from seuron.orchestration.scaling import has_cluster, machines_for
+from seuron.orchestration.scaling import has_cluster, machines_for, unless_cancelled
 from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS
 from seuron.planning.plan import Work
@@ -108,6 +108,7 @@ def _add_machines(row: Sequence[Any], places: Mapping[tuple[str, int], int]) -> 
         ready = EmptyOperator(task_id=f"machines_{first}_ready")
         row[begin - 1] >> begun >> ready >> row[begin]
         row[end] >> done
+    row[-1] >> unless_cancelled()
 
 
 @task(task_id="prepare", pool="manager", queue="manager", priority_weight=10, multiple_outputs=False)

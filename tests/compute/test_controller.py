@@ -207,6 +207,17 @@ def record_of_long_ago(pool: Pool, name: str) -> None:
         pool.driver._write("cheap", replace(state, records=records))
 
 
+def test_a_worker_that_begins_is_not_taken_for_a_drained_one(pool: Pool) -> None:
+    """It reports before it takes tasks: it is neither resumed nor removed, and no other is made in its place."""
+    pool.queues.depth = QueueDepth(1, 0)
+    pool.step()
+    (name,) = pool.live()
+    pool.workers.drained.add(name)
+    for _ in range(3):
+        assert not pool.step(5).happened
+    assert pool.live() == {name}
+
+
 def test_tasks_that_are_expected_get_machines_before_they_are_ready(pool: Pool) -> None:
     """A setup says what comes, and the group has begun when it does."""
     pool.controller().step({"cpu": QueueDepth(40, 0, planned_seconds=60.0)})

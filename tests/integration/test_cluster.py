@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compose import free_port
 
 from seuron.client import AirflowClient
 from seuron.compute.cluster_file import read_cluster
@@ -90,6 +92,8 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
         patched.setenv("SEURON_CLUSTER_SECONDS", "4")
         made = Cluster(home)
         made.write()
+        # A port of its own at once: another deployment that starts now has the default one in mind as well.
+        home.supervisor_state.write_text(json.dumps({"port": free_port()}))
         made.deployment.start(cluster=made.file)
         yield made
         made.deployment.stop()
@@ -137,6 +141,8 @@ def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
     names = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
     for name in ("machines_affinities", "machines_affinities_done", "machines_watershed", "machines_watershed_done"):
         assert names[name] == "success"
+    assert client.forget_runs("cluster", 3)  # as the step does itself, with more
+    assert len(list(client._pages("/dags/cluster/dagRuns", "dag_runs", {"state": "success"}))) <= 5
     ledger = cluster.records.ledger()
     assert ledger.runs[run_id] > 0
     assert ledger.dollars > ledger.runs[run_id]
@@ -149,9 +155,10 @@ def test_a_cancelled_run_lets_its_machines_go(
     run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="24,24,24"))
     wait_until(lambda: _first_start(client, run_id))
     client.cancel(DAG, run_id)
-    assert client.wait(DAG, run_id, seconds=60) == "failed"
+    assert client.wait(DAG, run_id, seconds=120) == "failed"
     states = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
     assert states["machines_watershed_done"] == "success"
+    assert states["ended"] == "failed"
     wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
 
 
@@ -165,7 +172,8 @@ def test_a_budget_that_is_used_up_holds_the_run(
     wait_until(lambda: (look := cluster.records.look()) is not None and look.held == ("cpu",))
     assert cluster.instances() == []
     assert client.run_state(DAG, run_id) == "running"
-    assert any("raise `budget_dollars`" in line for line in status_lines(cluster))
+    # Between the setup, which knows what will wait, and the tasks that do wait, a look sees none.
+    wait_until(lambda: any("raise `budget_dollars`" in line for line in status_lines(cluster)))
     cluster.write(budget=spent + 100.0)
     assert client.wait(DAG, run_id, seconds=200) == "success"
 

@@ -41,9 +41,12 @@ facts = {
             "mapped": task.is_mapped,
             "trigger_rule": str(getattr(task, "trigger_rule", "")),
             "upstream": sorted(task.upstream_task_ids),
+            "setup": task.is_setup,
+            "teardown": task.is_teardown,
         }
         for task in dag.tasks
     },
+    "schedules": {name: str(getattr(found, "schedule", None)) for name, found in bag.dags.items()},
     "serialized_bytes": len(json.dumps(DagSerialization.to_dict(dag))),
 }
 print("FACTS" + json.dumps(facts))
@@ -53,9 +56,21 @@ print("FACTS" + json.dumps(facts))
 @pytest.fixture(scope="session")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Everything that the tests ask of a parsed `dags/`."""
-    home = tmp_path_factory.mktemp("airflow")
+    return parse(tmp_path_factory.mktemp("airflow"))
+
+
+@pytest.fixture(scope="session")
+def parsed_with_cluster(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same where the deployment has a cluster, whose file a parse must not need."""
+    settings = {"SEURON_CLUSTER": "/nonexistent/cluster.toml", "SEURON_CLUSTER_SECONDS": "30"}
+    return parse(tmp_path_factory.mktemp("airflow"), **settings)
+
+
+def parse(home: Path, **settings: str) -> dict[str, Any]:
+    """The DAG folder as a DAG processor with these variables sees it."""
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "SEURON_CLUSTER"))},
+        **settings,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": NO_DATABASE,
         "PYTHONPATH": str(PROJECT),
