@@ -94,8 +94,8 @@ def test_a_zone_without_stock(
     """The cheap machines are sold out: those of the other zone do the work, and the events say why."""
     hold_stock(healthy)
     with Trial(healthy, output, parameters) as trial:
-        trial.strike(lambda: wait_until(lambda: healthy.shortages(SPOT), 60, "no stock"))
-        wait_until(lambda: healthy.targets()[SURE] > 0, 60, "the other zone steps in")
+        trial.strike(lambda: wait_until(lambda: healthy.shortages(SPOT), 300, "no stock"))
+        wait_until(lambda: healthy.targets()[SURE] > 0, 300, "the other zone steps in")
         trial.expect_same(reference)
     assert re.search(r"spot is passed over for \d+ s: no stock", trial.told())
     trial.expect_nothing_left()
