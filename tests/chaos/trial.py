@@ -16,6 +16,7 @@ from chaos.bench import Bench, wait_until
 
 from seuron.client import FINISHED, NoAnswerError
 from seuron.compute.records import Event
+from seuron.errors import RunError
 
 DAG = "segmentation"
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
@@ -142,6 +143,9 @@ class Trial:
 
     def __exit__(self, *error: object) -> None:
         self.watch.__exit__(*error)
+        if error[0] is not None:  # it must not disturb the next one
+            with suppress(httpx.HTTPError, RunError), self.bench.client() as client:
+                client.cancel(DAG, self.run_id)
 
     def after(self, finished: int, seconds: float = 400.0) -> None:
         """Wait until so many tasks have ended."""
