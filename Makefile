@@ -1,6 +1,7 @@
 # make run     the demonstration: environment, Airflow, a volume through the whole pipeline
 # make stop    end what was started
 # make test    the tests
+# make chaos   a cluster on which everything is killed; about twenty minutes, result in docs/reliability.md
 # make lint    ruff and mypy
 # make kernel-coverage    which lines of the kernels the tests run, without compiling them
 # make lock    requirements.txt anew from pyproject.toml
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run stop test lint kernel-coverage lock secrets clean install
+.PHONY: run stop test chaos lint kernel-coverage lock secrets clean install
 
 run: $(INSTALLED)
 	$(BIN)/seuron demo
@@ -23,6 +24,9 @@ stop:
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+chaos: $(INSTALLED)
+	SEURON_CHAOS_TABLE=1 $(BIN)/python -m pytest tests/chaos -m chaos
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

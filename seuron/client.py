@@ -27,6 +27,10 @@ SILENCE_SECONDS = 120.0
 _FAILED = "failed"
 
 
+class NoAnswerError(RunError):
+    """Airflow is there and cannot answer: most often its database is away."""
+
+
 @dataclass(frozen=True)
 class TierProgress:
     """How far one node of the graph is; a mapped node has one task per batch."""
@@ -185,7 +189,8 @@ class AirflowClient:
     ) -> str:
         """Follow a run to its end and return its state, `success` or `failed`.
 
-        `on_poll` gets the state at every look. An API server that restarts meanwhile is waited for.
+        `on_poll` gets the state at every look. An API server that restarts meanwhile is waited for, and so
+        is one whose database does.
         Raises RunError when the run takes over `seconds`, or the server is silent for two minutes.
         """
         began = heard = time.monotonic()
@@ -197,7 +202,7 @@ class AirflowClient:
                     on_poll(state)
                 if state in FINISHED:
                     return state
-            except httpx.TransportError as error:
+            except (httpx.TransportError, NoAnswerError) as error:
                 if time.monotonic() - heard > SILENCE_SECONDS:
                     raise RunError(
                         f"{self.url} has not answered for {SILENCE_SECONDS:g} s ({error}); `seuron up` starts it "
@@ -351,7 +356,10 @@ class AirflowClient:
         except ValueError:
             detail = response.text
         request = response.request
-        raise RunError(f"Airflow refused {request.method} {request.url.path} with {response.status_code}: {detail}")
+        what = f"{request.method} {request.url.path} with {response.status_code}: {detail}"
+        if response.is_server_error:
+            raise NoAnswerError(f"Airflow could not answer {what}")
+        raise RunError(f"Airflow refused {what}")
 
 
 def first_reason(events: Sequence[Mapping[str, Any]]) -> str | None:

@@ -104,6 +104,9 @@ CELERY_SETTINGS: dict[str, str] = {
     # A scheduler that dies between writing down that a task is queued and sending it: it is sent again after
     # this time, s. So is each task that waits for a worker for so long, which does no harm, as often as it takes.
     "scheduler.task_queued_timeout": "600",
+    # A queued task's token is good for that time as well, so what is still in the queue then has to be sent
+    # again at once: a worker that takes the old message fails the try. The default looks every 120 s.
+    "scheduler.task_queued_timeout_check_interval": "10",
     "scheduler.num_stuck_in_queued_retries": "100000",
 }
 
