@@ -26,7 +26,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 chaos: $(INSTALLED)
-	SEURON_CHAOS_TABLE=1 $(BIN)/python -m pytest tests/chaos -m chaos
+	SEURON_CHAOS_TABLE=1 $(BIN)/python -m pytest tests/chaos tests/integration -m chaos
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -206,6 +206,7 @@ def test_a_worker_that_is_told_to_end_gives_its_tasks_back(
     assert results(output) == results(local_run())
 
 
+@pytest.mark.chaos
 def test_killed_workers_broker_database_and_scheduler_lose_nothing(
     client: AirflowClient, cluster: Cluster, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:

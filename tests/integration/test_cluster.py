@@ -148,6 +148,7 @@ def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
     assert ledger.dollars > ledger.runs[run_id]
 
 
+@pytest.mark.chaos
 def test_a_cancelled_run_lets_its_machines_go(
     client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
 ) -> None:
