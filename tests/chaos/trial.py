@@ -20,7 +20,7 @@ from seuron.errors import RunError
 
 DAG = "segmentation"
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
-OWN_FILES = ("run.json", "report.html", "tasks/", "working/")
+OWN_FILES = ("run.json", "report.html", "costs.json", "tasks/", "working/")
 #: Seconds between looks at the records of finished tasks.
 LOOK_SECONDS = 0.3
 #: A run that has not ended after so long hangs, s.
