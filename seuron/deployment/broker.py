@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from seuron.deployment.home import Home, write_secret
+from seuron.deployment.ports import is_free
 from seuron.errors import RunError
 
 ADDRESS = "127.0.0.1"
@@ -79,18 +80,8 @@ def _port(home: Home) -> int:
     """The port of last time, so that workers which outlive a restart find it again; else any free one."""
     if home.broker_url.exists():
         port = int(home.broker_url.read_text().rpartition(":")[2].partition("/")[0])
-        if _is_free(port):
+        if is_free(ADDRESS, port):
             return port
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            return False
-    return True

@@ -23,14 +23,15 @@ def claim_port(address: str, first: int) -> tuple[int, IO[str]]:
     """
     for port in range(first, first + _PORTS_TRIED):
         lock = try_lock(Path(tempfile.gettempdir()) / f"seuron-{os.getuid()}-port-{port}.lock")
-        if lock is not None and _is_free(address, port):
+        if lock is not None and is_free(address, port):
             return port, lock
         if lock is not None:
             lock.close()
     raise RunError(f"no free port on {address} from {first} to {first + _PORTS_TRIED - 1}; stop what holds them")
 
 
-def _is_free(address: str, port: int) -> bool:
+def is_free(address: str, port: int) -> bool:
+    """Whether a port could be bound now."""
     with socket.socket() as probe:
         # Connections that are closing must not count as a port taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

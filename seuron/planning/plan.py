@@ -166,7 +166,7 @@ class Plan:
         """The tasks that close the seams of a watershed leaf, its own and those of the leaves above it.
 
         With each comes how it calls the leaf: `own`, or the axis along which the leaf lies below its own.
-        None where the leaf is alone.
+        Nothing comes where the leaf is alone.
         """
         if leaf in self.parents:
             yield self.parents[leaf], "own"

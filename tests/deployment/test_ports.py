@@ -37,6 +37,6 @@ def test_a_port_that_is_bound_is_passed_over() -> None:
 
 def test_no_free_port_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says which ones were tried."""
-    monkeypatch.setattr("seuron.deployment.ports._is_free", lambda address, port: False)
+    monkeypatch.setattr("seuron.deployment.ports.is_free", lambda address, port: False)
     with pytest.raises(RunError, match="from 23600 to 23649"):
         claim_port(HERE, 23_600)
