@@ -22,6 +22,7 @@ OWNERS = {
     "tensorstore": ("seuron/volumes/",),
     "h5py": ("seuron/volumes/", "seuron/training/"),
     "neuroglancer": ("seuron/viewer/",),
+    "llvmlite": ("abiss_py/kernels/",),
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
     "pyarrow": ("seuron/tables/",),
     "google": ("seuron/compute/",),
@@ -42,8 +43,13 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def test_algorithms_know_nothing_of_the_platform() -> None:
-    """abiss_py is numpy and numba on arrays: no files, network, environment or Airflow."""
-    allowed = {"abiss_py", "numpy", "numba", *sys.stdlib_module_names} - {"os", "pathlib", "socket", "subprocess"}
+    """abiss_py is numpy and numba, with its llvmlite, on arrays: no files, network, environment or Airflow."""
+    allowed = {"abiss_py", "numpy", "numba", "llvmlite", *sys.stdlib_module_names} - {
+        "os",
+        "pathlib",
+        "socket",
+        "subprocess",
+    }
     for path in sources("abiss_py"):
         wrong = [name for name in imports(path) if name.split(".")[0] not in allowed]
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
