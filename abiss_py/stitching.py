@@ -38,8 +38,9 @@ class Edges:
 
     @classmethod
     def join(cls, parts: Sequence[Edges]) -> Edges:
-        names = ("a", "b", "weight", "index")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        """All rows of several tables, as they are."""
+        kinds = {"a": np.int64, "b": np.int64, "weight": np.uint32, "index": np.int64}
+        return cls(**{name: _joined([getattr(part, name) for part in parts], kind) for name, kind in kinds.items()})
 
     def take(self, rows: Any) -> Edges:
         return Edges(self.a[rows], self.b[rows], self.weight[rows], self.index[rows])
@@ -65,13 +66,10 @@ class Pins:
     @classmethod
     def join(cls, parts: Sequence[Pins]) -> Pins:
         """All rows of several tables, as they are."""
-        kinds = (np.int64, np.int64, np.int64, np.int64, np.uint8, np.uint8)
-        return cls(
-            *(
-                np.concatenate([np.zeros(0, kind), *(getattr(part, column.name) for part in parts)])
-                for column, kind in zip(fields(cls), kinds, strict=True)
-            )
+        kinds = dict.fromkeys(("origin", "split", "name", "voxels"), np.int64) | dict.fromkeys(
+            ("views", "met"), np.uint8
         )
+        return cls(**{name: _joined([getattr(part, name) for part in parts], kind) for name, kind in kinds.items()})
 
     @property
     def missing(self) -> NDArray[np.uint8]:
@@ -124,9 +122,9 @@ def merge_regions(
     chunks. Any grouping of the chunks of a volume, in any number of steps, gives the same final clusters.
     """
     place = place or hull([part.place for part in parts])
-    keys, at = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
+    keys, at = np.unique(_joined([part.keys for part in parts], np.int64), return_inverse=True)
     voxels = np.zeros(keys.size, np.int64)
-    np.add.at(voxels, at, np.concatenate([part.voxels for part in parts]))
+    np.add.at(voxels, at, _joined([part.voxels for part in parts], np.int64))
     parent = np.arange(keys.size, dtype=np.uint32)
     pins = _gather_copies(parent, keys, voxels, Pins.join([part.pins for part in parts]))
     pinned = _positions(keys, pins.name)
@@ -172,6 +170,11 @@ def merge_regions(
         pins=replace(pins, name=mapping.follow(pins.name)).take(kept),
     )
     return Merge(region, mapping)
+
+
+def _joined(columns: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    """One after the other; of no columns an empty one."""
+    return np.concatenate([np.zeros(0, kind), *columns])
 
 
 def _gather_copies(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, pins: Pins) -> Pins:

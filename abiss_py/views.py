@@ -1,10 +1,13 @@
 """Closing seams one by one: each needs only what lies at it, not all that a box has left undecided.
 
 A region is split into *views*: one for each of its faces, with the clusters there and those that wait
-for them, and one for the rest. Two views that meet in a seam are merged as two regions are. Nearly
-every cluster is in one view only, so all is known about it when that view's seam is closed. A cluster
-at two faces is copied into both views and stays open (*pinned*) until its copies have met again.
-What is left of the seams is therefore what lies at the edges of boxes, and not at their faces.
+for them. Two views that meet in a seam are merged as two regions are. Nearly every cluster is in one view
+only, so all is known about it when that view's seam is closed. A cluster at two faces is copied into
+both views and stays open (*pinned*) until its copies have met again. What is left of the seams is therefore
+what lies at the edges of boxes, and not at their faces.
+
+What seams leave can be split again, into *shares*: by the line, between four boxes, around which the other copies
+of it are. Behind the lines, what is left lies at the corners of boxes.
 """
 
 from __future__ import annotations
@@ -16,36 +19,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.dtypes import AffinityType
-from abiss_py.kernels import absorption
+from abiss_py.kernels import views as kernels
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, roots
+from abiss_py.relabel import Mapping
 from abiss_py.seams import Seam
 from abiss_py.stitching import Merge, Pins, Region, merge_regions
 from abiss_py.watershed import WatershedRules
 
 #: A face of a box: its axis, and 0 for the low one, 1 for the high one.
 Side = tuple[int, int]
-#: A view's bit in `Pins.views`: that of a box's face, or, under None, of all that is at no face alone.
-BITS: dict[Side | None, int] = {(axis, side): 1 << (2 * axis + side) for axis in range(3) for side in (0, 1)} | {
-    None: 1 << 6
-}
-#: The bits of a box's high faces.
-HIGH = BITS[0, 1] | BITS[1, 1] | BITS[2, 1]
+#: The bit of the view at a face in `Pins.views`.
+BITS: dict[Side, int] = {(axis, side): 1 << (2 * axis + side) for axis in range(3) for side in (0, 1)}
 
 
-def split_views(region: Region) -> dict[Side | None, Region]:
-    """A region that has no pins as its views: the clusters at each face, and the rest under None.
+def split_views(region: Region) -> dict[Side, Region]:
+    """A region that has no pins as its views: the clusters at each face, and those that wait for them.
 
-    Every edge is in exactly one view. A cluster is in the views of all its faces and of all its
-    edges; what waits for clusters that have a face in common is seen with them.
+    Every edge is in exactly one view; a cluster is in the views of all its faces and of all its edges.
     """
     at = np.zeros(region.keys.size, np.uint8)
     for side, face in region.faces.items():
         at[np.searchsorted(region.keys, face.values)] |= BITS[side]
-    sides: list[Side | None] = [*region.faces, None]
-    parts = _split(region, at, [BITS[side] for side in sides], rest=BITS[None], split=0)
-    at_sides = ({} if side is None else {side: region.faces[side]} for side in sides)
-    return {side: replace(part, faces=faces) for side, part, faces in zip(sides, parts, at_sides, strict=True)}
+    parts = _split(region, at, [BITS[side] for side in region.faces], split=0)
+    return {
+        side: replace(part, faces={side: face}) for (side, face), part in zip(region.faces.items(), parts, strict=True)
+    }
 
 
 def split_shares(region: Region) -> list[Region]:
@@ -53,17 +51,16 @@ def split_shares(region: Region) -> list[Region]:
 
     The share at 0 is for those who join it with the seams of the leaves below, the one at 1 + axis for those
     of the leaf above along that axis: these join it with what its other neighbours have. What a cluster
-    of the leaf below along x has elsewhere lies at that leaf's other low faces, with that leaf's own seams,
-    or at a high face along y or z, with the seams of the leaf behind that one: both are known from the view's bit.
+    of the leaf below along x has elsewhere lies at that leaf's own low faces, or at a high face along y or z,
+    with the seams of the leaf behind that one: each is known from the view's bit.
     """
     place, missing = region.place, region.pins.missing
     shares = np.zeros(missing.size, np.uint8)
-    shares[missing & (0xFF ^ HIGH) > 0] |= 1
-    for axis in range(3):
-        shares[missing & BITS[axis, 1] > 0] |= 2 << axis
+    for (axis, side), bit in BITS.items():
+        shares[missing & bit > 0] |= 2 << axis if side == 1 else 1
     at = np.zeros(region.keys.size, np.uint8)
     np.bitwise_or.at(at, np.searchsorted(region.keys, region.pins.name), shares)
-    return _split(region, at, [1, 2, 4, 8], rest=1, split=1 + int(place.voxel_index(np.int64(0))))
+    return _split(region, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
 
 
 @dataclass(frozen=True)
@@ -109,46 +106,28 @@ def _renamed(mapping: Mapping) -> Mapping:
     return Mapping(mapping.keys[changed], mapping.values[changed])
 
 
-def _split(region: Region, at: NDArray[np.uint8], bits: list[int], rest: int, split: int) -> list[Region]:
+def _split(region: Region, at: NDArray[np.uint8], bits: list[int], split: int) -> list[Region]:
     """The parts of a region, a bit for each; `at` says in which of them each cluster has to be.
 
-    A cluster that has to be nowhere waits for others, and goes where these are. Edges and what waits go to the
-    part `rest` where there is none that all they have to do with are in.
+    What has to be nowhere waits for others, and goes where these are. Where an edge leads from one part to
+    another, one of its ends is in both.
     """
     a, b = (np.searchsorted(region.keys, ends).astype(np.uint32) for ends in (region.edges.a, region.edges.b))
-    seen = np.where(at > 0, at, _waits_with(at, a, b, rest=np.uint8(rest)))
-    together, alone = seen[a] & seen[b], _if_one(seen[a]) ^ _if_one(seen[b])
-    nowhere = np.where(_if_one(alone) > 0, alone, np.uint8(rest))
-    part = _lowest(np.where(together > 0, together, nowhere))
-    members = seen.copy()
+    is_open, found = at > 0, at.copy()
+    kernels.follow_open(a, b, is_open, found)
+    found = np.where(is_open, found, _lowest(found))
+    together = found[a] & found[b]
+    # An open cluster stays where it has to be, and what waits for it comes there.
+    part = _lowest(np.where(together > 0, together, np.where(is_open[a], found[a], found[b])))
+    members = found.copy()
     for ends in (a, b):
         np.bitwise_or.at(members, ends, part)
     return [_part(region, bit, members, part == bit, split) for bit in bits]
 
 
-def _waits_with(at: NDArray[np.uint8], a: NDArray[np.uint32], b: NDArray[np.uint32], rest: np.uint8) -> NDArray[np.uint8]:
-    """For each cluster that waits, a part where all are that it waits for, itself or through others that wait."""
-    waits = at == 0
-    parent = np.arange(at.size, dtype=np.uint32)
-    inside = waits[a] & waits[b]
-    absorption.unite(a[inside], b[inside], parent)
-    chain = roots(parent)
-    common = np.full(at.size, 0xFF, np.uint8)
-    for one, other in ((a, b), (b, a)):
-        outward = waits[one] & ~waits[other]
-        np.bitwise_and.at(common, chain[one[outward]], at[other[outward]])
-    common[(common == 0) | (common == 0xFF)] = rest
-    return _lowest(common)[chain]
-
-
 def _lowest(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
     lowest: NDArray[np.uint8] = bits & (~bits + np.uint8(1))
     return lowest
-
-
-def _if_one(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bit that is set, where it is the only one."""
-    return np.where(np.bitwise_count(bits) == 1, bits, 0).astype(np.uint8)
 
 
 def _part(region: Region, bit: int, members: NDArray[np.uint8], edges: NDArray[np.bool_], split: int) -> Region:

@@ -30,8 +30,8 @@ from seuron.volumes.precomputed import pyramid_factors
 #: Counted up whenever a stage's code comes to write other bytes for the same input.
 RESULTS_VERSIONS: dict[str, int] = {
     "affinities": 1,
-    "watershed": 2,
-    "supervoxel_names": 2,
+    "watershed": 3,
+    "supervoxel_names": 3,
     "agglomeration": 3,
     "segment_names": 1,
     "labels": 1,
@@ -104,6 +104,8 @@ def _place(task: Task, plan: Plan, params: SegmentationParams, facts: VolumeFact
         ends = zip(task.box.corners, facts.box.corners, strict=True)
         place |= {"ends": [mine == whole for mine, whole in ends]}
         place |= {"parts": [plan.tasks[child].box.corners for child in task.children]}
+    if task.layer == "seams":
+        place |= {"lines are closed": plan.tasks[plan.parents[task.id]].layer == "lines"}
     if task.stage == "affinities":
         place |= _patches(task.box, params, facts)
     if task.stage == "pyramid":

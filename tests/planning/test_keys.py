@@ -162,8 +162,8 @@ def test_readers_come_after_what_they_read() -> None:
         assert all(SOURCE_STAGES[name] == task.stage for name in sources_of(task, params))
     labels = plan.stage("labels").tasks[0]
     meeting = {t.id for t in plan.stage("watershed").tiers[0] if t.box.intersect(labels.box).voxels}
-    seams = {seams for leaf in meeting for seams, _ in plan.seams_of(leaf)}
-    tellers = {plan.tellers[plan.parents[task]] for task in seams}
+    seams = {seams for leaf in meeting for seams, _ in plan.closers(leaf)}
+    tellers = {teller for task in seams for teller in plan.told_by(task)}
     read = {name for name in readers.of(labels) if name.startswith("watershed")}
     assert {name for name in read if name.startswith("watershed-0")} == meeting
     assert seams <= read
