@@ -201,15 +201,15 @@ def _cover(stage: str, box: Box, cell: Triple, origin: Triple, held: int, work: 
 def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
     """Leaves, then merges of `MERGE_SIDE`^3, up to one root; in the watershed, seams between leaves are closed before.
 
-    Where one merge does not take all leaves, so are the lines where seams meet: what the merges have to
-    carry is then a share of each leaf, however large it is.
+    Where one merge does not take all leaves of the frame, so are the lines where seams meet: what the merges
+    have to carry is then a share of each leaf, however large it is. (That of the box could, and then grow.)
     """
     cells = facts.box.cells(cell, facts.id_frame.minimum)
     tiers = [tuple(_task(stage, 0, index, box, _of_leaf(stage, box, params)) for index, box in cells)]
     leaves = tiers[0]
     if stage == "watershed" and len(leaves) > 1:
         tiers.append(tuple(_closing_task(leaf, "seams", estimates.of_seams(leaf.box)) for leaf in leaves))
-        if len(leaves) > MERGE_SIDE**3:
+        if math.prod(facts.id_frame.grid_shape(cell)) > MERGE_SIDE**3:
             tiers.append(tuple(_closing_task(task, "lines", estimates.of_lines(task.box)) for task in tiers[-1]))
     closing = len(tiers) - 1
     while len(tiers[-1]) > 1:
