@@ -138,7 +138,7 @@ class SegmentationParams(Parameters):
     task_memory: float = _field(
         4.0,
         "Chunks",
-        "memory that the tables of one agglomeration task may take; what needs more is shared out to several",
+        "memory that one task of the watershed or the agglomeration may take; what needs more is shared out to several",
         gt=0.5,
         unit="GiB",
     )
