@@ -46,16 +46,22 @@ class AirflowQueues(AirflowClient):
                 ended=self._ended(since),
             )
         except httpx.HTTPError as error:
-            raise RunError(f"Airflow at {self.url} does not answer ({type(error).__name__}); is it running?") from error
+            raise self._silence(error) from error
 
     def active_runs(self) -> list[ActiveRun]:
-        """The runs that Airflow works on and their folders."""
-        rows = self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        """The runs that Airflow works on and their folders. Raises RunError without an answer."""
+        try:
+            rows = list(self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}))
+        except httpx.HTTPError as error:
+            raise self._silence(error) from error
         return [
             ActiveRun(str(row["dag_run_id"]), str(row["conf"]["output"]), _time(row["start_date"]))
             for row in rows
             if row["start_date"] and (row["conf"] or {}).get("output")
         ]
+
+    def _silence(self, error: httpx.HTTPError) -> RunError:
+        return RunError(f"Airflow at {self.url} does not answer ({type(error).__name__}); is it running?")
 
     def _count(self, path: str, query: Mapping[str, Any]) -> int:
         return int(self._get(path, {**query, "limit": 1})["total_entries"])

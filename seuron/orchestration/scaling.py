@@ -130,11 +130,13 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
     from seuron.compute.run_costs import tell_runs
     from seuron.deployment.cluster import records_folder
     from seuron.deployment.joining import cluster_driver
+    from seuron.orchestration.airflow_api import airflow_login, airflow_url
     from seuron.orchestration.airflow_queues import AirflowQueues
 
     cluster = read_cluster(os.environ[CLUSTER_VARIABLE])
     workers = BrokerWorkers(str(conf.get("celery", "broker_url")))
-    with AirflowQueues(str(conf.get("api", "base_url"))) as queues, cluster_driver(cluster) as driver:
+    airflow = AirflowQueues(airflow_url(), auth=airflow_login())
+    with airflow as queues, cluster_driver(cluster) as driver:
         records = Records(records_folder())
         event = Controller(cluster, driver, queues, workers, records).step(expected)
         tell_runs(records, cluster.groups, queues.active_runs())
@@ -149,8 +151,9 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
 def forget_old_runs() -> None:
     """Delete all but the newest runs of this DAG, with their logs: a step a minute makes half a million a year."""
     from seuron.client import AirflowClient
+    from seuron.orchestration.airflow_api import airflow_login, airflow_url
 
-    with AirflowClient(str(conf.get("api", "base_url"))) as client:
+    with AirflowClient(airflow_url(), auth=airflow_login()) as client:
         forgotten = client.forget_runs(DAG_ID, RUNS_KEPT)
     logs = Path(str(conf.get("logging", "base_log_folder"))) / f"dag_id={DAG_ID}"
     for run_id in forgotten:
