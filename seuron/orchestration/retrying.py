@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import RetryDecision, RetryPolicy
 
 from seuron.errors import PermanentError
+from seuron.orchestration.troubles import keep_reason
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -25,7 +26,9 @@ class FewTries(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Fail for good, or leave it to the task's own retries and delays."""
+        """Fail for good, or leave it to the task's own retries and delays; and keep why, for the run's report."""
+        if context is not None:
+            keep_reason(context, exception, try_number)
         if isinstance(exception, PermanentError):
             return RetryDecision.fail("another try would fail in the same way")
         if try_number >= self.tries:
