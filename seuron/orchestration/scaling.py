@@ -26,7 +26,9 @@ from seuron.compute.names import CLUSTER_VARIABLE
 from seuron.orchestration.routing import WORK_TASK
 
 if TYPE_CHECKING:
+    from seuron.compute.run_costs import ActiveRun
     from seuron.compute.situation import QueueDepth
+    from seuron.orchestration.airflow_queues import AirflowQueues
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +126,12 @@ def step_or_warn(expected: Mapping[str, QueueDepth]) -> None:
 
 def do_step(expected: Mapping[str, QueueDepth]) -> None:
     """One step of the cluster of this deployment; what it did is logged."""
+    from airflow.providers.common.compat.sdk import Stats
+
     from seuron.compute.cluster_file import read_cluster
     from seuron.compute.controller import BrokerWorkers, Controller
     from seuron.compute.records import Records
-    from seuron.compute.run_costs import tell_runs
+    from seuron.compute.run_costs import spent_runs, tell_runs
     from seuron.deployment.cluster import records_folder
     from seuron.deployment.joining import cluster_driver
     from seuron.orchestration.airflow_api import airflow_login, airflow_url
@@ -138,14 +142,29 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
     airflow = AirflowQueues(airflow_url(), auth=airflow_login())
     with airflow as queues, cluster_driver(cluster) as driver:
         records = Records(records_folder())
+        runs = _active_runs(queues)
+        queues.held = spent_runs(runs)
         event = Controller(cluster, driver, queues, workers, records).step(expected)
-        tell_runs(records, cluster.groups, queues.active_runs())
+        held = tell_runs(records, cluster.groups, runs, queues.alert)
+    # For docker/prometheus/alerts.yml.
+    Stats.gauge("seuron.cluster.held_runs", held)
+    Stats.gauge("seuron.cluster.dollars", records.ledger().dollars)
     for reason in event.reasons:
         log.info("%s", reason)
     for name in event.lost:
         log.info("%s is gone and was not asked to go", name)
     for problem in event.problems:
         log.warning("%s", problem)
+
+
+def _active_runs(queues: AirflowQueues) -> list[ActiveRun]:
+    """None where Airflow does not answer: the step says so itself, and does what it can."""
+    from seuron.errors import RunError
+
+    try:
+        return queues.active_runs()
+    except RunError:
+        return []
 
 
 def forget_old_runs() -> None:

@@ -262,6 +262,27 @@ def test_active_runs_are_those_with_a_folder(server: Server, queues: AirflowQueu
     assert abs(found.started - time.time()) < 60
 
 
+def test_what_waits_of_a_held_run_asks_for_no_machines(server: Server, queues: AirflowQueues) -> None:
+    """Its running tasks count, as they are to be finished; other runs are counted as before."""
+    held = _run(server, queues, {"queued": 3, "running": 1})
+    _run(server, queues, {"scheduled": 2})
+    queues.held = frozenset({held})
+    depth = queues.look(QUEUES, 0.0).depths["cpu"]
+    assert (depth.ready, depth.running) == (2, 1)
+
+
+def test_a_run_says_what_it_may_cost_and_a_note_says_why_it_waits(server: Server, queues: AirflowQueues) -> None:
+    """The budget that it was given, as a number or as text; the note is on its page until it is taken away."""
+    run_id = queues.trigger("work", {"output": "/data/run", "budget_dollars": "2.50"})
+    server.execute("UPDATE dag_run SET state='running', start_date=? WHERE run_id=?", "2026-01-01 00:00:00", run_id)
+    (run,) = queues.active_runs()
+    assert run.budget == 2.5
+    for text in ("held: its budget is used up", ""):
+        queues.alert(run, text)
+        (row,) = queues._pages("/dags/work/dagRuns", "dag_runs", {})
+        assert (row["note"] or "") == text
+
+
 def test_an_airflow_that_is_away_is_an_error_of_its_own(server: Server) -> None:
     """Silence is a RunError, which stops no step, whatever was asked; the login's silence as well."""
     url = f"http://127.0.0.1:{free_port()}"
