@@ -26,7 +26,7 @@ OWN_FILES = ("run.json", "report.html", "costs.json", "troubles.json", "tasks/",
 #: Seconds between looks at the records of finished tasks.
 LOOK_SECONDS = 0.3
 #: A run that has not ended after so long hangs, s.
-RUN_SECONDS = 600.0
+RUN_SECONDS = 1200.0
 #: Machines are gone so long after the run's end, s.
 EMPTY_SECONDS = 180.0
 
@@ -149,7 +149,7 @@ class Trial:
             with suppress(httpx.HTTPError, RunError), self.bench.client() as client:
                 client.cancel(DAG, self.run_id)
 
-    def after(self, finished: int, seconds: float = 400.0) -> None:
+    def after(self, finished: int, seconds: float = 900.0) -> None:
         """Wait until so many tasks have ended."""
         wait_until(lambda: len(self.watch.seen) >= finished, seconds, f"{finished} tasks finished")
 
