@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import RetryDecision, RetryPolicy
 
 from seuron.errors import PermanentError
-from seuron.orchestration.troubles import keep_reason
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -27,6 +26,8 @@ class FewTries(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Fail for good, or leave it to the task's own retries and delays; and keep why, for the run's report."""
+        from seuron.orchestration.troubles import keep_reason  # reads runs, which a parse of the DAGs need not load
+
         if context is not None:
             keep_reason(context, exception, try_number)
         if isinstance(exception, PermanentError):
