@@ -130,7 +130,7 @@ def main() -> None:
     (home.folder / "cluster.toml").write_text(CLUSTER)
     deployment = Deployment(home)
     try:
-        deployment.start(cluster=home.folder / "cluster.toml")
+        deployment.start(cluster=home.folder / "cluster.toml", seconds=600)
         with AirflowClient(deployment.url) as client:
             while "trivial" not in client.parsed_dags():
                 time.sleep(1)

@@ -34,7 +34,7 @@ printf 'redis://:%s@redis:6379/0' "$(cat "$folder/redis-password")" | make broke
 } | make redis.conf
 random 32 | make fernet-key
 word | make api-secret-key
-word | make jwt-secret
+random 66 | make jwt-secret
 # The user by whom a cluster's scaling asks Airflow what waits.
 printf 'scaling:%s' "$(word)" | make scaling-login
 scaling="$(cut -d: -f2 "$folder/scaling-login")"

@@ -169,7 +169,8 @@ class Native:
         while not condition():
             for name, process in self.processes.items():
                 assert process.poll() is None, f"{name} ended: {self.log(name)[-3000:]}"
-            assert time.monotonic() < deadline, f"not within {seconds} s"
+            ends = "\n".join(f"{name}: {self.log(name)[-1500:]}" for name in self.processes)
+            assert time.monotonic() < deadline, f"not within {seconds} s\n{ends}"
             time.sleep(1)
 
     @property
