@@ -138,7 +138,7 @@ def test_a_manager_with_passwords_scales_its_groups(manager: Manager, conf: Conf
         native.wait_until(lambda: "segmentation" in client.parsed_dags(), 120)
         run_id = client.trigger("segmentation", conf(tmp_path / "run", chunk_size="80,64,64"))
         native.wait_until(manager.instances, 400)
-        state = client.wait("segmentation", run_id, seconds=600)
+        state = client.wait("segmentation", run_id, seconds=900)
         assert state == "success", client.task_errors("segmentation", run_id)
         states = {task.task_id: task.state for task in client.task_instances("segmentation", run_id)}
         assert states["machines_watershed"] == "success"
