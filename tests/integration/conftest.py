@@ -51,9 +51,11 @@ def environment() -> Iterator[dict[str, str]]:
 def deployment(environment: dict[str, str]) -> Iterator[Deployment]:
     """Airflow, its database and its scheduler, really running; nothing of them is left afterwards."""
     made = Deployment(Home(Path(environment["SEURON_HOME"])))
-    made.start(seconds=600)
-    yield made
-    made.stop()
+    try:
+        made.start(seconds=600)
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture
