@@ -124,16 +124,17 @@ class Overhead:
 
 @dataclass
 class AirflowClient:
-    """A connection to the Airflow at `url`, such as `http://127.0.0.1:8080`."""
+    """A connection to the Airflow at `url`, such as `http://127.0.0.1:8080`; `auth` logs in where that is needed."""
 
     url: str
     timeout: float = 30.0
+    auth: httpx.Auth | None = field(default=None, repr=False)
     _http: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.url = self.url.rstrip("/")
         # Environment proxies are for the internet; the deployment is on this machine.
-        self._http = httpx.Client(base_url=f"{self.url}/api/v2", timeout=self.timeout, trust_env=False)
+        self._http = httpx.Client(base_url=f"{self.url}/api/v2", timeout=self.timeout, auth=self.auth, trust_env=False)
 
     def __enter__(self) -> Self:
         return self

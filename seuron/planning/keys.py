@@ -40,7 +40,7 @@ RESULTS_VERSIONS: dict[str, int] = {
     "labels": 1,
     "pyramid": 1,
     "evaluation": 1,
-    "report": 2,
+    "report": 3,
 }
 
 #: The parameters that each stage's results depend on, beside those of the stages that it reads.
@@ -68,7 +68,7 @@ SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
 #: Parameters that no result depends on.
-WITHOUT_INFLUENCE = ("output", "store")
+WITHOUT_INFLUENCE = ("output", "store", "budget_dollars")
 
 #: The inputs that runs read, by the parameter that names them, and the stage whose leaves read them.
 SOURCE_STAGES: dict[str, str] = {
