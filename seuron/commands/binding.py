@@ -43,6 +43,8 @@ def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | N
             given[parameter.name] = True
         elif free := [place for place in places if place.name not in given]:
             _take(given, free[0], word, problems)
+        elif command.takes_values:
+            problems.append(f"{word!r} is not a setting; write key=value, for example chunk_size=128,128,128")
         else:
             problems.append(f"{word!r} is one word too many; write {command.usage}")
     if attached and not command.takes_values:
