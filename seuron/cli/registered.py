@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from seuron.client import Deployment, connect
@@ -32,14 +31,15 @@ _COMPLETED = 50
 def shell_command(made: Command) -> Callable[..., None]:
     """A function for typer that runs a command of the registry."""
 
-    def run(**given: Any) -> None:
+    def run(context: typer.Context, **given: Any) -> None:
         as_json = given.pop(_JSON)
-        answer = obey(made, given, as_json=as_json)
+        answer = obey(made, context, given, as_json=as_json)
         show(answer, as_json=as_json)
         if answer.failed:
             raise typer.Exit(answer.code)
 
     parameters = [shell for parameter in made.parameters for shell in _shell_parameters(made, parameter)]
+    parameters.insert(0, _keyword("context", typer.Context, inspect.Parameter.empty))
     parameters.append(_option(_JSON, bool, False, "for scripts: print JSON", "--json"))
     signature = inspect.Signature(parameters)
     run.__signature__ = signature  # type: ignore[attr-defined]
@@ -48,9 +48,9 @@ def shell_command(made: Command) -> Callable[..., None]:
     return run
 
 
-def obey(made: Command, given: Mapping[str, Any], *, as_json: bool) -> Answer:
+def obey(made: Command, context: typer.Context, given: Mapping[str, Any], *, as_json: bool) -> Answer:
     """Run a command with what typer has parsed; with JSON what seuron's own errors say is an answer as well."""
-    with terminal_session(connection()) as session:
+    with terminal_session(connection(context)) as session:
         try:
             return call(made, session, _given(made, given))
         except SeuronError as error:
@@ -70,11 +70,10 @@ def terminal_session(deployment: Deployment) -> Iterator[Session]:
         yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
 
 
-def connection() -> Deployment:
-    """The deployment that the command is for: that of `--url`, of $SEURON_URL, or this machine's."""
-    context = click.get_current_context(silent=True)
-    root = context.find_root() if context is not None else None
-    return connect(root.obj.get("url") if root is not None and isinstance(root.obj, dict) else None)
+def connection(context: typer.Context) -> Deployment:
+    """The deployment that the command is for: that of `--url` or $SEURON_URL, or this machine's."""
+    chosen = context.find_root().obj
+    return connect(chosen.get("url") if isinstance(chosen, dict) else None)
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
