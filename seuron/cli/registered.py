@@ -169,7 +169,7 @@ def _given(made: Command, given: Mapping[str, Any]) -> dict[str, Any]:
     options = {name.removeprefix("field_"): text for name, text in given.items() if name.startswith("field_")}
     later = {name: text for name, text in {_PRESET: given.get(_PRESET), **options}.items() if text is not None}
     return found | {
-        name: Values(value | later) if isinstance(value, Values) else value for name, value in spoken.items()
+        name: value.with_values(later) if isinstance(value, Values) else value for name, value in spoken.items()
     }
 
 

@@ -18,8 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 from seuron.commands.registry import Command, Parameter, Values
 from seuron.errors import ParameterErrors
 
+#: A pipeline's parameters from a file: one set of them, or a batch.
+Attached = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | None = None) -> dict[str, Any]:
+
+def bind(command: Command, words: Sequence[str], attached: Attached | None = None) -> dict[str, Any]:
     """A command's parameters by their names; `attached` are a pipeline's parameters from a file.
 
     `key=value` gives a parameter of the command or, where it takes those, of the pipeline; the name of a flag
@@ -28,7 +31,7 @@ def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | N
     known = {parameter.name: parameter for parameter in command.parameters if not parameter.word.here}
     places = [parameter for parameter in known.values() if parameter.by_place]
     given: dict[str, Any] = {}
-    values, problems = Values(attached or {}), list[str]()
+    values, problems = _from_file(attached), list[str]()
     for word in words:
         key, equals, text = word.partition("=")
         name = key.strip().lstrip("-").replace("-", "_")
@@ -56,6 +59,19 @@ def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | N
     if problems:
         raise ParameterErrors(problems, f"`{command.name}`")
     return given | {parameter.name: values for parameter in known.values() if parameter.takes_values}
+
+
+def _from_file(attached: Attached | None) -> Values:
+    if attached is None or isinstance(attached, Mapping):
+        return Values(attached)
+    wrong = [
+        f"set {number}: got {item!r}; give an object of key: value"
+        for number, item in enumerate(attached, 1)
+        if not isinstance(item, Mapping)
+    ]
+    if wrong or not attached:
+        raise ParameterErrors(wrong or ["the list of sets is empty"], "the file")
+    return Values(batch=attached)
 
 
 def plain(text: str) -> Any:

@@ -163,3 +163,27 @@ def test_names_are_completed() -> None:
     runs = {"_SEURON_COMPLETE": "complete_bash", "COMP_WORDS": "seuron cancel fi", "COMP_CWORD": "2"}
     nothing = CliRunner().invoke(app, [], prog_name="seuron", env=runs)
     assert nothing.output.strip() == ""
+
+
+def test_a_batch_is_checked_whole_before_its_first_run(tmp_path: Path) -> None:
+    """One wrong set among good ones starts none of them, and each problem says of which set it is."""
+    source, file = save(tmp_path / "affinities", smooth_affinities((16, 16, 16))), tmp_path / "batch.json"
+    outputs = [str(tmp_path / name) for name in "abc"]
+    sets = [
+        {"affinities": source, "output": outputs[0]},
+        {"output": outputs[1], "mip": "x"},
+        {"output": outputs[0], "mip": 0},
+    ]
+    file.write_text(json.dumps(sets))
+    words = ("run", "segmentation", "--local", "--params", str(file), "--json")
+    refused = call(*words)
+    assert refused.exit_code == BAD_PARAMETERS
+    first, second = json.loads(refused.stdout)["problems"]
+    assert first.startswith("set 2: `mip`")
+    assert "2 sets write to" in second
+    assert not any(Path(output).exists() for output in outputs)
+    file.write_text(json.dumps([sets[0], {"output": outputs[1], "agglomeration_threshold": 0.6}]))
+    done = call(*words)
+    assert done.exit_code == 0, done.output
+    assert [row["state"] for row in json.loads(done.stdout)] == ["succeeded", "succeeded"]
+    assert Path(outputs[1], "report.html").exists()

@@ -25,6 +25,7 @@ from seuron.commands import (
     find,
     obey,
 )
+from seuron.commands.given import sets_of
 from seuron.commands.registry import add, phrases
 from seuron.errors import ParameterErrors
 
@@ -38,6 +39,7 @@ SAID_BEFORE = {
     "please update segmentation parameters": "params set",
     "run segmentation": "run segmentation",
     "run segmentations": "run segmentation",
+    "run pipeline": "run segmentation",
     "airflow": "links",
     "show airflow": "links",
     "help": "help",
@@ -192,3 +194,18 @@ def test_help_explains_a_command() -> None:
     assert "cancel RUN [why=...]" in told.text
     assert "stop run" in told.text
     assert told.data["name"] == command_named("cancel").name
+
+
+def test_a_batch_is_several_sets() -> None:
+    """A list in a file is a batch; a set goes on from the one before, and words are for all of them."""
+    values = bind(MAKE, ["mip=1"], [{"output": "a", "x": 1}, {"output": "b"}, {"output": "c", "x": 2}])["values"]
+    assert [dict(found) for found in sets_of(values)] == [
+        {"output": "a", "x": 1, "mip": 1},
+        {"output": "b", "x": 1, "mip": 1},
+        {"output": "c", "x": 2, "mip": 1},
+    ]
+    with pytest.raises(ParameterErrors, match="set 2: got 3"):
+        bind(MAKE, [], [{}, 3])  # type: ignore[list-item]
+    with pytest.raises(ParameterErrors, match="list of sets is empty"):
+        bind(MAKE, [], [])
+    assert "is for `run`" in obey(Session(connect("http://127.0.0.1:1"), "ada"), ["plan"], [{}, {}]).text
