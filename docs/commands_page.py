@@ -41,7 +41,7 @@ REFERENCE: tuple[tuple[str, str, str], ...] = (
     ("update easy seg parameters, run easy seg", "", "not there; `bbox=` segments a box of a volume"),
     ("update webknossos parameters, make a cutout, export annotations", "", "WebKnossos is not connected"),
     ("update cutout source, show cutout link", "", "the same"),
-    ("grafana, show grafana", "", "the page of docker compose (docs/deployment.md)"),
+    ("grafana, show grafana", "links", "where `SEURON_LINKS` names it"),
     ("jupyter, jupyterlab, show jupyterlab", "", "no notebook server is run; the Python API works in any"),
 )
 
