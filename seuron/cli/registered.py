@@ -66,8 +66,11 @@ def terminal_session(deployment: Deployment) -> Iterator[Session]:
 
     from seuron.cli.progress import TerminalProgress
 
-    with TerminalProgress(Console(stderr=True)) as progress:
-        yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
+    try:
+        with TerminalProgress(Console(stderr=True)) as progress:
+            yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
+    finally:
+        deployment.close()
 
 
 def connection(context: typer.Context) -> Deployment:

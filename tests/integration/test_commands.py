@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import seuron
@@ -159,7 +160,12 @@ def test_another_machine_sees_the_same(
     output = tmp_path / "remote"
     handle = started(session, conf(output, chunk_size="80,64,64"))
     assert handle.wait(seconds=240).state is RunState.SUCCEEDED
-    far = Session(seuron.connect(deployment.url, token="none is asked for"), "bob")
+    wrong = Session(seuron.connect(deployment.url, token="wrong"), "eve")
+    refused = obey(wrong, ["runs"])
+    assert (refused.code, refused.data["kind"]) == (NOT_FOUND, "RefusedError")
+    wrong.deployment.close()
+    token = httpx.get(f"{deployment.url}/auth/token", trust_env=False).json()["access_token"]
+    far = Session(seuron.connect(deployment.url, token), "bob")
     assert not far.deployment.here
     mine, theirs = (obey(asking, ["status", "remote"]).data for asking in (session, far))
     assert {**mine, "stages": []} == {**theirs, "stages": []}
