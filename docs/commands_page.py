@@ -59,7 +59,7 @@ def _head() -> str:
         "a chat by the same words, Python through `seuron.commands.obey`.\n\n"
         "A run is named by the last part of its folder, by Airflow's id, or by a beginning that fits only one; "
         "`latest` is the one started last.\n"
-        'Words of two parts with `=` are given by name (`why="too large"`, in the shell `--why "too large"`), '
+        'What is written with `=` is given by name (`why="too large"`, in the shell `--why "too large"`), '
         "others by their place.\n"
         "Where `KEY=VALUE` stands, parameters of the pipeline are taken ([parameters.md](parameters.md)): a preset's, "
         "then those of a file (`--params FILE.json`, or attached to a message), then words, then the shell's options; "
@@ -120,7 +120,7 @@ def _presets() -> str:
     parts = ["## The presets"]
     for name, preset in PRESETS.items():
         values = ", ".join(f"`{key}={_written(value)}`" for key, value in preset.values.items())
-        parts.append(f"**{name}**: {preset.data}.\n{values}.\nFrom {preset.source}.")
+        parts.append(f"**{name}**: {preset.data}.\n{values}.\nSource: {preset.source}.")
     return "\n\n".join(parts)
 
 
