@@ -24,7 +24,7 @@ import pytest
 from compose import free_port
 
 from seuron.client import AirflowClient
-from seuron.client_auth import LOGIN_VARIABLE, PasswordLogin, login_from
+from seuron.client.login import LOGIN_FILE_VARIABLE, PasswordLogin, login_from
 from seuron.compute.situation import QueueDepth, TasksEnded
 from seuron.errors import RunError
 from seuron.orchestration.airflow_queues import AirflowQueues
@@ -169,7 +169,7 @@ def test_a_wrong_password_is_told_without_it(server: Server) -> None:
     with AirflowQueues(server.url, auth=login) as queues, pytest.raises(RunError) as caught:
         queues.look(QUEUES, 0.0)
     assert "scaling" in str(caught.value)
-    assert LOGIN_VARIABLE in str(caught.value)
+    assert LOGIN_FILE_VARIABLE in str(caught.value)
     assert "not the secret" not in str(caught.value)
 
 
@@ -178,7 +178,7 @@ def test_a_token_that_ended_is_renewed(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "login"
     file.write_text(f"reader:{PASSWORDS['reader']}\n")
     before = server.log().count("method=POST path=/auth/token")
-    with AirflowClient(server.url, auth=login_from({LOGIN_VARIABLE: str(file)}, server.url)) as client:
+    with AirflowClient(server.url, auth=login_from({LOGIN_FILE_VARIABLE: str(file)}, server.url)) as client:
         for _ in range(3):
             assert client.parsed_dags().keys() == {"work"}
         time.sleep(TOKEN_SECONDS + 1)

@@ -23,7 +23,7 @@ from compute_engine.machines import ProcessMachines
 from compute_engine.server import ComputeEngine
 
 from seuron.client import AirflowClient
-from seuron.client_auth import PasswordLogin
+from seuron.client.login import PasswordLogin
 from seuron.compute.records import Records
 
 pytestmark = [

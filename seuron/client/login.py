@@ -17,11 +17,23 @@ import httpx
 from seuron.errors import RunError
 
 #: Names a file with one line, `USER:PASSWORD`.
-LOGIN_VARIABLE = "SEURON_LOGIN_FILE"
+LOGIN_FILE_VARIABLE = "SEURON_LOGIN_FILE"
 #: Names a file with a token.
-TOKEN_VARIABLE = "SEURON_TOKEN_FILE"
+TOKEN_FILE_VARIABLE = "SEURON_TOKEN_FILE"
 
 _REFUSED = 401
+
+
+class BearerToken(httpx.Auth):
+    """Shows a token with every request."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """The request with the token."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
 
 
 class PasswordLogin(httpx.Auth):
@@ -54,7 +66,7 @@ class PasswordLogin(httpx.Auth):
         if response.status_code in (400, _REFUSED, 403):
             raise RunError(
                 f"Airflow at {self.url} refuses the password of the user {self.user} ({response.status_code}); "
-                f"give one that it knows in the file that {LOGIN_VARIABLE} names, as USER:PASSWORD"
+                f"give one that it knows in the file that {LOGIN_FILE_VARIABLE} names, as USER:PASSWORD"
             )
         if not response.is_success:
             response.raise_for_status()
@@ -69,7 +81,7 @@ class TokenFile(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """The request with the token of now."""
-        request.headers["Authorization"] = f"Bearer {_read(self.path, TOKEN_VARIABLE)}"
+        request.headers["Authorization"] = f"Bearer {_read(self.path, TOKEN_FILE_VARIABLE)}"
         yield request
 
 
@@ -78,12 +90,14 @@ def login_from(environment: Mapping[str, str], url: str) -> httpx.Auth | None:
 
     Raises RunError for a file that cannot be read or is not what it should be.
     """
-    if path := environment.get(TOKEN_VARIABLE):
+    if path := environment.get(TOKEN_FILE_VARIABLE):
         return TokenFile(Path(path))
-    if path := environment.get(LOGIN_VARIABLE):
-        user, colon, password = _read(Path(path), LOGIN_VARIABLE).partition(":")
+    if path := environment.get(LOGIN_FILE_VARIABLE):
+        user, colon, password = _read(Path(path), LOGIN_FILE_VARIABLE).partition(":")
         if not (user and colon and password):
-            raise RunError(f"the file {path} that {LOGIN_VARIABLE} names is not one line USER:PASSWORD; write it so")
+            raise RunError(
+                f"the file {path} that {LOGIN_FILE_VARIABLE} names is not one line USER:PASSWORD; write it so"
+            )
         return PasswordLogin(url, user, password)
     return None
 
