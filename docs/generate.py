@@ -37,7 +37,7 @@ def parameters_page() -> str:
 
 
 def _written(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     return "`" + (",".join(map(str, value)) if isinstance(value, tuple) else str(value)) + "`"
 

@@ -6,6 +6,7 @@ again before the run's first task, with all problems in one message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -50,6 +51,8 @@ def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any
     kind = inner.get("type", "string")
     schema = {key: inner[key] for key in _LIMITS if key in inner}
     types = [kind]
+    if kind == "array" and "maxItems" not in inner:
+        return _choices(inner["items"])
     if kind == "array":
         types = ["string", "array"]
         # With null allowed, an emptied field sends an empty text.
@@ -60,9 +63,21 @@ def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any
     return {"type": [*types, "null"] if nullable else types if len(types) > 1 else kind, **schema}
 
 
+def _choices(item: dict[str, Any]) -> dict[str, Any]:
+    """Any of some words: Airflow's form makes a choice of several of the examples. A text `a,b` is taken as well."""
+    return {"type": ["array", "string", "null"], "items": {"type": "string"}, "examples": list(item["enum"])}
+
+
+def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What came from the form, without the name of a preset, whose values fill what was left at its default."""
+    return dict(values)
+
+
 def _is_nullable(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation)
 
 
 def _form_value(value: Any) -> Any:
+    if value == ():
+        return []
     return ",".join(str(item) for item in value) if isinstance(value, tuple) else value

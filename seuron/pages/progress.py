@@ -1,0 +1,121 @@
+"""How far a run is, counted by its plan, and about how long it will still take."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from seuron.box import Box, Triple
+from seuron.pages.look import Look
+from seuron.planning import Task
+from seuron.planning.plan import NAMING
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """How far a stage is. `chunks` are those of its leaves, none in stages that do not go by chunks.
+
+    `seconds` are planned ones: those of all its tasks, and of the finished ones.
+    """
+
+    name: str
+    tasks: int
+    done: int
+    working: int
+    failed: int
+    chunks: int
+    chunks_done: int
+    seconds: float
+    seconds_done: float
+    sheets: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.tasks
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """The stages that the run has tasks in, in order."""
+
+    stages: tuple[StageProgress, ...]
+
+    @property
+    def tasks(self) -> int:
+        return sum(stage.tasks for stage in self.stages)
+
+    @property
+    def done(self) -> int:
+        return sum(stage.done for stage in self.stages)
+
+    @property
+    def current(self) -> StageProgress | None:
+        """The first stage that is not finished; None where all are."""
+        return next((stage for stage in self.stages if not stage.finished), None)
+
+    @property
+    def share(self) -> float:
+        """The part of the planned work that is done, 0 to 1."""
+        planned = sum(stage.seconds for stage in self.stages)
+        return sum(stage.seconds_done for stage in self.stages) / planned if planned else 1.0
+
+    @property
+    def seconds_left(self) -> float:
+        """Planned seconds of the tasks that are not finished."""
+        return sum(stage.seconds - stage.seconds_done for stage in self.stages)
+
+
+def progress_of(look: Look, failed: Collection[str] = ()) -> RunProgress:
+    """The progress of a run; `failed` are the ids of tasks that Airflow knows to have failed."""
+    stages = (stage for stage in look.run.plan.stages if stage.tasks)
+    return RunProgress(tuple(_stage(look, stage.name, stage.tasks, failed) for stage in stages))
+
+
+def _stage(look: Look, name: str, tasks: tuple[Task, ...], failed: Collection[str]) -> StageProgress:
+    done = [task for task in tasks if task.id in look.done]
+    left = [task for task in tasks if task.id not in look.done]
+    leaves = [task for task in tasks if task.tier == 0] if name in NAMING else []
+    chunks = {task.id: chunks_in(task.box, look.run.params.chunk_size, look) for task in leaves}
+    return StageProgress(
+        name=name,
+        tasks=len(tasks),
+        done=len(done),
+        working=sum(task.id in look.working and task.id not in failed for task in left),
+        failed=sum(task.id in failed for task in left),
+        chunks=sum(chunks.values()),
+        chunks_done=sum(number for task_id, number in chunks.items() if task_id in look.done),
+        seconds=sum(task.seconds for task in tasks),
+        seconds_done=sum(task.seconds for task in done),
+        sheets=tuple(sheet.name for sheet in look.sheets.values() if sheet.stage == name),
+    )
+
+
+def chunks_in(box: Box, chunk: Triple, look: Look) -> int:
+    """How many chunks of the run's grid a leaf's box is made of."""
+    origin = look.run.facts.id_frame.minimum
+    sides = zip(box.minimum, box.maximum, origin, chunk, strict=True)
+    return math.prod(-((o - high) // c) - (low - o) // c for low, high, o, c in sides)
+
+
+def seconds_done_since(look: Look, done: Mapping[str, int]) -> float:
+    """The planned seconds of what was finished since a run was started: tasks by stage and tier, `watershed.0`."""
+    planned: defaultdict[str, float] = defaultdict(float)
+    number: Counter[str] = Counter()
+    for sheet in look.sheets.values():
+        tier = f"{sheet.stage}.{sheet.tier}"
+        planned[tier] += sum(task.seconds for task in sheet.tasks)
+        number[tier] += len(sheet.tasks)
+    return sum(planned[tier] / number[tier] * count for tier, count in done.items() if number[tier])
+
+
+def seconds_left(progress: RunProgress, elapsed: float, done: float) -> float | None:
+    """About how long a run still takes, s: as its work has gone since it was started.
+
+    `done` are the planned seconds of what was finished in `elapsed` s. None while nothing was.
+    """
+    left = progress.seconds_left
+    if left == 0:
+        return 0.0
+    return left * elapsed / done if done > 0 and elapsed > 0 else None
