@@ -21,20 +21,42 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param
+from airflow.sdk import Param, RetryDecision
 
 from seuron.errors import SeuronError
 from seuron.orchestration.form import filled
 from seuron.orchestration.notes import leave_note
 from seuron.orchestration.retrying import FewTries
 
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
 log = logging.getLogger(__name__)
 
-#: A changed parameter that is wrong makes the gate ask again at once, as a try of its own.
-ASKED_AGAIN = 200
+#: A changed parameter that is wrong makes the gate ask again at once, as a try of its own, so often at most;
+#: after another error it has fewer tries.
+ASKED_AGAIN, ERROR_TRIES = 200, 6
+
+
+class RefusedAnswerError(SeuronError):
+    """A redo whose changed parameters are wrong: the gate asks again."""
+
+
+class AskAgain(FewTries):
+    """Another try, at once, after an answer that was refused."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """As for other tasks, but for a refused answer."""
+        if isinstance(exception, RefusedAnswerError):
+            return RetryDecision.retry(timedelta(seconds=1), "the answer was refused")
+        return super().evaluate(exception, try_number, max_tries, context)
+
+
 GATE_ID = "inspect"
 CHANGES = "changes"
 #: What the gates' nodes have in common.
@@ -49,7 +71,7 @@ SETTINGS: dict[str, Any] = {
     "retries": ASKED_AGAIN,
     "retry_delay": timedelta(seconds=1),
     "retry_exponential_backoff": 0,
-    "retry_policy": FewTries(ASKED_AGAIN),
+    "retry_policy": AskAgain(ERROR_TRIES),
 }
 
 
@@ -57,6 +79,7 @@ class InspectionGate(HITLOperator):
     """Asks whether a run may go on after a stage."""
 
     def __init__(self, *, stage: str, **kwargs: Any) -> None:
+        kwargs.pop("params", None)  # an instance of a mapped node is given those of its DAG
         changes = Param(
             "",
             type=["string", "null"],
@@ -89,8 +112,8 @@ def answer(
 ) -> None:
     """Write an answer down and act on it.
 
-    Raises EndedRunError or SupersededRunError where the run ends with it, and ParameterErrors' problems as a
-    passing error where a redo was asked for with changes that are wrong: the gate then asks again.
+    Raises EndedRunError or SupersededRunError where the run ends with it, and RefusedAnswerError where a redo
+    was asked for with changes that are wrong: the gate then asks again.
     """
     from seuron.gates import EndedRunError, GateAnswer, SupersededRunError, add_answer, stage_key
     from seuron.runs import Run
@@ -131,7 +154,7 @@ def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[
         values = changed_values(before, changes)
     except ParameterErrors as error:
         add_answer(Storage(before["output"]), GateAnswer(**made, problems=error.problems))
-        raise SeuronError(f"the redo was refused, and the gate asks again: {error}") from error
+        raise RefusedAnswerError(f"the redo was refused, and the gate asks again: {error}") from error
     first, _, number = made["run_id"].partition("~redo")
     return {**made, "changes": changes, "successor": f"{first}~redo{int(number or 0) + 1}"}, values
 

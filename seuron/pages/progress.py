@@ -12,6 +12,9 @@ from seuron.pages.look import Look
 from seuron.planning import Task
 from seuron.planning.plan import NAMING
 
+#: What starting a task takes beside its planned work, s: small tasks are hardly anything else.
+TASK_SECONDS = 0.3
+
 
 @dataclass(frozen=True)
 class StageProgress:
@@ -86,8 +89,8 @@ def _stage(look: Look, name: str, tasks: tuple[Task, ...], failed: Collection[st
         failed=sum(task.id in failed for task in left),
         chunks=sum(chunks.values()),
         chunks_done=sum(number for task_id, number in chunks.items() if task_id in look.done),
-        seconds=sum(task.seconds for task in tasks),
-        seconds_done=sum(task.seconds for task in done),
+        seconds=_planned(tasks),
+        seconds_done=_planned(done),
         sheets=tuple(sheet.name for sheet in look.sheets.values() if sheet.stage == name),
     )
 
@@ -105,9 +108,13 @@ def seconds_done_since(look: Look, done: Mapping[str, int]) -> float:
     number: Counter[str] = Counter()
     for sheet in look.sheets.values():
         tier = f"{sheet.stage}.{sheet.tier}"
-        planned[tier] += sum(task.seconds for task in sheet.tasks)
+        planned[tier] += _planned(sheet.tasks)
         number[tier] += len(sheet.tasks)
     return sum(planned[tier] / number[tier] * count for tier, count in done.items() if number[tier])
+
+
+def _planned(tasks: Collection[Task]) -> float:
+    return sum(task.seconds + TASK_SECONDS for task in tasks)
 
 
 def seconds_left(progress: RunProgress, elapsed: float, done: float) -> float | None:

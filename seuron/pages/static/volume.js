@@ -92,7 +92,7 @@ function drawDetails(task) {
     Box: `${task.box[0].join(", ")} to ${task.box[1].join(", ")}`,
     Chunks: task.chunks > 1 ? count(task.chunks) : null,
     Reads: task.reads ? `${count(task.reads)} tasks` : null,
-    Took: record && `${duration(record.seconds)} (planned ${duration(task.planned.seconds)})`,
+    Took: record && `${duration(record.seconds)} (planned ${task.planned.seconds < 0.05 ? "less" : duration(task.planned.seconds)})`,
     Processor: record && duration(record.cpu_seconds),
     Memory: record ? `${memory(record.memory)} (planned ${memory(task.planned.memory)})` : `${memory(task.planned.memory)} planned`,
     Outcome: record && record.outcome,
@@ -141,10 +141,10 @@ async function update() {
   head = await ask(`api/runs/${runPath(run)}`);
   drawHead();
   if (!head.progress) {
-    at("notice").textContent = head.problem || "";
-    at("grid").textContent = head.problem ? "" : "The run is not prepared yet.";
+    at("summary").textContent = head.problem || head.note || "The run is not prepared yet.";
     return 3000;
   }
+  document.body.classList.add("ready");
   const sheet = chosen || bestSheet(stageAtWork());
   drawStages(sheet);
   if (tab === "viewer") await viewer.update(run);

@@ -1,0 +1,112 @@
+"""Answering inspection gates through Airflow's REST API, for the command line, the bot and scripts.
+
+A gate is a person's turn: the run waits, without a process, until somebody approves, asks for a redo with other
+parameters, or ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from seuron.errors import RunError
+from seuron.gates import CHOICES, Choice, parse_changes
+
+#: The node that asks, behind each stage's tiers.
+NODE = "inspect"
+CHANGES = "changes"
+
+
+@dataclass(frozen=True)
+class WaitingGate:
+    """A run that waits for an answer: the stage that was done last, and what is asked."""
+
+    dag_id: str
+    run_id: str
+    stage: str
+    subject: str
+    body: str
+    map_index: int
+    page: str
+
+
+def waiting_gates(http: httpx.Client, url: str, dag_id: str = "~", run_id: str = "~") -> list[WaitingGate]:
+    """The gates that wait now, of one run or of all that may be seen.
+
+    `http` is a client of Airflow's API (`URL/api/v2`), `url` the address of its web pages.
+    """
+    path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='~')}/hitlDetails"
+    query = {"response_received": False, "state": "awaiting_input", "limit": 100}
+    found = _checked(http.get(path, params=query))["hitl_details"]
+    return [_gate(row, url) for row in found if str(row["task_instance"]["task_id"]).endswith(f".{NODE}")]
+
+
+def answer_gate(
+    http: httpx.Client, gate: WaitingGate, choice: Choice, changes: Mapping[str, Any] | str | None = None
+) -> None:
+    """Answer a gate; `changes` are the parameters of a redo, as a mapping, JSON or `key=value` words.
+
+    Raises RunError when the gate has been answered already, or the person may not answer, and ParameterErrors when
+    changes cannot be read. Whether they fit together is checked by the run itself: where they do not, it asks
+    again, and what it asks then begins with the problems.
+    """
+    if choice not in CHOICES:
+        raise RunError(f"{choice!r} is no answer to an inspection; choose one of {', '.join(CHOICES)}")
+    if (choice == "redo") != bool(changes):
+        raise RunError(
+            f"got {choice} {'with' if changes else 'without'} changed parameters; a redo needs some, such as "
+            "agglomeration_threshold=0.3, and the other answers take none"
+        )
+    values = parse_changes(changes) if isinstance(changes, str) else dict(changes or {})
+    path = (
+        f"/dags/{quote(gate.dag_id)}/dagRuns/{quote(gate.run_id, safe='')}"
+        f"/taskInstances/{quote(gate.stage)}.{NODE}/{gate.map_index}/hitlDetails"
+    )
+    body = {"chosen_options": [choice], "params_input": {CHANGES: json.dumps(values) if values else ""}}
+    _checked(http.patch(path, json=body))
+
+
+def successor_of(http: httpx.Client, dag_id: str, run_id: str, *, seconds: float = 60.0) -> str:
+    """The run that goes on after a redo, once Airflow has it; raises RunError when it does not come in time."""
+    first, _, number = run_id.partition("~redo")
+    found = f"{first}~redo{int(number or 0) + 1}"
+    deadline = time.monotonic() + seconds
+    while http.get(f"/dags/{quote(dag_id)}/dagRuns/{quote(found, safe='')}").status_code == 404:
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"no run went on from {run_id} within {seconds:g} s; its gate may have refused the changes: look there"
+            )
+        time.sleep(0.5)
+    return found
+
+
+def _gate(row: Mapping[str, Any], url: str) -> WaitingGate:
+    task = row["task_instance"]
+    dag_id, run_id, task_id = (str(task[name]) for name in ("dag_id", "dag_run_id", "task_id"))
+    page = f"{url.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}/tasks/{quote(task_id)}"
+    return WaitingGate(
+        dag_id,
+        run_id,
+        task_id.partition(".")[0],
+        str(row["subject"]),
+        str(row["body"] or ""),
+        int(task["map_index"]),
+        f"{page}/mapped/{task['map_index']}/required_actions",
+    )
+
+
+def _checked(response: httpx.Response) -> dict[str, Any]:
+    if response.is_success:
+        content: dict[str, Any] = response.json()
+        return content
+    try:
+        detail = response.json().get("detail", response.text)
+    except ValueError:
+        detail = response.text
+    raise RunError(f"Airflow refused {response.request.method} {response.request.url.path}: {detail}")
