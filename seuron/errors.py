@@ -39,6 +39,18 @@ class RunError(SeuronError):
     """A run cannot be prepared, resumed or finished."""
 
 
+class NotFoundError(RunError):
+    """There is nothing of that name; the message names what is near."""
+
+
+class UnreachableError(RunError):
+    """A deployment does not answer; it may do so later."""
+
+
+class RefusedError(RunError):
+    """A deployment answers, and does not let this user do that."""
+
+
 class ReplacedRunError(PermanentError, RunError):
     """A task was started for a run that has been started again, with other parameters, since."""
 

@@ -9,6 +9,7 @@ All of it lies in the output folder, so that any process that can read it can go
     OUTPUT/tasks/ID.json      one record for each finished task
     OUTPUT/earlier/ID.json    the record of a task that has another key by now, until the task is looked at again
     OUTPUT/working/ID.json    the claims of tasks that are at work
+    OUTPUT/stopped/ID.json    who cancelled or paused a start of the run, and why (`states.py`)
     OUTPUT/objects/...        the tables that tasks hand to each other (`store.py`), unless they lie elsewhere
     OUTPUT/affinities, supervoxels, segmentation, report.html
 """
@@ -16,6 +17,7 @@ All of it lies in the output folder, so that any process that can read it can go
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -264,6 +266,7 @@ class Run:
         saved = {
             "version": __version__,
             "layout": LAYOUT,
+            "prepared": time.time(),
             "key": self.key,
             "params": self.params.model_dump(mode="json"),
             "facts": asdict(self.facts),

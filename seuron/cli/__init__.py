@@ -1,4 +1,4 @@
-"""The `seuron` command. Each group of commands has a module; what they call is loaded when they run."""
+"""The `seuron` command. What a command calls is loaded when it runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from seuron.cli.application import app
 
 __all__ = ["app", "main"]
 
-#: Exit codes: a run or a command failed; parameters were wrong and nothing was started; Ctrl-C.
-FAILED, BAD_PARAMETERS, INTERRUPTED = 1, 2, 130
+#: Exit code of Ctrl-C; all others are in seuron.commands.answers.
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Entry point: runs a command, and turns seuron's own errors into a message and an exit code."""
+    from seuron.commands.answers import code_of
     from seuron.errors import ParameterErrors, SeuronError
 
     try:
         app()
-    except ParameterErrors as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_PARAMETERS)
     except SeuronError as error:
-        print(f"seuron: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        print(error if isinstance(error, ParameterErrors) else f"seuron: {error}", file=sys.stderr)
+        sys.exit(code_of(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

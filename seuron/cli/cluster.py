@@ -1,4 +1,4 @@
-"""Commands for machines: `cluster create`, `status`, `scale`, `delete`."""
+"""Commands that make and remove machines: `cluster create`, `delete`; the registry has the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from seuron.compute.cluster_file import Cluster
-    from seuron.compute.control import GroupStatus
     from seuron.compute.resources import Change
 
 #: Exit code of `create --check` when there is something to do.
@@ -49,48 +48,6 @@ def create(
         typer.echo(f"{cluster.name} is as {file} says")
     if todo and check:
         raise typer.Exit(CHANGES)
-
-
-def status(file: File = "cluster.toml", json: Json = False) -> None:
-    """Show the groups: how many machines there are and should be, what keeps them from growing, what they cost."""
-    from dataclasses import asdict
-
-    from seuron.compute.control import cluster_status
-    from seuron.compute.drivers import driver
-
-    cluster = _cluster(file)
-    with driver(cluster) as machines:
-        groups = cluster_status(cluster, machines)
-    manager = cluster.manager_price()
-    total = manager + sum(group.dollars_an_hour for group in groups)
-    if json:
-        rows = [asdict(group) for group in groups]
-        _print_json({"cluster": cluster.name, "groups": rows, "manager": manager, "dollars_an_hour": total})
-        return
-    _show_groups(groups)
-    typer.echo(f"{cluster.name}: ${total:.2f} an hour now, of which the manager ${manager:.2f}")
-
-
-def scale(
-    name: Annotated[str, typer.Argument(help="a queue, whose cheapest groups are filled first, or a group")],
-    size: Annotated[int, typer.Argument(help="how many machines", min=0)],
-    file: File = "cluster.toml",
-    json: Json = False,
-) -> None:
-    """Set the size of a queue or a group by hand. Machines that are removed lose the tasks that they do."""
-    from dataclasses import asdict
-
-    from seuron.compute.control import scale
-    from seuron.compute.drivers import driver
-
-    cluster = _cluster(file)
-    with driver(cluster) as machines:
-        resizes = scale(cluster, machines, name, size)
-    if json:
-        _print_json({"cluster": cluster.name, "groups": [asdict(resize) for resize in resizes]})
-        return
-    for resize in resizes:
-        typer.echo(f"{resize.group}: {resize.before} -> {resize.after}")
 
 
 def delete(file: File = "cluster.toml", yes: Yes = False, json: Json = False) -> None:
@@ -161,25 +118,6 @@ def _show_plan(cluster: Cluster, changes: Sequence[Change]) -> None:
 def _show_changes(changes: Sequence[Change]) -> None:
     rows = [(change.action, change.kind, change.name, change.location or "-", change.reason) for change in changes]
     _table(("", "kind", "name", "where", "why"), rows)
-
-
-def _show_groups(groups: Sequence[GroupStatus]) -> None:
-    head = ("group", "queue", "zone", "spot", "target", "starting", "running", "stopping", "most", "$/h")
-    rows = [
-        (
-            group.name,
-            group.queue,
-            group.zone,
-            "yes" if group.spot else "no",
-            *(str(number) for number in (group.target, group.starting, group.running, group.stopping, group.max_size)),
-            f"{group.dollars_an_hour:.2f}",
-        )
-        for group in groups
-    ]
-    _table(head, rows)
-    for group in groups:
-        for shortage in group.shortages:
-            typer.echo(f"{group.name}: {shortage.kind}: {shortage.message}")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Commands for volumes: `synth`, `import`, `evaluate`, `view`."""
+"""Commands for volumes: `synth`, `import`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -111,13 +111,3 @@ def evaluate(
     typer.echo(f"VOI merge           {found.voi_merge:.4f} bits")
     typer.echo(f"adapted Rand error  {found.adapted_rand_error:.4f}")
     typer.echo(f"over {found.voxels} voxels, {found.segments} segments, {found.truths} true objects")
-
-
-def view(output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder of a run")]) -> None:
-    """Open a run in Neuroglancer: starts its server on this machine and prints the link."""
-    from seuron.cli.words import absolute
-    from seuron.deployment import Home
-    from seuron.runs import Run
-    from seuron.viewer import view_run
-
-    typer.echo(view_run(Run.open(absolute(output)), Home.default().viewer))

@@ -21,16 +21,28 @@ def demo(
 
     A demonstration that was interrupted goes on; one that is complete is shown again.
     """
-    from seuron.cli.following import run_in_airflow
+    from dataclasses import replace
+
+    from seuron.cli.registered import show, terminal_session
     from seuron.cli.words import three_sizes
+    from seuron.client import connect
+    from seuron.commands import Answer
+    from seuron.commands.runs import follow
     from seuron.deployment import Home
     from seuron.viewer import view_run
 
     home = Home.default()
     volume = _volume(home.demo, three_sizes(shape, "--shape"), seed)
-    finished = run_in_airflow(_parameters(home.demo, volume, fresh=fresh))
-    link = view_run(finished.run, home.viewer)
-    typer.echo(f"{finished.summary()}\nAirflow  {finished.page}\nviewer   {link}\nreport   {finished.report}")
+    parameters = _parameters(home.demo, volume, fresh=fresh)
+    with terminal_session(connect()) as session:
+        session.progress(Answer("starting Airflow"))
+        handle = session.deployment.run(parameters)
+        answer = follow(session, handle)
+    if not answer.failed:
+        answer = replace(answer, links={**answer.links, "viewer": view_run(handle.folder(), home.viewer)})
+    show(answer, as_json=False)
+    if answer.failed:
+        raise typer.Exit(answer.code)
 
 
 def _volume(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:

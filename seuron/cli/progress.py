@@ -1,32 +1,26 @@
-"""The progress display of a run: a row for each stage, tasks done of tasks in all.
-
-It counts the records of finished tasks, so it is the same with and without Airflow, and what an
-earlier, interrupted try has finished counts as well.
-"""
+"""What a terminal shows while a command is at work: a bar for each stage of a run, or a line of words."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from seuron.errors import SeuronError
-from seuron.runs import Run
+from seuron.commands.answers import Answer
 
 
-class StageProgress:
-    """Shows how far the run in `output` is; `refresh()` looks again."""
+class TerminalProgress:
+    """Shows answers that a command gives on its way; bars on a terminal, a line for each change elsewhere."""
 
-    def __init__(self, output: str, console: Console) -> None:
-        self.output, self.console = output, console
-        self._run: Run | None = None
+    def __init__(self, console: Console) -> None:
+        self.console = console
         self._rows: dict[str, TaskID] = {}
-        self._done: Counter[str] = Counter()
+        self._done: dict[str, int] = {}
         self._bars = Progress(
-            TextColumn("{task.description:<14}"),
+            TextColumn("{task.description:<16}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -36,57 +30,43 @@ class StageProgress:
         )
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.refresh()
-        self._bars.stop()
+        if self._rows:
+            self._bars.stop()
 
-    def refresh(self, note: str = "") -> None:
-        """Look at the records and redraw; `note` stands beside the stage that is at work."""
-        run = self._opened()
-        if run is None:
-            return
-        done = self._finished(run)
-        current = next((name for name in self._rows if done[name] < _total(run, name)), "")
-        for stage, row in self._rows.items():
-            total = _total(run, stage)
-            if done[stage] and not self._bars.tasks[row].started:
+    def __call__(self, answer: Answer) -> None:
+        stages = answer.data.get("stages") if isinstance(answer.data, Mapping) else None
+        if stages is None:
+            self.console.print(answer.text, soft_wrap=True, highlight=False, markup=False)
+        elif stages:
+            self._show(stages, answer.data)
+
+    def _show(self, stages: Sequence[Mapping[str, Any]], status: Mapping[str, Any]) -> None:
+        if not self._rows:
+            self._bars.start()
+        for stage in stages:
+            name, done, total = str(stage["name"]), int(stage["done"]), int(stage["total"])
+            if name not in self._rows:
+                self._rows[name] = self._bars.add_task(name, total=total, start=False, note="")
+            row, current = self._rows[name], name == status["stage"]
+            if (done or current) and not self._bars.tasks[row].started:
                 self._bars.start_task(row)
-            if stage == current and not self._bars.tasks[row].started:
-                self._bars.start_task(row)
-            self._bars.update(row, completed=done[stage], note=note if stage == current else "")
-            if not self.console.is_terminal and done[stage] != self._done[stage]:
-                self.console.print(f"{stage:<14} {done[stage]}/{total}")
-        self._done = done
-
-    def _opened(self) -> Run | None:
-        """The run, once it has been prepared."""
-        if self._run is None:
-            try:
-                run = Run.open(self.output)
-            except SeuronError:
-                return None
-            for stage in run.plan.stages:
-                if stage.tasks:
-                    self._rows[stage.name] = self._bars.add_task(
-                        stage.name, total=len(stage.tasks), start=False, note=""
-                    )
-            self._run = run
-        return self._run
-
-    def _finished(self, run: Run) -> Counter[str]:
-        """Finished tasks by stage: a name in `tasks/` is enough, no record is read."""
-        done: Counter[str] = Counter()
-        for name in run.storage.names("tasks/"):
-            task = run.plan.tasks.get(name.removeprefix("tasks/").removesuffix(".json"))
-            if task is not None:
-                done[task.stage] += 1
-        return done
+            self._bars.update(row, completed=done, total=total, note=_note(stage, status) if current else "")
+            if not self.console.is_terminal and done != self._done.get(name, 0):
+                self.console.print(f"{name:<16} {done}/{total}", highlight=False)
+            self._done[name] = done
 
 
-def _total(run: Run, stage: str) -> int:
-    return len(run.plan.stage(stage).tasks)
+def _note(stage: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """What is at work, and how long the stage and the run will still take."""
+    from seuron.reporting.quantities import duration
+
+    words = [f"{status['running']} running"] if status["running"] else []
+    words += [f"{status['retrying']} wait for another try"] if status["retrying"] else []
+    for seconds, what in ((stage["seconds_left"], "left"), (status["seconds_left"], "to the end")):
+        words += [f"{duration(seconds)} {what}"] if seconds is not None else []
+    return ", ".join(words)

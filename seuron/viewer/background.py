@@ -39,6 +39,13 @@ def ensure_server(state_folder: str | Path) -> str:
         return str((record or _start(folder))["url"])
 
 
+def running_server(state_folder: str | Path) -> str | None:
+    """The URL of the server of `state_folder`; None when it does not run. Nothing is started or made."""
+    folder = Path(state_folder).expanduser().resolve()
+    record = _running(folder) if folder.is_dir() else None
+    return None if record is None else str(record["url"])
+
+
 def stop_server(state_folder: str | Path) -> bool:
     """Stop the server of `state_folder`; returns whether one was running."""
     folder = _folder(state_folder)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seuron.cli.deployment import _cluster_lines, up
+from seuron.cli.deployment import up
+from seuron.commands.overview import cluster_lines
 from seuron.compute.groups import Group, Instance
 from seuron.compute.money import Ledger
 from seuron.compute.records import Look
@@ -37,11 +38,11 @@ def test_status_says_what_is_held_and_what_to_do() -> None:
     groups = (GroupLook(GROUP, (Instance("all-1", "all", "running", 0.0),), 1),)
     look = Look(0.0, groups, {"cpu": QueueDepth(7, 2)}, spent=5.0, budget=5.0, problems=("the broker is away",))
     ledger = Ledger(runs={"first": 3.0})
-    text = "\n".join(_cluster_lines("c.toml", look, ledger))
+    text = "\n".join(cluster_lines("c.toml", look, ledger))
     for words in ("$5.00 spent of a budget of $5.00", "1 of 4 instances", "7 tasks wait, 2 run", "run first: $3.00"):
         assert words in text
     assert "the broker is away" in text
     assert "raise" not in text
     held = Look(0.0, groups, {"cpu": QueueDepth(7, 0)}, spent=5.0, budget=5.0, held=("cpu",))
-    assert "raise `budget_dollars` in c.toml" in "\n".join(_cluster_lines("c.toml", held, ledger))
-    assert "no step" in "".join(_cluster_lines("c.toml", None, Ledger()))
+    assert "raise `budget_dollars` in c.toml" in "\n".join(cluster_lines("c.toml", held, ledger))
+    assert "no step" in "".join(cluster_lines("c.toml", None, Ledger()))

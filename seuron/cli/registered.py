@@ -1,0 +1,187 @@
+"""The commands of the registry as commands of the shell: arguments and options follow from their signatures."""
+
+from __future__ import annotations
+
+import getpass
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from seuron.client import Deployment, connect
+from seuron.commands.answers import Answer, Session, answer_of
+from seuron.commands.registry import Command, Parameter, Values, call
+from seuron.commands.runs import RUN
+from seuron.commands.wording import FENCE
+from seuron.errors import SeuronError
+from seuron.params.presets import PRESETS
+from seuron.pipelines import PIPELINES
+
+#: How parameters of a pipeline are given beside an option for each of them.
+_SETTINGS, _SETS, _FILE, _PRESET, _JSON = "settings", "set_", "params", "preset", "as_json"
+#: Runs whose names are offered for completion.
+_COMPLETED = 50
+
+
+def shell_command(made: Command) -> Callable[..., None]:
+    """A function for typer that runs a command of the registry."""
+
+    def run(**given: Any) -> None:
+        as_json = given.pop(_JSON)
+        answer = obey(made, given, as_json=as_json)
+        show(answer, as_json=as_json)
+        if answer.failed:
+            raise typer.Exit(answer.code)
+
+    parameters = [shell for parameter in made.parameters for shell in _shell_parameters(made, parameter)]
+    parameters.append(_option(_JSON, bool, False, "for scripts: print JSON", "--json"))
+    signature = inspect.Signature(parameters)
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__doc__, run.__name__ = made.doc, made.name.replace(" ", "_")
+    return run
+
+
+def obey(made: Command, given: Mapping[str, Any], *, as_json: bool) -> Answer:
+    """Run a command with what typer has parsed; with JSON what seuron's own errors say is an answer as well."""
+    with terminal_session(connection()) as session:
+        try:
+            return call(made, session, _given(made, given))
+        except SeuronError as error:
+            if not as_json:
+                raise
+            return answer_of(error)
+
+
+@contextmanager
+def terminal_session(deployment: Deployment) -> Iterator[Session]:
+    """A session of whoever is logged in, whose progress the terminal shows."""
+    from rich.console import Console
+
+    from seuron.cli.progress import TerminalProgress
+
+    with TerminalProgress(Console(stderr=True)) as progress:
+        yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
+
+
+def connection() -> Deployment:
+    """The deployment that the command is for: that of `--url`, of $SEURON_URL, or this machine's."""
+    context = click.get_current_context(silent=True)
+    root = context.find_root() if context is not None else None
+    return connect(root.obj.get("url") if root is not None and isinstance(root.obj, dict) else None)
+
+
+def show(answer: Answer, *, as_json: bool) -> None:
+    """Print an answer: to the error output when it is no good news, unless programs read it."""
+    if as_json:
+        typer.echo(json.dumps(answer.data, indent=1, default=str))
+        return
+    lines = [line for line in answer.text.splitlines() if line != FENCE]
+    lines += [f"{name:<8} {url}" for name, url in answer.links.items() if url not in answer.text]
+    lines += [str(picture) for picture in answer.pictures]
+    typer.echo("\n".join(lines), err=answer.failed)
+
+
+def _shell_parameters(made: Command, parameter: Parameter) -> Iterator[inspect.Parameter]:
+    if parameter.takes_values:
+        yield from _value_parameters(made)
+        return
+    default = inspect.Parameter.empty if parameter.required else parameter.default
+    word, complete = parameter.word, _run_names if parameter.word is RUN else None
+    if parameter.by_place:
+        metavar = word.metavar or parameter.name.upper()
+        info: Any = typer.Argument(help=word.help, metavar=metavar, autocompletion=complete, show_default=False)
+    else:
+        flag = f"--{parameter.name.replace('_', '-')}"
+        both = f"{flag}/--no-{flag.removeprefix('--')}" if parameter.is_flag and parameter.default else flag
+        info = typer.Option(
+            both,
+            help=word.help,
+            metavar=word.metavar or None,
+            show_default=bool(parameter.default) and not parameter.is_flag,
+        )
+    yield _keyword(parameter.name, Annotated[parameter.kind, info], default)
+
+
+def _value_parameters(made: Command) -> Iterator[inspect.Parameter]:
+    """The ways to give a pipeline's parameters: words, a file, a preset, and an option for each of them."""
+    settings = typer.Argument(help="more parameters", metavar="[KEY=VALUE]...", show_default=False)
+    yield _keyword(_SETTINGS, Annotated[list[str] | None, settings], None)
+    sets = typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated")
+    yield _keyword(_SETS, Annotated[list[str] | None, sets], None)
+    yield _option(_FILE, Path | None, None, "a JSON file of parameters", "--params")
+    preset = typer.Option("--preset", help="values for a kind of data, below those given", autocompletion=_preset_names)
+    yield _keyword(_PRESET, Annotated[str | None, preset], None)
+    own = {parameter.name for parameter in made.parameters} | {_PRESET}
+    for name, field in _pipeline_fields(made).items():
+        if name not in own:
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            unit = f" ({extra['unit']})" if extra.get("unit") else ""
+            info = typer.Option(
+                f"--{name.replace('_', '-')}",
+                help=f"{field.description}{unit}",
+                metavar="VALUE",
+                rich_help_panel=f"Parameters: {extra.get('group', '')}",
+                show_default=False,
+            )
+            yield _keyword(_field_name(name), Annotated[str | None, info], None)
+
+
+def _pipeline_fields(made: Command) -> Mapping[str, Any]:
+    """The parameters that a command takes: those of the pipeline that it is named after, else of the first."""
+    words = made.name.split()
+    chosen = next((pipeline for pipeline in PIPELINES.values() if pipeline.name in words), None)
+    return (chosen or next(iter(PIPELINES.values()))).model.model_fields
+
+
+def _field_name(name: str) -> str:
+    return f"field_{name}"
+
+
+def _option(name: str, kind: Any, default: Any, help: str, flag: str) -> inspect.Parameter:
+    return _keyword(name, Annotated[kind, typer.Option(flag, help=help, show_default=False)], default)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _given(made: Command, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What typer has parsed, as the command wants it: a pipeline's parameters in one, the later ones win."""
+    own = {parameter.name for parameter in made.parameters if not parameter.takes_values}
+    found = {name: value for name, value in given.items() if name in own}
+    if not made.takes_values:
+        return found
+    return found | {parameter.name: _values(given) for parameter in made.parameters if parameter.takes_values}
+
+
+def _values(given: Mapping[str, Any]) -> Values:
+    """A file's values, then `key=value` words, then options."""
+    from seuron.commands.given import read_values
+    from seuron.params import parse_settings
+
+    file = given.get(_FILE)
+    values = Values(read_values(file) if file is not None else {})
+    values |= parse_settings([*(given.get(_SETS) or []), *(given.get(_SETTINGS) or [])])
+    if given.get(_PRESET):
+        values["preset"] = given[_PRESET]
+    options = {name.removeprefix("field_"): text for name, text in given.items() if name.startswith("field_")}
+    return Values(values | {name: text for name, text in options.items() if text is not None})
+
+
+def _run_names(incomplete: str) -> list[str]:
+    """Names of runs that begin so, for the shell's completion; none while no deployment answers."""
+    try:
+        names = {handle.name for handle in connect().runs(most=_COMPLETED)}
+    except SeuronError:
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _preset_names(incomplete: str) -> list[str]:
+    return [name for name in PRESETS if name.startswith(incomplete)]

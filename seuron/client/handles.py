@@ -1,0 +1,176 @@
+"""A run that one holds: how it is, how it ends, and what can be done with it."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seuron.client.entities import DagRun, TaskError
+from seuron.client.logs import TaskLog, task_logs
+from seuron.client.looking import look_at_folder, look_at_start
+from seuron.client.naming import short_name
+from seuron.client.statuses import RunStatus
+from seuron.errors import NotFoundError, RunError
+from seuron.states import Kind, Stop, write_stop
+from seuron.storage import Storage, local_folder
+
+if TYPE_CHECKING:
+    from seuron.client.deployment import Deployment
+    from seuron.compute.run_costs import RunCosts
+    from seuron.redoing import Forgotten
+    from seuron.runs import Run
+
+#: Seconds between looks at a run's tasks while it is waited for; its state is asked for more often.
+LOOK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class RunHandle:
+    """A run: its DAG, the id of its start in Airflow, and its folder.
+
+    `id` is empty for a run that Airflow does not know, such as one that was done without it.
+    """
+
+    deployment: Deployment
+    dag: str
+    id: str
+    output: str
+
+    @property
+    def name(self) -> str:
+        """What people call it: the last part of its folder."""
+        return short_name(self.output, self.id)
+
+    @property
+    def url(self) -> str:
+        """The page where Airflow shows it; empty where Airflow does not know it."""
+        return self.deployment.client.run_url(self.dag, self.id) if self.id else ""
+
+    def status(self, *, stages: bool = True) -> RunStatus:
+        """How the run is now; without `stages` only what state it is in."""
+        if not self.id:
+            return look_at_folder(self.folder(), self.dag)
+        client = self.deployment.client
+        return look_at_start(client, client.dag_run(self.dag, self.id), self.storage(), stages=stages)
+
+    def wait(
+        self, on_progress: Callable[[RunStatus], None] | None = None, *, seconds: float | None = None
+    ) -> RunStatus:
+        """Follow the run to its end and say how it is then; `on_progress` gets a status every two seconds.
+
+        A deployment that restarts meanwhile is waited for. Raises RunError when it takes over `seconds`.
+        """
+        self._check_in_airflow()
+        looked = 0.0
+
+        def look(state: str) -> None:
+            nonlocal looked
+            if on_progress is not None and time.monotonic() - looked > LOOK_SECONDS:
+                on_progress(self.status())
+                looked = time.monotonic()
+
+        self.deployment.client.wait(self.dag, self.id, on_poll=look, seconds=seconds)
+        status = self.status()
+        if on_progress is not None:
+            on_progress(status)
+        return status
+
+    def cancel(self, why: str = "", by: str = "") -> Stop:
+        """End the run for good. Who, when and why is written down first, so that nobody takes it for failed."""
+        return self._stop("cancelled", why, by)
+
+    def pause(self, why: str = "", by: str = "") -> Stop:
+        """End what is at work, to go on later with `redo()`: tasks at work are lost, what is finished is kept."""
+        return self._stop("paused", why, by)
+
+    def redo(self, stage: str | None = None) -> tuple[RunHandle, Forgotten | None]:
+        """Start the run again with its parameters, which goes on where it was.
+
+        With a `stage`, that stage and all that depends on it are forgotten first (`seuron.redoing`).
+        """
+        from seuron.redoing import forget
+
+        if self.id and not self.deployment.client.dag_run(self.dag, self.id).finished:
+            raise RunError(f"{self.name} is at work: {self.url}. Cancel it, or wait for its end, then give this again")
+        conf = self.parameters()
+        forgotten = forget(self.folder(), stage) if stage is not None else None
+        return self.deployment.start(self.dag, conf), forgotten
+
+    def parameters(self) -> dict[str, Any]:
+        """What the run was started with."""
+        if self.id:
+            return self.deployment.client.run_parameters(self.dag, self.id)
+        return self.folder().params.model_dump(mode="json")
+
+    def logs(self, task: str | None = None) -> list[TaskLog]:
+        """The logs of a task, by its label or id; of those that failed, or of the last one, without one."""
+        self._check_in_airflow()
+        return task_logs(self.deployment.client, self.dag, self.id, task)
+
+    def errors(self, limit: int = 5) -> list[TaskError]:
+        """Why its failed tasks failed, the first ones."""
+        return self.deployment.client.task_errors(self.dag, self.id, limit=limit) if self.id else []
+
+    def report(self) -> str:
+        """The path of the run's report, which is made anew while the run is not complete."""
+        from seuron.reporting import write_report
+        from seuron.reporting.report import REPORT
+
+        run = self.folder()
+        if run.storage.get(REPORT) is None or len(run.records()) < len(run.plan.tasks):
+            write_report(run)
+        return f"{run.output}/{REPORT}"
+
+    def cost(self) -> RunCosts | None:
+        """What the run has cost on a cluster, None where none has worked for it."""
+        from seuron.compute.run_costs import read_costs
+
+        return read_costs(self.folder().storage)
+
+    def folder(self) -> Run:
+        """The run as it lies in its folder; raises RunError where that is not prepared, or not reached from here."""
+        from seuron.runs import Run
+
+        storage = self.storage()
+        if storage is None:
+            raise RunError(
+                f"the folder of {self.name}, {self.output}, is on a machine of {self.deployment.url} "
+                "and not on this one; give the command there, or have runs write to a shared folder or a bucket"
+            )
+        return Run.open(storage.path)
+
+    def storage(self) -> Storage | None:
+        """The run's folder; None where it cannot be reached from here."""
+        if not self.output:
+            return None
+        storage, folder = Storage(self.output), local_folder(self.output)
+        there = self.deployment.here or folder is None or (folder / "run.json").exists()
+        return storage if there else None
+
+    def _stop(self, kind: Kind, why: str, by: str) -> Stop:
+        self._check_in_airflow()
+        client, row = self.deployment.client, self._row()
+        if row.finished:
+            raise RunError(f"{self.name} has ended already ({self.status(stages=False).state}): {self.url}")
+        who = " ".join((by or getpass.getuser()).split())
+        stop = Stop(self.id, kind, who, time.time(), why.strip())
+        client.write_note(self.dag, self.id, stop.note)
+        storage = self.storage()
+        written = False
+        try:
+            written = storage is not None and write_stop(storage, stop)
+        finally:  # a folder that cannot be written must not keep machines at work
+            client.cancel(self.dag, self.id)
+        if not written and storage is not None:
+            write_stop(storage, stop)  # it may have been prepared just now
+        return stop
+
+    def _row(self) -> DagRun:
+        return self.deployment.client.dag_run(self.dag, self.id)
+
+    def _check_in_airflow(self) -> None:
+        if not self.id:
+            raise NotFoundError(f"Airflow knows no start of {self.output}: it was made without it, or elsewhere")

@@ -1,0 +1,86 @@
+"""One registry of commands for every front end: the command line, the chat bot, notebooks.
+
+A front end makes a `Session`, finds a `Command` by words, binds the other words to its parameters, calls it, and
+shows the `Answer`:
+
+    session = Session(seuron.connect(), who="ada")
+    answer = obey(session, ["cancel", "first", "why=wrong threshold"])
+
+`obey` turns what users may do wrong into answers too. Nothing here imports Airflow, a terminal or a chat library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seuron.commands.answers import (
+    BAD_PARAMETERS,
+    CANCELLED,
+    EXIT_CODES,
+    FAILED,
+    NOT_FOUND,
+    OK,
+    Answer,
+    Session,
+    answer_of,
+)
+from seuron.commands.binding import bind
+from seuron.commands.registry import (
+    Command,
+    Parameter,
+    Permission,
+    UnknownCommandError,
+    Values,
+    Word,
+    call,
+    command,
+    command_named,
+    commands,
+    find,
+    suggestions,
+)
+from seuron.errors import RefusedError, SeuronError
+
+__all__ = [
+    "BAD_PARAMETERS",
+    "CANCELLED",
+    "EXIT_CODES",
+    "FAILED",
+    "NOT_FOUND",
+    "OK",
+    "Answer",
+    "Command",
+    "Parameter",
+    "Permission",
+    "Session",
+    "UnknownCommandError",
+    "Values",
+    "Word",
+    "answer_of",
+    "bind",
+    "call",
+    "command",
+    "command_named",
+    "commands",
+    "find",
+    "obey",
+    "suggestions",
+]
+
+
+def obey(session: Session, words: Sequence[str], attached: Mapping[str, Any] | None = None) -> Answer:
+    """Find the command that words name, check that it is allowed, and run it.
+
+    `attached` are parameters of a pipeline from a file. What seuron's own errors say is the answer; other
+    exceptions are bugs and go through.
+    """
+    try:
+        made, rest = find(words)
+        if made.may not in session.may:
+            raise RefusedError(
+                f"{session.who} may not give the command `{made.name}`: it takes the right to {made.may!r}"
+            )
+        return call(made, session, bind(made, rest, attached))
+    except SeuronError as error:
+        return answer_of(error)

@@ -1,0 +1,92 @@
+"""Words to parameters: what a person typed behind a command's phrase, by the command's own signature.
+
+    cancel first why="wrong threshold"        ->  run="first", why="wrong threshold"
+    run segmentation preset=fib25 mip=1       ->  values={"preset": "fib25", "mip": 1}
+
+Every front end that is no shell goes through here, so that the same words mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from seuron.commands.registry import Command, Parameter, Values
+from seuron.errors import ParameterErrors
+
+
+def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A command's parameters by their names; `attached` are a pipeline's parameters from a file.
+
+    `key=value` gives a parameter of the command or, where it takes those, of the pipeline; the name of a flag
+    alone sets it; other words are taken by their places. Raises ParameterErrors with all that is wrong.
+    """
+    known = {parameter.name: parameter for parameter in command.parameters if not parameter.word.here}
+    places = [parameter for parameter in known.values() if parameter.by_place]
+    given: dict[str, Any] = {}
+    values, problems = Values(attached or {}), list[str]()
+    for word in words:
+        key, equals, text = word.partition("=")
+        name = key.strip().lstrip("-").replace("-", "_")
+        parameter = known.get(name)
+        if equals and parameter is not None and not parameter.takes_values:
+            _take(given, parameter, text, problems)
+        elif equals and command.takes_values and name:
+            values[name] = plain(text)
+        elif equals:
+            problems.append(_unknown(command, name, known))
+        elif parameter is not None and parameter.is_flag:
+            given[parameter.name] = True
+        elif free := [place for place in places if place.name not in given]:
+            _take(given, free[0], word, problems)
+        else:
+            problems.append(f"{word!r} is one word too many; write {command.usage}")
+    if attached and not command.takes_values:
+        problems.append(f"`{command.name}` takes no parameters from a file; write {command.usage}")
+    missing = [p for p in known.values() if p.required and not p.takes_values and p.name not in given]
+    problems += [
+        f"{p.word.metavar or p.name.upper()} is missing ({p.word.help}); write {command.usage}" for p in missing
+    ]
+    if problems:
+        raise ParameterErrors(problems, f"`{command.name}`")
+    return given | {parameter.name: values for parameter in known.values() if parameter.takes_values}
+
+
+def plain(text: str) -> Any:
+    """A value as JSON where it is JSON, else as the text that it is."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _take(given: dict[str, Any], parameter: Parameter, text: str, problems: list[str]) -> None:
+    if parameter.name in given:
+        problems.append(f"`{parameter.name}` is given twice")
+        return
+    try:
+        given[parameter.name] = TypeAdapter(parameter.kind).validate_python(text)
+    except ValidationError:
+        problems.append(f"`{parameter.name}`: got {text!r}; {_allowed(parameter, text)}")
+
+
+def _allowed(parameter: Parameter, text: str) -> str:
+    if get_origin(parameter.kind) is Literal:
+        choices = [str(choice) for choice in get_args(parameter.kind)]
+        near = get_close_matches(text, choices, n=1, cutoff=0.5)
+        return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(choices)}"
+    kinds = {int: "a whole number", float: "a number", bool: "yes or no"}
+    wanted = next(
+        (words for kind, words in kinds.items() if kind is parameter.kind or kind in get_args(parameter.kind)), ""
+    )
+    return f"expected {wanted or 'another value'} ({parameter.word.help})"
+
+
+def _unknown(command: Command, name: str, known: Mapping[str, Parameter]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"write {command.usage}"
+    return f"`{command.name}` has no parameter `{name}`; {hint}"

@@ -1,0 +1,57 @@
+"""Commands about the commands, and links."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from seuron.commands.answers import Answer, Session
+from seuron.commands.registry import Command, Word, command, command_named, commands
+from seuron.states import MEANINGS
+
+GROUP = "General"
+
+
+@command("help", aliases=("commands",), may="look", group=GROUP)
+def help_(
+    session: Session, command: Annotated[str, Word("one of them, in quotes where it has two words")] = ""
+) -> Answer:
+    """List the commands that you may give, or explain one."""
+    if command:
+        made = command_named(command)
+        return Answer(_explained(made), _as_data(made))
+    allowed = [made for made in commands() if made.may in session.may]
+    lines, group = [], ""
+    for made in allowed:
+        if made.group != group:
+            group = made.group
+            lines.append(f"\n{group}")
+        lines.append(f"  {made.name}: {made.summary}")
+    return Answer("\n".join(lines).strip(), [_as_data(made) for made in allowed])
+
+
+@command("states", aliases=("show states",), may="look", group=GROUP)
+def states(session: Session) -> Answer:
+    """Say what the states of a run mean."""
+    return Answer("\n".join(f"{state}: {text}" for state, text in MEANINGS.items()), {**MEANINGS})
+
+
+@command("links", aliases=("show links", "airflow", "show airflow", "dashboards"), may="look", group=GROUP)
+def links(session: Session) -> Answer:
+    """Give the pages of the deployment: Airflow, and the viewer where its server runs."""
+    found = session.deployment.links()
+    return Answer("\n".join(f"{name}  {url}" for name, url in found.items()), found)
+
+
+def _explained(made: Command) -> str:
+    lines = [made.usage, "", made.doc]
+    lines += [""] if made.parameters else []
+    for parameter in made.parameters:
+        if parameter.word.help and not parameter.word.here:
+            lines.append(f"  {parameter.name}: {parameter.word.help}")
+    if made.aliases:
+        lines += ["", f"also: {', '.join(made.aliases)}"]
+    return "\n".join(lines)
+
+
+def _as_data(made: Command) -> dict[str, Any]:
+    return {"name": made.name, "aliases": list(made.aliases), "may": made.may, "usage": made.usage, "help": made.doc}

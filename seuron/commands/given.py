@@ -1,0 +1,62 @@
+"""From what was given of a pipeline's parameters to the parameters of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seuron.commands.answers import Session
+from seuron.errors import ParameterErrors
+from seuron.params.model import Parameters, parse_parameters
+from seuron.params.presets import with_preset
+from seuron.pipelines import Pipeline
+
+
+def merged(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as given, those of the session and below all those of a preset; paths are made absolute.
+
+    A path without a scheme means this machine's: tasks run in another folder.
+    """
+    found = with_preset({**session.parameters, **values}, pipeline.name)
+    for name in pipeline.paths:
+        text = found.get(name)
+        if isinstance(text, str) and text.strip() and "://" not in text:
+            found[name] = os.path.abspath(os.path.expanduser(text))
+    return found
+
+
+def parsed(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> Parameters:
+    """The parameters; raises ParameterErrors with every problem.
+
+    For this machine's deployment the volumes are looked at as well; another one's need not be reached from here.
+    """
+    found = merged(session, pipeline, values)
+    if session.deployment.here:
+        return pipeline.steps.parse(found)
+    return parse_parameters(pipeline.model, found)
+
+
+def checked(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> Parameters:
+    """The parameters of a run that may start; raises ParameterErrors with all that is wrong.
+
+    What another machine's volumes are is checked there, by the run's first task.
+    """
+    params = parsed(session, pipeline, values)
+    problems = pipeline.steps.check(params) if session.deployment.here else []
+    if problems:
+        raise ParameterErrors(problems)
+    return params
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """The values in a JSON file; raises ParameterErrors for one that cannot be read or holds anything else."""
+    try:
+        values = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ParameterErrors([f"--params: cannot read {file}: {error}"]) from error
+    if not isinstance(values, dict):
+        raise ParameterErrors([f"--params: {file} holds a JSON {type(values).__name__}; give an object of key: value"])
+    return values

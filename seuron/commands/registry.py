@@ -1,0 +1,210 @@
+"""The registry: every command once, as a plain function with a typed signature.
+
+    @command("cancel", aliases=("cancel run",), may="run")
+    def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, Word("...")] = "") -> Answer:
+        \"\"\"What it does, in one line.\"\"\"
+
+The command line makes its options out of the signature, and a bot its words. Parameters before the `*` are
+given by their place, those behind it by name; one of type `Values` takes parameters of a pipeline.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from importlib import import_module
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from seuron.commands.answers import Answer
+from seuron.errors import NotFoundError
+
+#: What a front end may let somebody do: look at things, make and end runs, change machines, run the deployment.
+Permission = Literal["look", "run", "machines", "admin"]
+#: The modules that hold commands, in the order in which help lists them.
+MODULES = ("runs", "planning", "history", "parameters", "machines", "general")
+
+Function = TypeVar("Function", bound=Callable[..., Answer])
+
+
+class Values(dict[str, Any]):
+    """Parameters of a pipeline as they were given; the command puts a preset's and the session's below them."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """What front ends say of a parameter; one that is only for `here` makes no sense in a chat."""
+
+    help: str
+    metavar: str = ""
+    here: bool = False
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a command. `kind` is its type without what is said of it, `default` None where required."""
+
+    name: str
+    kind: Any
+    default: Any
+    required: bool
+    by_place: bool
+    word: Word
+
+    @property
+    def takes_values(self) -> bool:
+        return self.kind is Values
+
+    @property
+    def is_flag(self) -> bool:
+        return self.kind is bool
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its phrase, other phrases for it, who may give it, its group in help, and its function."""
+
+    name: str
+    aliases: tuple[str, ...]
+    may: Permission
+    group: str
+    function: Callable[..., Answer]
+
+    @property
+    def doc(self) -> str:
+        return inspect.cleandoc(self.function.__doc__ or "")
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of what it does."""
+        return " ".join(self.doc.partition("\n\n")[0].split())
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        hints = get_type_hints(self.function, include_extras=True)
+        found = list(inspect.signature(self.function).parameters.values())[1:]
+        return tuple(_parameter(parameter, hints[parameter.name]) for parameter in found)
+
+    @property
+    def takes_values(self) -> bool:
+        return any(parameter.takes_values for parameter in self.parameters)
+
+    @property
+    def usage(self) -> str:
+        """How it is written, such as `cancel RUN [why=...]`."""
+        words = [self.name]
+        for parameter in self.parameters:
+            name = parameter.word.metavar or parameter.name.upper()
+            if parameter.word.here:
+                continue
+            if parameter.takes_values:
+                words.append("[preset=NAME] [KEY=VALUE]...")
+            elif parameter.by_place:
+                words.append(name if parameter.required else f"[{name}]")
+            else:
+                words.append(f"[{parameter.name}]" if parameter.is_flag else f"[{parameter.name}=...]")
+        return " ".join(words)
+
+
+_COMMANDS: dict[str, Command] = {}
+
+
+def command(
+    name: str, *, may: Permission, aliases: Sequence[str] = (), group: str = ""
+) -> Callable[[Function], Function]:
+    """Register a function as the command of a phrase."""
+
+    def register(function: Function) -> Function:
+        add(Command(name, tuple(aliases), may, group, function))
+        return function
+
+    return register
+
+
+def add(made: Command) -> None:
+    """Register a command; raises ValueError for a phrase that another one has."""
+    for phrase in (made.name, *made.aliases):
+        owner = phrases(loaded=True).get(phrase)
+        if owner is not None:
+            raise ValueError(f"the phrase {phrase!r} of {made.name!r} is that of {owner.name!r} already")
+    _COMMANDS[made.name] = made
+
+
+def commands() -> list[Command]:
+    """All commands, those of a module together."""
+    for module in MODULES:
+        import_module(f"seuron.commands.{module}")
+    return list(_COMMANDS.values())
+
+
+def phrases(*, loaded: bool = False) -> dict[str, Command]:
+    """Every phrase with its command; `loaded` asks only for those that are registered by now."""
+    found = list(_COMMANDS.values()) if loaded else commands()
+    return {phrase: made for made in found for phrase in (made.name, *made.aliases)}
+
+
+class UnknownCommandError(NotFoundError):
+    """No command begins like that; `suggestions` are phrases that are near."""
+
+    def __init__(self, words: str, suggestions: Sequence[str]) -> None:
+        self.suggestions = tuple(suggestions)
+        hint = f"did you mean {' or '.join(map(repr, suggestions))}?" if suggestions else "`help` lists the commands"
+        super().__init__(f"no command is called {words!r}; {hint}")
+
+
+def find(words: Sequence[str]) -> tuple[Command, list[str]]:
+    """The command that words begin with, and the words behind its phrase.
+
+    The longest phrase counts; a `please` before it does not. Raises UnknownCommandError with suggestions.
+    """
+    spoken = list(words)
+    while spoken and spoken[0].lower().rstrip(",") == "please":
+        spoken.pop(0)
+    known = phrases()
+    longest = max((len(phrase.split()) for phrase in known), default=0)
+    for number in range(min(longest, len(spoken)), 0, -1):
+        made = known.get(" ".join(spoken[:number]).lower())
+        if made is not None:
+            return made, spoken[number:]
+    raise UnknownCommandError(" ".join(spoken), suggestions(spoken))
+
+
+def suggestions(words: Sequence[str]) -> list[str]:
+    """Phrases that are near to what words begin with, the nearest first."""
+    known, found = list(phrases()), dict[str, None]()
+    for number in range(min(len(words), 4), 0, -1):
+        said = " ".join(words[:number]).lower()
+        same = [phrase for phrase in known if phrase.startswith(f"{said} ")]
+        found |= dict.fromkeys([*get_close_matches(said, known, n=2, cutoff=0.7), *same])
+    return list(found)[:4]
+
+
+def command_named(phrase: str) -> Command:
+    """The command of a phrase; raises UnknownCommandError."""
+    made, rest = find(phrase.split())
+    if rest:
+        raise UnknownCommandError(phrase, suggestions(phrase.split()))
+    return made
+
+
+def call(made: Command, session: Any, given: Mapping[str, Any]) -> Answer:
+    """Run a command with parameters by their names; raises what it raises."""
+    return made.function(session, **{p.name: given[p.name] for p in made.parameters if p.name in given})
+
+
+def _parameter(found: inspect.Parameter, hint: Any) -> Parameter:
+    kind, word = hint, Word("")
+    if get_origin(hint) is Annotated:
+        kind, *said = get_args(hint)
+        word = next((item for item in said if isinstance(item, Word)), word)
+    required = found.default is inspect.Parameter.empty
+    return Parameter(
+        name=found.name,
+        kind=kind,
+        default=None if required else found.default,
+        required=required,
+        by_place=found.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and kind is not Values,
+        word=word,
+    )

@@ -1,0 +1,193 @@
+"""Commands that make runs and end them: run, cancel, pause, continue, redo."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from seuron.client import RunHandle, RunStatus
+from seuron.commands.answers import Answer, Session, code_of_state
+from seuron.commands.given import checked
+from seuron.commands.registry import Command, Values, Word, add, command
+from seuron.commands.wording import status_answer
+from seuron.pipelines import PIPELINES, Pipeline
+from seuron.states import RunState
+
+if TYPE_CHECKING:
+    from seuron.params.model import Parameters
+    from seuron.runs import Run
+
+GROUP = "Runs"
+RUN = Word("the run: the last part of its folder, Airflow's id of it, a beginning of them, or `latest`")
+WHY = Word("the reason, for those who look at the run later", metavar="TEXT")
+WAIT = Word("follow it to its end")
+#: Seconds between looks at the folder of a run without Airflow.
+_LOOK_SECONDS = 0.5
+
+
+def _run_command(pipeline: Pipeline) -> Command:
+    """The command that runs a pipeline."""
+
+    def run(
+        session: Session,
+        values: Values,
+        *,
+        wait: Annotated[bool, WAIT] = True,
+        local: Annotated[bool, Word("without Airflow, in this process", here=True)] = False,
+        workers: Annotated[int, Word("with local: processes to use", here=True)] = 1,
+    ) -> Answer:
+        params = checked(session, pipeline, values)
+        if local:
+            return _without_airflow(session, params, workers)
+        session.progress(Answer("starting Airflow" if session.deployment.here else "starting the run"))
+        return _followed(session, session.deployment.run(params), wait=wait)
+
+    run.__doc__ = (
+        f"Run a {pipeline.name}: {pipeline.help}.\n\n"
+        "A run that was interrupted goes on when the same command is given again. With other parameters it\n"
+        "computes what depends on them (`plan --diff` shows what that is). `params explain` lists all parameters."
+    )
+    words = (f"run {pipeline.name}s", f"start {pipeline.name}")
+    return Command(f"run {pipeline.name}", words, "run", GROUP, run)
+
+
+for _pipeline in PIPELINES.values():
+    add(_run_command(_pipeline))
+
+
+@command("cancel", aliases=("cancel run", "stop run"), may="run", group=GROUP)
+def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY] = "") -> Answer:
+    """End a run; what it has finished stays.
+
+    Who, when and why stands at the run in Airflow and in its folder: it is cancelled, not failed.
+    """
+    handle = session.deployment.find(run)
+    stop = handle.cancel(why, session.who)
+    text = f"{handle.name} is {stop.sentence}. What it has finished stays; `continue {handle.name}` goes on with it"
+    return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
+
+
+@command("pause", aliases=("pause run",), may="run", group=GROUP)
+def pause(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY] = "") -> Answer:
+    """End what a run has at work, to go on later.
+
+    Tasks at work are lost, what is finished is kept. The run is held until somebody continues it.
+    """
+    handle = session.deployment.find(run)
+    stop = handle.pause(why, session.who)
+    text = f"{handle.name} is {stop.sentence}; `continue {handle.name}` goes on where it was"
+    return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
+
+
+@command("continue", aliases=("continue run", "resume run"), may="run", group=GROUP)
+def continue_(session: Session, run: Annotated[str, RUN], *, wait: Annotated[bool, WAIT] = True) -> Answer:
+    """Start a run again that was paused or cancelled, or that failed; it goes on where it was."""
+    started, _ = session.deployment.find(run).redo()
+    return _followed(session, started, wait=wait)
+
+
+@command("redo", aliases=("redo run",), may="run", group=GROUP)
+def redo(
+    session: Session,
+    run: Annotated[str, RUN],
+    stage: Annotated[str, Word("forget this stage and all that depends on it first")] = "",
+    *,
+    wait: Annotated[bool, WAIT] = True,
+) -> Answer:
+    """Start a run again; with a stage, do that one again and all that depends on it.
+
+    The same inputs give the same bytes: this is for results that were damaged, or to measure a stage again.
+    """
+    started, forgotten = session.deployment.find(run).redo(stage or None)
+    if forgotten is not None:
+        tasks = ", ".join(f"{number} {name}" for name, number in forgotten.tasks.items())
+        kept = "" if forgotten.tables else "; tables in the store that other runs share are taken from there"
+        session.progress(Answer(f"{started.name} does again: {tasks}{kept}"))
+    return _followed(session, started, wait=wait)
+
+
+def _followed(session: Session, handle: RunHandle, *, wait: bool) -> Answer:
+    """A run that was started, or with `wait` one that has ended."""
+    if not wait:
+        data = {**handle.status(stages=False).to_json(), "waited": False}
+        return Answer(f"{handle.name} is started; `status {handle.name}` follows it", data, {"Airflow": handle.url})
+    return follow(session, handle)
+
+
+def follow(session: Session, handle: RunHandle) -> Answer:
+    """Wait for a run, tell how far it is meanwhile, and say how it ended."""
+    session.progress(Answer(f"following {handle.url}", links={"Airflow": handle.url}))
+    try:
+        status = handle.wait(lambda seen: session.progress(status_answer(seen)))
+    except KeyboardInterrupt:
+        session.progress(
+            Answer(
+                f"\nThe run goes on: {handle.url}\nFollow it with `seuron status {handle.name} --watch`, end it with "
+                f"`seuron cancel {handle.name}`; `seuron down` stops everything, and `seuron continue` then goes on"
+            )
+        )
+        raise
+    return ended(handle, status)
+
+
+def ended(handle: RunHandle, status: RunStatus) -> Answer:
+    """How a run ended: what it took, or why it failed."""
+    code = code_of_state(status.state)
+    if status.state is RunState.FAILED:
+        errors = handle.errors()
+        causes = "\n".join(map(str, errors)) or "no task says why"
+        text = (
+            f"the run failed: {handle.url}\n{causes}\n"
+            f"Mend the cause and give the same command, or `continue {handle.name}`: it goes on where it was."
+        )
+        reasons = [{"task": error.label, "message": error.message, "log": error.url} for error in errors]
+        return Answer(text, status.to_json() | {"errors": reasons}, {"Airflow": handle.url}, code=code)
+    if status.state is not RunState.SUCCEEDED:
+        return status_answer(status, code, f"`continue {handle.name}` goes on where it was")
+    links = {"Airflow": handle.url} | ({"report": handle.report()} if handle.storage() is not None else {})
+    return Answer(_taken(handle) or status.sentence, status.to_json(), links)
+
+
+def _taken(handle: RunHandle) -> str:
+    """How long a run took, and how much of that was Airflow's; nothing where its folder is not reached."""
+    from seuron.compute.machine import Machine
+
+    if handle.storage() is None:
+        return ""
+    run, cores = handle.folder(), Machine.this().cores
+    work = {run.plan.tasks[record.task_id].label: record.seconds for record in run.records()}
+    taken = handle.deployment.client.overhead(handle.dag, handle.id, work)
+    if not taken.tasks:
+        return "everything was finished already"
+    share = f"; Airflow's own share {taken.share(cores):.0%} of the time on {cores} cores" * handle.deployment.here
+    return (
+        f"{taken.wall_seconds:.0f} s for {taken.tasks} tasks with {taken.work_seconds:.0f} s of work{share}, "
+        f"{taken.seconds_per_task:.2f} s a task"
+    )
+
+
+def _without_airflow(session: Session, params: Parameters, workers: int) -> Answer:
+    """Run the same plan in this process, or in so many."""
+    from seuron.client.looking import look_at_folder
+    from seuron.local import run_local
+    from seuron.params import SegmentationParams
+    from seuron.reporting.report import REPORT
+    from seuron.runs import Run
+
+    assert isinstance(params, SegmentationParams)
+    dag, looked = PIPELINES["segmentation"].dag_id, 0.0
+
+    def look(*_: Any) -> None:
+        nonlocal looked
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            session.progress(status_answer(look_at_folder(Run.open(params.output), dag)))
+            looked = time.monotonic()
+
+    try:
+        run: Run = run_local(params, workers=workers, progress=look)
+    except KeyboardInterrupt:
+        session.progress(Answer("\nStopped. The same command goes on with the run."))
+        raise
+    status = look_at_folder(run, dag)
+    session.progress(status_answer(status))
+    return Answer(status.sentence, status.to_json(), {"report": f"{run.output}/{REPORT}"})

@@ -1,0 +1,99 @@
+"""The pipelines that can be run, by name. A new one is an entry here: every front end then has it.
+
+What a pipeline's functions need is loaded when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from seuron.errors import NotFoundError
+from seuron.params import SegmentationParams
+from seuron.params.model import Parameters
+
+if TYPE_CHECKING:
+    from seuron.runs import Run
+
+
+class Steps(Protocol):
+    """What a pipeline does with parameters before anything runs.
+
+    `parse` raises ParameterErrors with every problem at once; `check` looks at the volumes as well and gives a
+    sentence for each problem; `plan` raises them, or gives the planned run, nothing written.
+    """
+
+    def parse(self, values: Mapping[str, Any]) -> Parameters: ...
+
+    def check(self, params: Any) -> list[str]: ...
+
+    def plan(self, params: Any) -> Run: ...
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline: its name, its DAG, its parameters, which of them are paths, and what can be done with them."""
+
+    name: str
+    help: str
+    dag_id: str
+    model: type[Parameters]
+    paths: tuple[str, ...]
+    steps: Steps
+
+
+class _Segmentation:
+    """From an image or affinities to segments."""
+
+    def parse(self, values: Mapping[str, Any]) -> Parameters:
+        from seuron.preflight import parse_run
+
+        return parse_run(values)
+
+    def check(self, params: SegmentationParams) -> list[str]:
+        from seuron.preflight import check_run
+
+        return check_run(params)[1]
+
+    def plan(self, params: SegmentationParams) -> Run:
+        from seuron.errors import ParameterErrors
+        from seuron.preflight import check_run
+        from seuron.preparation import plan_run
+
+        facts, problems = check_run(params)
+        if problems or facts is None:
+            raise ParameterErrors(problems)
+        return plan_run(params, facts)
+
+
+PIPELINES: dict[str, Pipeline] = {
+    "segmentation": Pipeline(
+        name="segmentation",
+        help="an image, or affinities made from one, becomes supervoxels and segments",
+        dag_id="segmentation",
+        model=SegmentationParams,
+        paths=("image", "affinities", "semantic", "ground_truth", "output", "store"),
+        steps=_Segmentation(),
+    ),
+}
+
+
+def pipeline_named(name: str) -> Pipeline:
+    """The pipeline of that name; raises NotFoundError with the known ones."""
+    if name not in PIPELINES:
+        raise NotFoundError(f"no pipeline is called {name!r}; there are {', '.join(PIPELINES)}")
+    return PIPELINES[name]
+
+
+def pipeline_of(params: Parameters) -> Pipeline:
+    """The pipeline whose parameters these are."""
+    return next(pipeline for pipeline in PIPELINES.values() if type(params) is pipeline.model)
+
+
+def pipeline_of_dag(dag_id: str) -> Pipeline:
+    """The pipeline that a DAG runs; raises NotFoundError for another DAG."""
+    for pipeline in PIPELINES.values():
+        if pipeline.dag_id == dag_id:
+            return pipeline
+    raise NotFoundError(f"the DAG {dag_id!r} is no pipeline's")
