@@ -102,6 +102,12 @@ def last_answer(storage: Storage, run_id: str) -> GateAnswer | None:
     return max(found, key=lambda answer: answer.time, default=None)
 
 
+def successor(run_id: str) -> str:
+    """What Airflow calls the run that goes on after a redo."""
+    first, _, number = run_id.partition("~redo")
+    return f"{first}~redo{int(number or 0) + 1}"
+
+
 def parse_changes(text: str) -> dict[str, Any]:
     """Changed parameters, written as JSON or as `key=value` words; raises ParameterErrors."""
     text = text.strip()

@@ -30,9 +30,12 @@ from seuron.errors import SeuronError
 from seuron.orchestration.form import filled
 from seuron.orchestration.notes import leave_note
 from seuron.orchestration.retrying import FewTries
+from seuron.params import SegmentationParams
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
+
+    from seuron.runs import Run
 
 log = logging.getLogger(__name__)
 
@@ -129,34 +132,40 @@ def answer(
     }
     if choice == "redo":
         again, values = _redo(context, made, changes)
-        words = f"redone after {stage} by {by} with {_listed(again['changes'])}; it goes on as {again['successor']}"
-        _trigger(context, again["successor"], values, f"goes on from {made['run_id']}: {words.partition(';')[0]}")
+        why = f"redone after {stage} with {_listed(again['changes'])}"
+        _trigger(context, again["successor"], values, f"goes on from {made['run_id']}, {why}")
         add_answer(run.storage, GateAnswer(**again))
-        leave_note(context, words)
-        raise SupersededRunError(words)
+        raise SupersededRunError(_stop(context, run, by, f"{why}; it goes on as {again['successor']}"))
     add_answer(run.storage, GateAnswer(**made))
     if choice == "end":
-        words = f"ended by {by} at the inspection after {stage}; what is finished stays"
-        leave_note(context, words)
-        raise EndedRunError(words)
+        raise EndedRunError(_stop(context, run, by, f"ended at the inspection after {stage}"))
     log.info("Approved by %s: the run goes on", by)
+
+
+def _stop(context: Mapping[str, Any], run: Run, by: str, why: str) -> str:
+    """Write down that a person ended the run, in its folder and for its note; returns the words."""
+    from seuron.states import Stop, write_stop
+
+    stop = Stop(str(context["run_id"]), "cancelled", by, time.time(), why)
+    write_stop(run.storage, stop)
+    leave_note(context, stop.note)
+    return stop.note
 
 
 def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The answer with its changes and its successor, and that one's parameters; asks again where they are wrong."""
     from seuron.errors import ParameterErrors
-    from seuron.gates import GateAnswer, add_answer, changed_values, parse_changes
+    from seuron.gates import GateAnswer, add_answer, changed_values, parse_changes, successor
     from seuron.storage import Storage
 
-    before = filled(_values(context))
+    before = filled(SegmentationParams, _values(context))
     try:
         changes = parse_changes(text)
         values = changed_values(before, changes)
     except ParameterErrors as error:
         add_answer(Storage(before["output"]), GateAnswer(**made, problems=error.problems))
         raise RefusedAnswerError(f"the redo was refused, and the gate asks again: {error}") from error
-    first, _, number = made["run_id"].partition("~redo")
-    return {**made, "changes": changes, "successor": f"{first}~redo{int(number or 0) + 1}"}, values
+    return {**made, "changes": changes, "successor": successor(made["run_id"])}, values
 
 
 def _trigger(context: Mapping[str, Any], run_id: str, values: Mapping[str, Any], note: str) -> None:
@@ -179,7 +188,7 @@ def _listed(changes: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in changes.items())
 
 
-def _question(run: Any, stage: str, context: Mapping[str, Any]) -> str:
+def _question(run: Run, stage: str, context: Mapping[str, Any]) -> str:
     """What a person should know before the answer, in Markdown."""
     from seuron.gates import answers
     from seuron.reporting.quantities import count, duration

@@ -134,7 +134,7 @@ def _prepare() -> None:
 
     context: Mapping[str, Any] = get_current_context()
     try:
-        run = prepare_run(parse_run(filled(context["params"])))
+        run = prepare_run(parse_run(filled(SegmentationParams, context["params"])))
     except SeuronError as error:
         leave_note(context, str(error))
         raise

@@ -1,19 +1,19 @@
-"""How far a run is, counted by its plan, and about how long it will still take."""
+"""How far a run is, counted by its plan: tasks, and chunks where a stage goes by them.
+
+How long it will still take is said by `seuron.progress`, as on the command line.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from seuron.box import Box, Triple
 from seuron.pages.look import Look
 from seuron.planning import Task
 from seuron.planning.plan import NAMING
-
-#: What starting a task takes beside its planned work, s: small tasks are hardly anything else.
-TASK_SECONDS = 0.3
+from seuron.progress import TASK_SECONDS
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,6 @@ class RunProgress:
         planned = sum(stage.seconds for stage in self.stages)
         return sum(stage.seconds_done for stage in self.stages) / planned if planned else 1.0
 
-    @property
-    def seconds_left(self) -> float:
-        """Planned seconds of the tasks that are not finished."""
-        return sum(stage.seconds - stage.seconds_done for stage in self.stages)
-
 
 def progress_of(look: Look, failed: Collection[str] = ()) -> RunProgress:
     """The progress of a run; `failed` are the ids of tasks that Airflow knows to have failed."""
@@ -102,27 +97,5 @@ def chunks_in(box: Box, chunk: Triple, look: Look) -> int:
     return math.prod(-((o - high) // c) - (low - o) // c for low, high, o, c in sides)
 
 
-def seconds_done_since(look: Look, done: Mapping[str, int]) -> float:
-    """The planned seconds of what was finished since a run was started: tasks by stage and tier, `watershed.0`."""
-    planned: defaultdict[str, float] = defaultdict(float)
-    number: Counter[str] = Counter()
-    for sheet in look.sheets.values():
-        tier = f"{sheet.stage}.{sheet.tier}"
-        planned[tier] += _planned(sheet.tasks)
-        number[tier] += len(sheet.tasks)
-    return sum(planned[tier] / number[tier] * count for tier, count in done.items() if number[tier])
-
-
 def _planned(tasks: Collection[Task]) -> float:
     return sum(task.seconds + TASK_SECONDS for task in tasks)
-
-
-def seconds_left(progress: RunProgress, elapsed: float, done: float) -> float | None:
-    """About how long a run still takes, s: as its work has gone since it was started.
-
-    `done` are the planned seconds of what was finished in `elapsed` s. None while nothing was.
-    """
-    left = progress.seconds_left
-    if left == 0:
-        return 0.0
-    return left * elapsed / done if done > 0 and elapsed > 0 else None

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from seuron.client import AirflowClient
-from seuron.deployment import Deployment
+from seuron.client.gates import WaitingGate, answer_gate, successor_of, waiting_gates
 from seuron.errors import RunError
 from seuron.gates import answers, last_answer
-from seuron.gates_client import WaitingGate, answer_gate, successor_of, waiting_gates
+from seuron.states import read_stop
 from seuron.storage import Storage
 
 DAG = "segmentation"
 Conf = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def rest(deployment: Deployment) -> Iterator[httpx.Client]:
-    """A connection to Airflow's REST API."""
-    with httpx.Client(base_url=f"{deployment.url}/api/v2", trust_env=False, timeout=30) as made:
-        yield made
-
-
-def _gate(rest: httpx.Client, client: AirflowClient, run_id: str, seconds: float = 180) -> WaitingGate:
+def _gate(client: AirflowClient, run_id: str, seconds: float = 180) -> WaitingGate:
     """The gate of a run, once it waits."""
     deadline = time.monotonic() + seconds
-    while not (found := waiting_gates(rest, client.url, DAG, run_id)):
+    while not (found := waiting_gates(client, DAG, run_id)):
         assert client.run_state(DAG, run_id) in ("queued", "running"), client.task_errors(DAG, run_id)
         assert time.monotonic() < deadline, f"no gate waits after {seconds} s"
         time.sleep(0.5)
     return found[0]
 
 
-def _note(rest: httpx.Client, run_id: str) -> str:
-    return str(rest.get(f"/dags/{DAG}/dagRuns/{run_id.replace('+', '%2B')}").json()["note"] or "")
-
-
 def test_a_redo_gives_the_bytes_of_a_fresh_run(
     client: AirflowClient,
-    rest: httpx.Client,
     conf: Conf,
     local_run: Callable[..., Path],
     results: Callable[[Path], dict[str, bytes]],
@@ -57,29 +44,29 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
     """
     output = tmp_path / "run"
     run_id = client.trigger(DAG, conf(output, inspect_after=["agglomeration"]))
-    gate = _gate(rest, client, run_id)
+    gate = _gate(client, run_id)
     assert gate.stage == "agglomeration"
     assert not (output / "report.html").exists()
     leaf = (output / "tasks/watershed-0-0_0_0.json").read_bytes()
 
-    answer_gate(rest, gate, "redo", "agglomeration_threshold=7 chunk_sice=3")
+    answer_gate(client, gate, "redo", "agglomeration_threshold=7 chunk_sice=3")
     deadline = time.monotonic() + 120
-    while not (again := [g for g in waiting_gates(rest, client.url, DAG, run_id) if "refused" in g.body]):
+    while not (again := [g for g in waiting_gates(client, DAG, run_id) if "refused" in g.body]):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert "agglomeration_threshold" in again[0].body
     assert "chunk_size" in again[0].body
 
-    answer_gate(rest, again[0], "redo", {"agglomeration_threshold": 0.5})
+    answer_gate(client, again[0], "redo", {"agglomeration_threshold": 0.5})
     assert client.wait(DAG, run_id, seconds=120) == "failed"
-    successor = successor_of(rest, DAG, run_id)
+    successor = successor_of(client, DAG, run_id)
     ended = last_answer(Storage(output), run_id)
     assert ended is not None
     assert (ended.choice, ended.successor, ended.changes) == ("redo", successor, {"agglomeration_threshold": 0.5})
     assert client.run_parameters(DAG, successor)["agglomeration_threshold"] == 0.5
-    assert "agglomeration_threshold=0.5" in _note(rest, run_id)
+    assert "agglomeration_threshold=0.5" in client.dag_run(DAG, run_id).note
 
-    answer_gate(rest, _gate(rest, client, successor), "approve")
+    answer_gate(client, _gate(client, successor), "approve")
     assert client.wait(DAG, successor, seconds=240) == "success", client.task_errors(DAG, successor)
     made = {name: found for name, found in results(output).items() if not name.startswith(("gates/", "earlier/"))}
     fresh = results(local_run(agglomeration_threshold=0.5))
@@ -87,31 +74,34 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
     assert (output / "tasks/watershed-0-0_0_0.json").read_bytes() == leaf
 
 
-def test_an_end_is_a_cancelled_run(client: AirflowClient, rest: httpx.Client, conf: Conf, tmp_path: Path) -> None:
+def test_an_end_is_a_cancelled_run(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
     """A run that is ended at a gate does nothing more, is not a success, and says who ended it; it can be taken up.
 
     Two answers to one gate are refused. A gate that was approved is not asked again.
     """
     output = tmp_path / "run"
     run_id = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
-    first = _gate(rest, client, run_id)
+    first = _gate(client, run_id)
     assert first.stage == "watershed"
-    answer_gate(rest, first, "approve")
+    answer_gate(client, first, "approve")
     with pytest.raises(RunError, match="refused"):
-        answer_gate(rest, first, "end")
-    second = _gate(rest, client, run_id)
+        answer_gate(client, first, "end")
+    second = _gate(client, run_id)
     assert second.stage == "labels"
-    answer_gate(rest, second, "end")
+    answer_gate(client, second, "end")
     assert client.wait(DAG, run_id, seconds=120) == "failed"
     assert not (output / "report.html").exists()
     ended = last_answer(Storage(output), run_id)
     assert ended is not None
     assert ended.choice == "end"
-    assert "ended by" in _note(rest, run_id)
+    stop = read_stop(Storage(output), run_id)
+    assert stop is not None
+    assert stop.kind == "cancelled"
+    assert "cancelled by" in client.dag_run(DAG, run_id).note
     again = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
-    gate = _gate(rest, client, again)
+    gate = _gate(client, again)
     assert gate.stage == "labels"  # the watershed was approved, and is the same
-    answer_gate(rest, gate, "approve")
+    answer_gate(client, gate, "approve")
     assert client.wait(DAG, again, seconds=240) == "success", client.task_errors(DAG, again)
     assert [answer.choice for answer in answers(Storage(output), "labels")] == ["end", "approve"]
 

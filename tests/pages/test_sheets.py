@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seuron.box import Box, Triple
 from seuron.pages.look import Look
-from seuron.pages.progress import progress_of, seconds_done_since, seconds_left
+from seuron.pages.progress import progress_of
 from seuron.pages.sheets import cut, sheets_of
 from seuron.params import SegmentationParams
 from seuron.planning import VolumeFacts
@@ -100,23 +98,6 @@ def test_a_place_on_a_map_names_its_task(given_look: tuple[Look, frozenset[str]]
         for task in sheet.tasks:
             place = tuple(i - c for i, c in zip(task.index, sheet.corner, strict=True))
             assert sheet.task_at((place[0], place[1], place[2])) == task.id
-
-
-def test_time_left_goes_with_the_work_that_was_done() -> None:
-    """Half of the planned work in ten seconds leaves ten more; what earlier starts did says nothing of the pace."""
-    run = run_of((32, 32, 32), (8, 8, 8), 1)
-    none, whole = Look(run, "v", frozenset()), Look(run, "v", frozenset(run.plan.tasks))
-    planned = progress_of(none).seconds_left
-    assert seconds_left(progress_of(whole), 10.0, 1.0) == 0
-    assert seconds_left(progress_of(none), 10.0, 0.0) is None
-    half = seconds_left(progress_of(none), 10.0, planned / 2)
-    assert half is not None
-    assert abs(half - 20.0) < 1e-6
-    tiers: dict[str, Any] = {}
-    for task in run.plan.tasks.values():
-        tiers[f"{task.stage}.{task.tier}"] = tiers.get(f"{task.stage}.{task.tier}", 0) + 1
-    assert abs(seconds_done_since(none, tiers) - planned) < 1e-6
-    assert seconds_done_since(none, {"nothing.0": 3}) == 0
 
 
 def test_ten_thousand_chunks_are_cut_in_a_moment() -> None:

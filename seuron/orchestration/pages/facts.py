@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from airflow.models.dagrun import DagRun
-from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 #: States of a task instance that a page tells of one by one.
@@ -40,7 +39,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class KnownRun:
-    """A run as Airflow knows it. Times are seconds since 1970; `waited` is how long gates waited for people, s."""
+    """A run as Airflow knows it. Times are seconds since 1970."""
 
     dag_id: str
     run_id: str
@@ -50,9 +49,6 @@ class KnownRun:
     started: float | None
     ended: float | None
     instances: tuple[Instance, ...] = ()
-    #: Tasks that were finished in this run, by stage and tier: `watershed.0`.
-    succeeded: Mapping[str, int] = field(default_factory=dict)
-    waited: float = 0.0
 
     @property
     def active(self) -> bool:
@@ -111,7 +107,7 @@ def told(row: Any) -> Instance:
 
 
 def _known(session: Session, rows: Sequence[DagRun]) -> list[KnownRun]:
-    instances, succeeded, waited = _instances(session, rows), _succeeded(session, rows), _waited(session, rows)
+    instances = _instances(session, rows)
     return [
         KnownRun(
             dag_id=row.dag_id,
@@ -122,8 +118,6 @@ def _known(session: Session, rows: Sequence[DagRun]) -> list[KnownRun]:
             started=_seconds(row.start_date),
             ended=_seconds(row.end_date),
             instances=tuple(instances[row.dag_id, row.run_id]),
-            succeeded=succeeded[row.dag_id, row.run_id],
-            waited=waited[row.dag_id, row.run_id],
         )
         for row in rows
     ]
@@ -144,39 +138,6 @@ def _instances(session: Session, rows: Sequence[DagRun]) -> dict[tuple[str, str]
     found: dict[tuple[str, str], list[Instance]] = defaultdict(list)
     for row in session.execute(query.order_by(table.end_date).limit(MOST_TOLD)):
         found[row.dag_id, row.run_id].append(told(row))
-    return found
-
-
-def _succeeded(session: Session, rows: Sequence[DagRun]) -> dict[tuple[str, str], Mapping[str, int]]:
-    """Finished planned tasks of the runs that are at work: of the others nobody asks how long they will take."""
-    table = TaskInstance
-    query = (
-        select(table.dag_id, table.run_id, table.task_id, func.count().label("number"))
-        .where(table.run_id.in_([row.run_id for row in rows if row.state == "running"]), table.state == "success")
-        .where(table.map_index >= 0)
-        .group_by(table.dag_id, table.run_id, table.task_id)
-    )
-    found: dict[tuple[str, str], Mapping[str, int]] = defaultdict(Counter)
-    for row in session.execute(query):
-        found[row.dag_id, row.run_id] = {
-            **found[row.dag_id, row.run_id],
-            row.task_id.replace(".tier_", "."): row.number,
-        }
-    return found
-
-
-def _waited(session: Session, rows: Sequence[DagRun]) -> dict[tuple[str, str], float]:
-    """How long the gates of runs at work have waited for answers that they have by now, s."""
-    table = TaskInstance
-    query = (
-        select(table.dag_id, table.run_id, HITLDetail.created_at, HITLDetail.responded_at)
-        .join(HITLDetail, HITLDetail.ti_id == table.id)
-        .where(table.run_id.in_([row.run_id for row in rows if row.state == "running"]))
-    )
-    found: dict[tuple[str, str], float] = defaultdict(float)
-    for row in session.execute(query):
-        if row.responded_at is not None:
-            found[row.dag_id, row.run_id] += (row.responded_at - row.created_at).total_seconds()
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
@@ -14,8 +13,9 @@ from seuron.gates import last_answer
 from seuron.orchestration.pages.facts import Instance, KnownRun, run_page
 from seuron.orchestration.pages.reasons import reason_of
 from seuron.pages.look import Look, Looks
-from seuron.pages.progress import RunProgress, StageProgress, progress_of, seconds_done_since, seconds_left
-from seuron.pages.states import ACTIVE, state_of
+from seuron.pages.progress import StageProgress, progress_of
+from seuron.progress import stage_progress, total_seconds_left
+from seuron.states import RunState, Stop, read_stop, state_in_airflow
 from seuron.storage import Storage
 
 #: Failures of a run that are told with their reason.
@@ -30,14 +30,16 @@ def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> d
     look, problem = _look(looks, run)
     storage = Storage(run.output) if run.output else None
     costs = read_costs(storage) if storage is not None and newest else None
-    held = bool(costs and run.run_id in costs.held)
-    state = state_of(run.state, run.run_id, run.output, inspecting=run.gate is not None, held=held)
+    stop = _stop(run, storage)
+    held = bool(costs and costs.held) and not (look and look.working)
+    state = state_in_airflow(run.state, stop, started=run.started, held=held, inspecting=run.gate is not None)
     row: dict[str, Any] = {
         "dag_id": run.dag_id,
         "run_id": run.run_id,
         "name": (run.output or run.run_id).rstrip("/").rsplit("/", 1)[-1],
         "output": run.output,
-        "state": state,
+        "state": str(state),
+        "stop": stop.sentence if stop and state in (RunState.CANCELLED, RunState.HELD) else "",
         "note": run.note,
         "started": run.started,
         "ended": run.ended,
@@ -56,7 +58,7 @@ def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> d
             "stage": run.gate.task_id.partition(".")[0],
             "page": f"{run.gate.page(run.dag_id, run.run_id)}/required_actions",
         }
-    if storage is not None and state not in ACTIVE and (answer := last_answer(storage, run.run_id)) is not None:
+    if storage is not None and stop is not None and (answer := last_answer(storage, run.run_id)) is not None:
         row["successor"] = answer.successor or None
     if look is not None and newest:
         row["progress"] = _progress(look, run)
@@ -71,6 +73,14 @@ def _look(looks: Looks, run: KnownRun) -> tuple[Look | None, str]:
         return looks.at(run.output), ""
     except SeuronError as error:
         return None, str(error)
+
+
+def _stop(run: KnownRun, storage: Storage | None) -> Stop | None:
+    """Who ended a run: its folder knows best, as a note can be written over."""
+    if run.state != "failed":
+        return None
+    written = read_stop(storage, run.run_id) if storage is not None else None
+    return written or Stop.of_note(run.run_id, run.note)
 
 
 def _failure(session: Session, run: KnownRun, told: Instance) -> dict[str, str]:
@@ -89,8 +99,7 @@ def _progress(look: Look, run: KnownRun) -> dict[str, Any]:
     progress = progress_of(look, failed_tasks(look, run))
     left = None
     if run.state == "running" and run.started is not None and run.gate is None:
-        elapsed = time.time() - run.started - run.waited
-        left = seconds_left(progress, elapsed, seconds_done_since(look, run.succeeded))
+        left = total_seconds_left(stage_progress(look.run, since=run.started, now=time.time()))
     current = progress.current
     return {
         "tasks": progress.tasks,
@@ -120,11 +129,3 @@ def _stage_row(stage: StageProgress) -> dict[str, Any]:
 def _voxels(look: Look) -> dict[str, Any]:
     facts = look.run.facts
     return {"shape": list(facts.box.shape), "resolution_nm": list(facts.resolution_nm)}
-
-
-def address_of(run: KnownRun) -> str:
-    """A run in the addresses of the pages: `DAG/RUN`."""
-    return f"{quote(run.dag_id)}/{quote(run.run_id, safe='')}"
-
-
-__all__ = ["RunProgress", "address_of", "failed_tasks", "run_row"]

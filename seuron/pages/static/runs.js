@@ -28,8 +28,8 @@ function progressCell(run) {
   }
   if (run.failed > run.failures.length) cell.append(el("div", { class: "failure soft" }, `and ${run.failed - run.failures.length} more`));
   if (run.gate) cell.append(el("div", { class: "ask" }, `Look at ${run.gate.stage.replace("_", " ")}, then `, airflowLink(run.gate.page, "answer"), "."));
-  const told = run.failures.some((failure) => failure.reason.includes(run.note.slice(0, 60)));
-  if (run.note && !(told && run.state === "failed")) cell.append(el("div", { class: "remark soft" }, run.note));
+  const said = run.failures.some((failure) => run.state === "failed" && failure.reason.includes(run.note.slice(0, 60)));
+  if (run.stop || (run.note && !said)) cell.append(el("div", { class: "remark soft" }, run.stop || run.note));
   return cell;
 }
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
-from seuron.errors import RunError
-from seuron.gates import CHOICES, Choice, parse_changes
+from seuron.client.rest import AirflowClient
+from seuron.errors import NotFoundError, RunError
+from seuron.gates import CHOICES, Choice, parse_changes, successor
 
 #: The node that asks, behind each stage's tiers.
 NODE = "inspect"
@@ -36,19 +35,15 @@ class WaitingGate:
     page: str
 
 
-def waiting_gates(http: httpx.Client, url: str, dag_id: str = "~", run_id: str = "~") -> list[WaitingGate]:
-    """The gates that wait now, of one run or of all that may be seen.
-
-    `http` is a client of Airflow's API (`URL/api/v2`), `url` the address of its web pages.
-    """
-    path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='~')}/hitlDetails"
-    query = {"response_received": False, "state": "awaiting_input", "limit": 100}
-    found = _checked(http.get(path, params=query))["hitl_details"]
-    return [_gate(row, url) for row in found if str(row["task_instance"]["task_id"]).endswith(f".{NODE}")]
+def waiting_gates(client: AirflowClient, dag_id: str = "~", run_id: str = "~") -> list[WaitingGate]:
+    """The gates that wait now, of one run or of all that may be seen."""
+    path = f"/dags/{quote(dag_id, safe='~')}/dagRuns/{quote(run_id, safe='~')}/hitlDetails"
+    rows = client._pages(path, "hitl_details", {"response_received": False, "state": "awaiting_input"})
+    return [_gate(row, client.url) for row in rows if str(row["task_instance"]["task_id"]).endswith(f".{NODE}")]
 
 
 def answer_gate(
-    http: httpx.Client, gate: WaitingGate, choice: Choice, changes: Mapping[str, Any] | str | None = None
+    client: AirflowClient, gate: WaitingGate, choice: Choice, changes: Mapping[str, Any] | str | None = None
 ) -> None:
     """Answer a gate; `changes` are the parameters of a redo, as a mapping, JSON or `key=value` words.
 
@@ -69,21 +64,22 @@ def answer_gate(
         f"/taskInstances/{quote(gate.stage)}.{NODE}/{gate.map_index}/hitlDetails"
     )
     body = {"chosen_options": [choice], "params_input": {CHANGES: json.dumps(values) if values else ""}}
-    _checked(http.patch(path, json=body))
+    client._checked(client._send("PATCH", path, json=body))
 
 
-def successor_of(http: httpx.Client, dag_id: str, run_id: str, *, seconds: float = 60.0) -> str:
+def successor_of(client: AirflowClient, dag_id: str, run_id: str, *, seconds: float = 60.0) -> str:
     """The run that goes on after a redo, once Airflow has it; raises RunError when it does not come in time."""
-    first, _, number = run_id.partition("~redo")
-    found = f"{first}~redo{int(number or 0) + 1}"
-    deadline = time.monotonic() + seconds
-    while http.get(f"/dags/{quote(dag_id)}/dagRuns/{quote(found, safe='')}").status_code == 404:
-        if time.monotonic() > deadline:
-            raise RunError(
-                f"no run went on from {run_id} within {seconds:g} s; its gate may have refused the changes: look there"
-            )
+    found, deadline = successor(run_id), time.monotonic() + seconds
+    while True:
+        try:
+            return client.dag_run(dag_id, found).run_id
+        except NotFoundError as error:
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"no run went on from {run_id} within {seconds:g} s; its gate may have refused the changes: look "
+                    "there"
+                ) from error
         time.sleep(0.5)
-    return found
 
 
 def _gate(row: Mapping[str, Any], url: str) -> WaitingGate:
@@ -99,14 +95,3 @@ def _gate(row: Mapping[str, Any], url: str) -> WaitingGate:
         int(task["map_index"]),
         f"{page}/mapped/{task['map_index']}/required_actions",
     )
-
-
-def _checked(response: httpx.Response) -> dict[str, Any]:
-    if response.is_success:
-        content: dict[str, Any] = response.json()
-        return content
-    try:
-        detail = response.json().get("detail", response.text)
-    except ValueError:
-        detail = response.text
-    raise RunError(f"Airflow refused {response.request.method} {response.request.url.path}: {detail}")
