@@ -20,8 +20,9 @@ from seuron.params.presets import PRESETS, with_preset
 #: Lists are typed as `1,2,3`: Airflow's own widget for lists of numbers is a JSON editor. A list
 #: in a run's JSON is taken as well.
 _NUMBERS = r"^\s*\[?\s*-?\d+([\s,]+-?\d+){%d}\s*\]?\s*$"
-#: The field that names a preset.
+#: The field that names a preset, and its value when none is chosen: the form takes no empty one.
 PRESET = "preset"
+NO_PRESET = "none"
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "enum")
 
 
@@ -78,11 +79,10 @@ def preset_field(pipeline: str) -> Param:
     told = "\n".join(f"- **{name}**: {preset.data}" for name, preset in known.items())
     text = "values for a kind of data; they fill all fields that are left at their defaults"
     return Param(
-        "",
+        NO_PRESET,
         description=text,
         type="string",
-        enum=["", *known],
-        values_display={"": "none", **{name: name for name in known}},
+        enum=[NO_PRESET, *known],
         title=PRESET,
         section="Preset",
         description_md=f"{text}\n\n{told}",
@@ -95,7 +95,7 @@ def filled(model: type[Parameters], values: Mapping[str, Any], pipeline: str = "
     A form sends every field, so that one which was set to its default cannot be told from one that was left alone.
     """
     named = {name: value for name, value in values.items() if name != PRESET}
-    if not values.get(PRESET):
+    if values.get(PRESET) in (None, "", NO_PRESET):
         return named
     defaults = {name: _form_value(field.default) for name, field in model.model_fields.items()}
     chosen = {name: value for name, value in named.items() if name not in defaults or _differs(value, defaults[name])}
