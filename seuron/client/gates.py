@@ -24,7 +24,10 @@ CHANGES = "changes"
 
 @dataclass(frozen=True)
 class WaitingGate:
-    """A run that waits for an answer: the stage that was done last, and what is asked."""
+    """A run that waits for an answer: the stage that was done last, and what is asked.
+
+    `refused` says what was wrong with the last answer, a redo, where the gate asks again.
+    """
 
     dag_id: str
     run_id: str
@@ -33,6 +36,7 @@ class WaitingGate:
     body: str
     map_index: int
     page: str
+    refused: str = ""
 
 
 def waiting_gates(client: AirflowClient, dag_id: str = "~", run_id: str = "~") -> list[WaitingGate]:
@@ -48,8 +52,8 @@ def answer_gate(
     """Answer a gate; `changes` are the parameters of a redo, as a mapping, JSON or `key=value` words.
 
     Raises RunError when the gate has been answered already, or the person may not answer, and ParameterErrors when
-    changes cannot be read. Whether they fit together is checked by the run itself: where they do not, it asks
-    again, and what it asks then begins with the problems.
+    changes cannot be read. Whether they fit together is checked by the run itself: where they do not, the gate asks
+    again, and its `refused` says why.
     """
     if choice not in CHOICES:
         raise RunError(f"{choice!r} is no answer to an inspection; choose one of {', '.join(CHOICES)}")
@@ -94,4 +98,5 @@ def _gate(row: Mapping[str, Any], url: str) -> WaitingGate:
         str(row["body"] or ""),
         int(task["map_index"]),
         f"{page}/mapped/{task['map_index']}/required_actions",
+        str(task.get("rendered_map_index") or ""),
     )

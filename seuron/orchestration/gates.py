@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 #: A changed parameter that is wrong makes the gate ask again at once, as a try of its own, so often at most;
 #: after another error it has fewer tries.
 ASKED_AGAIN, ERROR_TRIES = 200, 6
+#: Airflow's labels have at most this many letters.
+LONGEST_LABEL = 250
 
 
 class RefusedAnswerError(SeuronError):
@@ -71,6 +73,7 @@ SETTINGS: dict[str, Any] = {
     "weight_rule": "absolute",
     "trigger_rule": "none_failed",
     "do_xcom_push": False,
+    "map_index_template": "{{ label }}",
     "retries": ASKED_AGAIN,
     "retry_delay": timedelta(seconds=1),
     "retry_exponential_backoff": 0,
@@ -98,7 +101,7 @@ class InspectionGate(HITLOperator):
         """Ask, with what there is to be seen."""
         from seuron.runs import Run
 
-        self.body = _question(Run.open(_values(context)["output"]), self.stage, context)
+        self.body = _question(Run.open(_values(context)["output"]), self.stage)
         super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> None:
@@ -135,11 +138,18 @@ def answer(
         why = f"redone after {stage} with {_listed(again['changes'])}"
         _trigger(context, again["successor"], values, f"goes on from {made['run_id']}, {why}")
         add_answer(run.storage, GateAnswer(**again))
+        _label(context, f"redo by {by}")
         raise SupersededRunError(_stop(context, run, by, f"{why}; it goes on as {again['successor']}"))
     add_answer(run.storage, GateAnswer(**made))
+    _label(context, f"{choice} by {by}")
     if choice == "end":
         raise EndedRunError(_stop(context, run, by, f"ended at the inspection after {stage}"))
     log.info("Approved by %s: the run goes on", by)
+
+
+def _label(context: Any, words: str) -> None:
+    """What Airflow shows beside the gate. The question itself cannot be changed once it was asked."""
+    context["label"] = words[:LONGEST_LABEL]
 
 
 def _stop(context: Mapping[str, Any], run: Run, by: str, why: str) -> str:
@@ -164,6 +174,7 @@ def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[
         values = changed_values(before, changes)
     except ParameterErrors as error:
         add_answer(Storage(before["output"]), GateAnswer(**made, problems=error.problems))
+        _label(context, "refused: " + " ".join(error.problems))
         raise RefusedAnswerError(f"the redo was refused, and the gate asks again: {error}") from error
     return {**made, "changes": changes, "successor": successor(made["run_id"])}, values
 
@@ -188,9 +199,8 @@ def _listed(changes: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in changes.items())
 
 
-def _question(run: Run, stage: str, context: Mapping[str, Any]) -> str:
+def _question(run: Run, stage: str) -> str:
     """What a person should know before the answer, in Markdown."""
-    from seuron.gates import answers
     from seuron.reporting.quantities import count, duration
 
     records = [record for task in run.plan.stage(stage).tasks if (record := run.record(task.id))]
@@ -203,7 +213,4 @@ def _question(run: Run, stage: str, context: Mapping[str, Any]) -> str:
         "- **redo**: it is started again with the *changes* below, and does what depends on them;",
         "- **end**: it is cancelled; what is finished stays.",
     ]
-    last = answers(run.storage, stage)[-1:]
-    if last and last[0].run_id == str(context["run_id"]) and last[0].problems:
-        lines = ["**The last redo was refused:**", *(f"- {problem}" for problem in last[0].problems), "", *lines]
     return "\n".join(lines)

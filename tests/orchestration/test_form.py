@@ -54,7 +54,14 @@ def test_the_form_takes_a_run_written_as_json(parsed: dict[str, Any]) -> None:
 
 def test_the_form_refuses_what_the_model_refuses(parsed: dict[str, Any]) -> None:
     """Typing errors are caught in the form: wrong counts, words for numbers, values off the scale."""
-    wrong = {"preset": "no-such", "chunk_size": "64,64", "bbox": "0,0,0,1", "watershed_high": 1.5, "mip": -1, "missing_blocks": "maybe"}
+    wrong = {
+        "preset": "no-such",
+        "chunk_size": "64,64",
+        "bbox": "0,0,0,1",
+        "watershed_high": 1.5,
+        "mip": -1,
+        "missing_blocks": "maybe",
+    }
     for name, value in wrong.items():
         assert not Draft202012Validator(parsed["schemas"][name]).is_valid(value), name
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from seuron.compute.run_costs import read_costs
 from seuron.errors import SeuronError
-from seuron.gates import last_answer
+from seuron.gates import answers, last_answer
 from seuron.orchestration.pages.facts import Instance, KnownRun, run_page
 from seuron.orchestration.pages.reasons import reason_of
 from seuron.pages.look import Look, Looks
@@ -54,10 +54,7 @@ def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> d
         "report": False,
     }
     if run.gate is not None:
-        row["gate"] = {
-            "stage": run.gate.task_id.partition(".")[0],
-            "page": f"{run.gate.page(run.dag_id, run.run_id)}/required_actions",
-        }
+        row["gate"] = _gate(run, run.gate, storage)
     if storage is not None and stop is not None and (answer := last_answer(storage, run.run_id)) is not None:
         row["successor"] = answer.successor or None
     if look is not None and newest:
@@ -81,6 +78,17 @@ def _stop(run: KnownRun, storage: Storage | None) -> Stop | None:
         return None
     written = read_stop(storage, run.run_id) if storage is not None else None
     return written or Stop.of_note(run.run_id, run.note)
+
+
+def _gate(run: KnownRun, told: Instance, storage: Storage | None) -> dict[str, Any]:
+    """The gate that waits, where to answer it, and what was wrong with the last answer."""
+    stage = told.task_id.partition(".")[0]
+    given = [answer for answer in answers(storage, stage) if answer.run_id == run.run_id] if storage else []
+    return {
+        "stage": stage,
+        "page": f"{told.page(run.dag_id, run.run_id)}/required_actions",
+        "problems": list(given[-1].problems) if given else [],
+    }
 
 
 def _failure(session: Session, run: KnownRun, told: Instance) -> dict[str, str]:

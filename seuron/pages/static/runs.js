@@ -27,7 +27,8 @@ function progressCell(run) {
     cell.append(el("div", { class: "failure" }, airflowLink(failure.page, failure.label), el("div", { class: "reason" }, failure.reason)));
   }
   if (run.failed > run.failures.length) cell.append(el("div", { class: "failure soft" }, `and ${run.failed - run.failures.length} more`));
-  if (run.gate) cell.append(el("div", { class: "ask" }, `Look at ${run.gate.stage.replace("_", " ")}, then `, airflowLink(run.gate.page, "answer"), "."));
+  if (run.gate) cell.append(el("div", { class: "ask" }, `Look at ${run.gate.stage.replace("_", " ")}, then `, airflowLink(run.gate.page, "answer"), ".",
+    run.gate.problems.length ? el("div", { class: "reason" }, `The last redo was refused:\n${run.gate.problems.join("\n")}`) : ""));
   const said = run.failures.some((failure) => run.state === "failed" && failure.reason.includes(run.note.slice(0, 60)));
   if (run.stop || (run.note && !said)) cell.append(el("div", { class: "remark soft" }, run.stop || run.note));
   return cell;
