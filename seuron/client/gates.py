@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from seuron.client.entities import TaskInstance, first_reason
 from seuron.client.rest import AirflowClient
 from seuron.errors import NotFoundError, RunError
 from seuron.gates import CHOICES, Choice, parse_changes, successor
@@ -24,10 +25,7 @@ CHANGES = "changes"
 
 @dataclass(frozen=True)
 class WaitingGate:
-    """A run that waits for an answer: the stage that was done last, and what is asked.
-
-    `refused` says what was wrong with the last answer, a redo, where the gate asks again.
-    """
+    """A run that waits for an answer: the stage that was done last, and what is asked, for the how-manieth time."""
 
     dag_id: str
     run_id: str
@@ -36,7 +34,7 @@ class WaitingGate:
     body: str
     map_index: int
     page: str
-    refused: str = ""
+    tries: int = 1
 
 
 def waiting_gates(client: AirflowClient, dag_id: str = "~", run_id: str = "~") -> list[WaitingGate]:
@@ -53,7 +51,7 @@ def answer_gate(
 
     Raises RunError when the gate has been answered already, or the person may not answer, and ParameterErrors when
     changes cannot be read. Whether they fit together is checked by the run itself: where they do not, the gate asks
-    again, and its `refused` says why.
+    again, and `refusal_of` says why.
     """
     if choice not in CHOICES:
         raise RunError(f"{choice!r} is no answer to an inspection; choose one of {', '.join(CHOICES)}")
@@ -69,6 +67,14 @@ def answer_gate(
     )
     body = {"chosen_options": [choice], "params_input": {CHANGES: json.dumps(values) if values else ""}}
     client._checked(client._send("PATCH", path, json=body))
+
+
+def refusal_of(client: AirflowClient, gate: WaitingGate) -> str:
+    """What was wrong with the last answer where a gate asks again; empty where it asks for the first time."""
+    if gate.tries < 2:
+        return ""
+    before = TaskInstance(f"{gate.stage}.{NODE}", gate.map_index, gate.stage, None, gate.tries - 1, None, None)
+    return first_reason(client.log_events(gate.dag_id, gate.run_id, before)) or ""
 
 
 def successor_of(client: AirflowClient, dag_id: str, run_id: str, *, seconds: float = 60.0) -> str:
@@ -98,5 +104,5 @@ def _gate(row: Mapping[str, Any], url: str) -> WaitingGate:
         str(row["body"] or ""),
         int(task["map_index"]),
         f"{page}/mapped/{task['map_index']}/required_actions",
-        str(task.get("rendered_map_index") or ""),
+        int(task["try_number"]),
     )

@@ -42,12 +42,14 @@ log = logging.getLogger(__name__)
 #: A changed parameter that is wrong makes the gate ask again at once, as a try of its own, so often at most;
 #: after another error it has fewer tries.
 ASKED_AGAIN, ERROR_TRIES = 200, 6
-#: Airflow's labels have at most this many letters.
-LONGEST_LABEL = 250
 
 
 class RefusedAnswerError(SeuronError):
-    """A redo whose changed parameters are wrong: the gate asks again."""
+    """A redo whose changed parameters are wrong: the gate asks again.
+
+    Airflow keeps the words of a question, so what was wrong is not in the second one: it is in the log of the
+    first try, in the run's folder, and on the page Runs.
+    """
 
 
 class AskAgain(FewTries):
@@ -73,7 +75,6 @@ SETTINGS: dict[str, Any] = {
     "weight_rule": "absolute",
     "trigger_rule": "none_failed",
     "do_xcom_push": False,
-    "map_index_template": "{{ label }}",
     "retries": ASKED_AGAIN,
     "retry_delay": timedelta(seconds=1),
     "retry_exponential_backoff": 0,
@@ -138,18 +139,11 @@ def answer(
         why = f"redone after {stage} with {_listed(again['changes'])}"
         _trigger(context, again["successor"], values, f"goes on from {made['run_id']}, {why}")
         add_answer(run.storage, GateAnswer(**again))
-        _label(context, f"redo by {by}")
         raise SupersededRunError(_stop(context, run, by, f"{why}; it goes on as {again['successor']}"))
     add_answer(run.storage, GateAnswer(**made))
-    _label(context, f"{choice} by {by}")
     if choice == "end":
         raise EndedRunError(_stop(context, run, by, f"ended at the inspection after {stage}"))
     log.info("Approved by %s: the run goes on", by)
-
-
-def _label(context: Any, words: str) -> None:
-    """What Airflow shows beside the gate. The question itself cannot be changed once it was asked."""
-    context["label"] = words[:LONGEST_LABEL]
 
 
 def _stop(context: Mapping[str, Any], run: Run, by: str, why: str) -> str:
@@ -174,7 +168,6 @@ def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[
         values = changed_values(before, changes)
     except ParameterErrors as error:
         add_answer(Storage(before["output"]), GateAnswer(**made, problems=error.problems))
-        _label(context, "refused: " + " ".join(error.problems))
         raise RefusedAnswerError(f"the redo was refused, and the gate asks again: {error}") from error
     return {**made, "changes": changes, "successor": successor(made["run_id"])}, values
 
