@@ -78,9 +78,9 @@ def preset_field(pipeline: str) -> Param:
     known = {name: preset for name, preset in PRESETS.items() if preset.pipeline == pipeline}
     told = "\n".join(f"- **{name}**: {preset.data}" for name, preset in known.items())
     text = "values for a kind of data; they fill all fields that are left at their defaults"
+    # Airflow shows a plain description before one with markup, so that there is none.
     return Param(
         NO_PRESET,
-        description=text,
         type="string",
         enum=[NO_PRESET, *known],
         title=PRESET,

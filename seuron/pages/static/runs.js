@@ -23,10 +23,10 @@ function progressCell(run) {
       el("span", {}, `${progress.shape.join(" × ")} voxels`)));
   }
   if (run.problem) cell.append(el("div", { class: "failure" }, run.problem));
-  for (const failure of run.failures.filter(() => run.state !== "cancelled")) {
+  for (const failure of run.failures.filter(() => run.state !== "cancelled" && run.state !== "held")) {
     cell.append(el("div", { class: "failure" }, airflowLink(failure.page, failure.label), el("div", { class: "reason" }, failure.reason)));
   }
-  if (run.failed > run.failures.length) cell.append(el("div", { class: "failure soft" }, `and ${run.failed - run.failures.length} more`));
+  if (run.state === "failed" && run.failed > run.failures.length) cell.append(el("div", { class: "failure soft" }, `and ${run.failed - run.failures.length} more`));
   if (run.gate) cell.append(el("div", { class: "ask" }, `Look at ${run.gate.stage.replace("_", " ")}, then `, airflowLink(run.gate.page, "answer"), ".",
     run.gate.problems.length ? el("div", { class: "reason" }, `The last redo was refused:\n${run.gate.problems.join("\n")}`) : ""));
   const said = run.failures.some((failure) => run.state === "failed" && failure.reason.includes(run.note.slice(0, 60)));
