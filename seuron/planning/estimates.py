@@ -42,7 +42,7 @@ BYTES_PER_FACE_VOXEL = 13
 #: `seam_lines`, and behind the lines, for each of `leaves_at_faces`.
 CLUSTERS_PER_FACE_VOXEL = 0.47
 CONTACTS_PER_FACE_VOXEL = 0.19
-CLUSTERS_PER_LINE_VOXEL = 1.2
+CLUSTERS_PER_LINE_VOXEL = 0.6
 CLUSTERS_PER_LEAF = 100
 
 
