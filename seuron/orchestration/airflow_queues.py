@@ -104,10 +104,12 @@ class AirflowQueues(AirflowClient):
 
     def _held_back(self, queue: str) -> int:
         """How many of a queue's waiting tasks belong to runs that are held."""
+        if not self.held:
+            return 0
         query = {"state": list(WAITING), "queue": [queue]}
-        return sum(
-            self._count(f"/dags/~/dagRuns/{quote(run_id, safe='')}/taskInstances", query) for run_id in self.held
-        )
+        runs = self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        held = (run for run in runs if run["dag_run_id"] in self.held)
+        return sum(self._count(f"{_run(run)}/taskInstances", query) for run in held)
 
     def _mean_seconds(self, row: Mapping[str, Any]) -> float | None:
         """The mean length of the last tasks of the row's node that succeeded; None where none has."""
