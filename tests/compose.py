@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,7 +135,13 @@ class Native:
             command, options = self._postgres(command)
         with (self.folder / "logs" / f"{service}.log").open("wb") as log:
             self.processes[service] = subprocess.Popen(
-                command, env=self.environment(service), cwd=self.folder / "airflow", stdout=log, stderr=log, **options
+                command,
+                env=self.environment(service),
+                cwd=self.folder / "airflow",
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **options,
             )
 
     def run(self, service: str) -> subprocess.CompletedProcess[str]:
@@ -193,7 +201,7 @@ class Native:
         return [name for name, secret in secrets.items() if secret in logs]
 
     def end(self) -> None:
-        """Kill all of them, the last one first."""
+        """Kill all of them, the last one first, and what they have started."""
         for process in reversed(list(self.processes.values())):
             process.terminate()
             try:
@@ -201,6 +209,8 @@ class Native:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def log(self, service: str) -> str:
         return (self.folder / "logs" / f"{service}.log").read_text(errors="replace")

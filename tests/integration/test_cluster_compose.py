@@ -27,6 +27,7 @@ from seuron.client.login import PasswordLogin
 from seuron.compute.records import Records
 
 pytestmark = [
+    pytest.mark.chaos,  # minutes on an idle machine, and much longer beside other tests
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)"),
     pytest.mark.skipif(shutil.which("docker-compose") is None, reason="no docker-compose (Debian's docker-compose)"),
     pytest.mark.skipif(postgres_programs() is None, reason="no PostgreSQL (Debian's postgresql)"),
