@@ -7,12 +7,16 @@ A run started in the copy computes what has changed, as it would have in the old
 
 from __future__ import annotations
 
-from seuron.datasets.versions import Published
+from collections.abc import Sequence
+
+from seuron.datasets.versions import Published, Version
+from seuron.errors import RunError
+from seuron.runs import Run
 from seuron.storage import Storage
 
 #: What belongs to one start of a run, not to its results.
 LEFT_OUT = ("working/", "stopped/", "sweep/", "costs.json")
-RUN = "run.json"
+RUN_FILE = "run.json"
 
 
 def make_draft(published: Published, number: int, base: int | None) -> str:
@@ -21,19 +25,28 @@ def make_draft(published: Published, number: int, base: int | None) -> str:
     A run that was begun in it goes on. Killed anywhere and called again, it ends the same.
     """
     draft = Storage(published.folder(number))
-    if draft.get(RUN) is not None:
+    if draft.get(RUN_FILE) is not None:
         return draft.path
     if base is None:
         published.storage.delete_tree(f"versions/{number:04d}")
         return draft.path
     source = Storage(published.folder(base))
-    names = [name for name in source.every_name() if name != RUN and not name.startswith(LEFT_OUT)]
+    names = [name for name in source.every_name() if name != RUN_FILE and not name.startswith(LEFT_OUT)]
     draft.copy_from(source, names)
-    draft.copy_from(source, [RUN])
+    draft.copy_from(source, [RUN_FILE])
     return draft.path
 
 
 def discard_draft(published: Published, number: int) -> None:
     """Remove the folder of a version that is not published."""
-    published.storage.delete([f"versions/{number:04d}/{RUN}"])
+    published.storage.delete([f"versions/{number:04d}/{RUN_FILE}"])
     published.storage.delete_tree(f"versions/{number:04d}")
+
+
+def publish_draft(published: Published, number: int, why: Sequence[str]) -> Version:
+    """Publish a version whose run is complete; raises RunError for one that is not."""
+    run = Run.open(published.folder(number))
+    done, planned = len(run.records()), len(run.plan.tasks)
+    if done < planned:
+        raise RunError(f"{run.output} is not published: {done} of {planned} tasks are done; start its run again")
+    return published.publish(number, run.key, why)
