@@ -15,6 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,51 @@ class Storage:
                 file.unlink()
             path.rmdir()
 
+    def delete_tree(self, folder: str) -> None:
+        """Remove a folder that nobody writes into any more, with all below it; none there is no error."""
+        if self._folder is None:
+            cloud = self._cloud()
+            cloud.delete(list(cloud.list(f"{folder}/")))
+        elif (self._folder / folder).is_dir():
+            shutil.rmtree(self._folder / folder)
+
+    def every_name(self) -> list[str]:
+        """Names of all finished files below the path, in all folders, sorted."""
+        if self._folder is None:
+            return sorted(self._cloud().list())
+        found = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.endswith(".partial"))
+        return sorted(path.relative_to(self._folder).as_posix() for path in found)
+
+    def copy_from(self, source: Storage, names: Sequence[str]) -> None:
+        """Have the files of another storage of the same kind here as well; those that are here already stay.
+
+        On a file system both then are one file, until one of them is replaced: files are never written in place.
+        """
+        if self._folder is None or source._folder is None:
+            self._cloud().transfer_from(source._cloud(), paths=list(names), progress=False)
+            return
+        for name in names:
+            target = self._folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                _link_or_copy(source._folder / name, target)
+
+    @property
+    def links(self) -> bool:
+        """Whether `link` can be used: object stores have no links."""
+        return self._folder is not None
+
+    def link(self, name: str, target: str) -> None:
+        """Make `name` a link to `target`, both below the path, in one step; what the link was before is replaced."""
+        assert self._folder is not None
+        path = self._folder / name
+        if path.is_symlink() and str(path.readlink()) == target:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.partial"
+        partial.symlink_to(target)
+        partial.replace(path)
+
     def leftovers(self, older_than: float) -> list[tuple[str, int]]:
         """Names and sizes of what killed writers left: temporary files that are `older_than` seconds old."""
         if self._folder is None or not self._folder.is_dir():
@@ -184,3 +230,15 @@ class Storage:
         while not folder.exists():
             folder = folder.parent
         return shutil.disk_usage(folder).free
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy that is whole or absent where the file system has no links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.partial"
+        shutil.copy2(source, partial)
+        partial.replace(target)

@@ -38,6 +38,7 @@ def root(
 _GROUPS = {
     "run": "Run a pipeline and wait for its end.",
     "params": "Parameters: show, explain, check, compare, keep. Alone: all of them explained.",
+    "datasets": "Volumes that are segmented again when they change, and their published versions.",
     "cluster": "Machines in instance groups: make, look at, resize, remove.",
 }
 _MACHINES, _DATA, _RESULTS, _HERE = "Machines", "Data", "Results", "This machine"
@@ -48,7 +49,7 @@ def _group(name: str) -> typer.Typer:
     if name not in _groups:
         made = typer.Typer(help=_GROUPS[name], no_args_is_help=name != "params")
         _groups[name] = made
-        panel = {"params": "Parameters", "cluster": _MACHINES}.get(name, "Runs")
+        panel = {"params": "Parameters", "cluster": _MACHINES, "datasets": "Datasets"}.get(name, "Runs")
         app.add_typer(made, name=name, rich_help_panel=panel)
     return _groups[name]
 

@@ -130,6 +130,14 @@ class DagRun:
         return (self.end - self.start).total_seconds() if self.start and self.end else 0.0
 
 
+@dataclass(frozen=True)
+class DagTimes:
+    """Whether a DAG is paused, and when it runs next; None where nothing is due."""
+
+    paused: bool
+    next_run: datetime | None
+
+
 def first_reason(events: Sequence[Mapping[str, Any]]) -> str | None:
     """The message of the exception that ended a task, from the lines of its log.
 

@@ -19,6 +19,7 @@ import httpx
 from seuron.client.entities import (
     FINISHED,
     DagRun,
+    DagTimes,
     Overhead,
     RunProgress,
     TaskError,
@@ -253,6 +254,21 @@ class AirflowClient:
     def import_errors(self) -> list[str]:
         """What Airflow could not import, with the reason."""
         return [f"{row['filename']}: {row['stack_trace']}" for row in self._pages("/importErrors", "import_errors", {})]
+
+    def dag_times(self, dag_id: str) -> DagTimes:
+        """Whether a DAG is paused, and when it runs next."""
+        row = self._get(f"/dags/{quote(dag_id)}")
+        return DagTimes(bool(row["is_paused"]), parse_time(row.get("next_dagrun_run_after")))
+
+    def pause_dag(self, dag_id: str, *, paused: bool) -> None:
+        """Have a DAG not be scheduled any more, or again; what runs goes on."""
+        self._checked(self._send("PATCH", f"/dags/{quote(dag_id)}", json={"is_paused": paused}))
+
+    def parse_again(self, dag_id: str) -> None:
+        """Have the file of a DAG parsed soon, which otherwise happens once a minute."""
+        token = self._get(f"/dags/{quote(dag_id)}")["file_token"]
+        # Asked for twice at once, Airflow notes it once.
+        self._checked(self._send("PUT", f"/parseDagFile/{quote(token, safe='')}"), allow=(409,))
 
     def size_pools(self, slots: Mapping[str, int]) -> None:
         """Create the pools or change their sizes, whichever is needed."""

@@ -142,7 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         key, query = unquote(address.path).lstrip("/"), parse_qs(address.query, keep_blank_values=True)
-        if self.command == "PUT":
+        if self.command == "PUT" and "x-amz-copy-source" in self.headers:
+            self._copy(unquote(self.headers["x-amz-copy-source"]).lstrip("/"), key)
+        elif self.command == "PUT":
             self._put(key, body)
         elif self.command == "DELETE":
             self._delete([key])
@@ -159,6 +161,17 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.store.lock:
             self.server.store.objects[key] = made
         self._send(200, headers={"ETag": f'"{made.tag}"'})
+
+    def _copy(self, source: str, key: str) -> None:
+        """Copy an object within the store, headers included."""
+        with self.server.store.lock:
+            found = self.server.store.objects.get(source)
+            if found is not None:
+                self.server.store.objects[key] = found
+        if found is None:
+            self._send(404, f"{_XML}<Error><Code>NoSuchKey</Code><Key>{escape(source)}</Key></Error>".encode())
+            return
+        self._send(200, f'{_XML}<CopyObjectResult><ETag>"{found.tag}"</ETag></CopyObjectResult>'.encode())
 
     def _delete(self, keys: list[str]) -> None:
         with self.server.store.lock:

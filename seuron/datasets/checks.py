@@ -1,0 +1,23 @@
+"""Checks of datasets' files together with the volumes that they name."""
+
+from __future__ import annotations
+
+from seuron.datasets.files import Dataset, Registered
+from seuron.datasets.looking import check_volumes
+from seuron.errors import ParameterErrors
+
+
+def problems_of(dataset: Dataset) -> list[str]:
+    """What is wrong with the volumes of a dataset whose file is right by itself."""
+    try:
+        check_volumes(dataset)
+    except ParameterErrors as error:
+        return list(error.problems)
+    return []
+
+
+def problems_of_all(registered: Registered) -> list[str]:
+    """All that is wrong with all datasets, each problem with the dataset's name."""
+    found = [(name, problem) for name, error in registered.wrong.items() for problem in error.problems]
+    found += [(name, problem) for name, dataset in registered.datasets.items() for problem in problems_of(dataset)]
+    return [f"{name}: {problem}" for name, problem in found]

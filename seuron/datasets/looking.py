@@ -1,0 +1,121 @@
+"""What has changed since a dataset's last version: the input's blocks, its box, the parameters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from seuron.changes import Changes, changes_of
+from seuron.datasets.files import Dataset
+from seuron.datasets.versions import Published
+from seuron.errors import ParameterErrors
+from seuron.params import SegmentationParams
+from seuron.planning import VolumeFacts
+from seuron.preflight import changes_of_volume, check_run
+from seuron.preparation import plan_run
+from seuron.runs import Run
+
+SEEN = "seen.json"
+FIRST = "no version is published yet"
+#: No version has this number, so its folder is empty.
+NOWHERE = 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look found.
+
+    `number` is that of the version which would be made, `base` that of the version it begins as. `reasons` are
+    what has changed, none where nothing has; `tasks` how many would run, be looked at, or taken from the store.
+    `fingerprint` is equal for two looks that found the same.
+    """
+
+    number: int
+    base: int | None
+    reasons: tuple[str, ...]
+    tasks: int
+    fingerprint: str
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.reasons)
+
+
+def look(dataset: Dataset) -> Look:
+    """Compare the input and the parameters with those of the newest version; nothing is written or computed.
+
+    Raises ParameterErrors with all that is wrong with parameters and volumes.
+    """
+    published = dataset.published
+    newest, number = published.newest(), published.next_number()
+    if newest is None:
+        run, _ = _planned(dataset, NOWHERE)
+        return Look(number, None, (FIRST,), len(run.plan.tasks), run.key)
+    run, other_volume = _planned(dataset, newest.number)
+    if other_volume:
+        return Look(number, None, tuple(other_volume), len(run.plan.tasks), run.key)
+    changes = changes_of(run)
+    left = sum(stage.tasks - stage.finished for stage in changes.stages)
+    return Look(number, newest.number, _reasons(changes) if left else (), left, run.key)
+
+
+def begins_afresh(dataset: Dataset, number: int) -> bool:
+    """Whether the run that was begun in a version's folder cannot go on with what the dataset says now."""
+    if _run_json(dataset.published, number) is None:
+        return False
+    return bool(_planned(dataset, number)[1])
+
+
+def same_as_last(published: Published, found: Look) -> bool:
+    """Whether the look before this one found the same; what this one found is written down.
+
+    An input that is being written differs from look to look, and is left alone until it does not.
+    """
+    content = published.storage.get(SEEN)
+    published.storage.put(SEEN, json.dumps({"fingerprint": found.fingerprint}).encode())
+    return content is not None and bool(json.loads(content)["fingerprint"] == found.fingerprint)
+
+
+def check_volumes(dataset: Dataset) -> Run:
+    """The run that a first version would be; raises ParameterErrors with all that is wrong with the volumes."""
+    return _planned(dataset, NOWHERE)[0]
+
+
+def _run_json(published: Published, number: int) -> bytes | None:
+    return published.storage.get(f"versions/{number:04d}/run.json")
+
+
+def _planned(dataset: Dataset, number: int) -> tuple[Run, list[str]]:
+    """The run of the dataset in a version's folder, and what makes its layers another volume than those there.
+
+    Where there is anything of the latter, the run is that of an empty folder.
+    """
+    params: SegmentationParams = dataset.params(dataset.published.folder(number))
+    facts, problems = check_run(params)
+    other_volume: list[str] = []
+    if facts is not None and _run_json(dataset.published, number) is not None:
+        other_volume = changes_of_volume(Run.open(params.output), Run(params, facts))
+        problems = [problem for problem in problems if problem not in other_volume]
+    if facts is not None:
+        problems += _resolution_problems(dataset, facts)
+    if problems or facts is None:
+        raise ParameterErrors(problems, f"the dataset {dataset.name}")
+    if other_volume:
+        return _planned(dataset, NOWHERE)[0], [_without_advice(problem) for problem in other_volume]
+    return plan_run(params, facts), []
+
+
+def _resolution_problems(dataset: Dataset, facts: VolumeFacts) -> list[str]:
+    given, found = dataset.table.resolution, facts.resolution_nm
+    if tuple(map(float, given)) == tuple(map(float, found)):
+        return []
+    return [f"`resolution`: the file says {list(given)} nm, the volume {list(found)} nm; mend the one that is wrong"]
+
+
+def _reasons(changes: Changes) -> tuple[str, ...]:
+    return tuple(changes.reasons) or ("tasks of the last version are not finished",)
+
+
+def _without_advice(problem: str) -> str:
+    """A change of the volume is no problem here: the next version begins in an empty folder."""
+    return problem.partition(": ")[2].partition("; choose a new folder")[0] or problem

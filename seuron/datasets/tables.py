@@ -1,0 +1,85 @@
+"""The tables of a dataset's file, as typed models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, model_validator
+
+from seuron.params.model import Parameters
+
+#: Names become parts of DAG ids, asset names and file names.
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+
+Length = Annotated[float, Field(gt=0)]
+
+
+class ScheduleTable(Parameters):
+    """When a dataset is looked at: one of `cron`, `watch_minutes`, `asset` and `after`; none means by hand."""
+
+    cron: str | None = Field(None, description="times, as five fields of cron", examples=["0 3 * * *"])
+    timezone: str = Field("UTC", description="time zone of `cron`, such as Europe/Zurich")
+    watch_minutes: int | None = Field(
+        None, description="look at the input each so many minutes; what two looks in a row find the same is taken", ge=1
+    )
+    asset: str | None = Field(None, description="name of an Airflow asset whose events tell of new data", min_length=1)
+    after: str | None = Field(None, description="name of another dataset: when a version of it is published")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [name for name in ("cron", "watch_minutes", "asset", "after") if getattr(self, name) is not None]
+        problems = [f"give one of {', '.join(f'`{n}`' for n in given)}, got {len(given)}"] if len(given) > 1 else []
+        problems += _cron_problems(self.cron) if self.cron is not None else []
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            problems.append(f"`timezone`: {self.timezone!r} is not known; give one such as UTC or Europe/Zurich")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def words(self) -> str:
+        """The schedule in a few words."""
+        if self.cron is not None:
+            return f"cron {self.cron} ({self.timezone})"
+        if self.watch_minutes is not None:
+            return f"watched each {self.watch_minutes} min"
+        if self.asset is not None:
+            return f"asset {self.asset}"
+        return f"after {self.after}" if self.after is not None else "by hand"
+
+
+class DatasetTable(Parameters):
+    """The top of a dataset's file. Relative paths begin at the file's folder."""
+
+    name: str = Field(..., description="the name of the file without .toml", pattern=NAME)
+    description: str = Field("", description="what it is, for people")
+    image: str | None = Field(None, description="precomputed image", min_length=1)
+    affinities: str | None = Field(None, description="precomputed affinities, in place of an image", min_length=1)
+    resolution: tuple[Length, Length, Length] = Field(
+        ..., description="voxel size in nm (x, y, z) at the scale `mip` that is worked at"
+    )
+    publish: str = Field(..., description="folder of the versions, which belongs to this dataset alone", min_length=1)
+    keep: int = Field(2, description="old versions that are kept beside the current one", ge=1)
+    tell: tuple[str, ...] = Field((), description="names of who is told of new versions and of failures")
+    pipeline: str = Field("segmentation", description="what is run")
+    preset: str | None = Field(None, description="values for a kind of data, below `parameters`")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the pipeline")
+    schedule: dict[str, Any] = Field(default_factory=dict, description="when it is looked at")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.image is None) == (self.affinities is None):
+            given = "both" if self.image is not None else "neither"
+            raise ValueError(f"give one of `image` and `affinities`, got {given}")
+        return self
+
+
+def _cron_problems(text: str) -> list[str]:
+    from croniter import croniter
+
+    if len(text.split()) == 5 and croniter.is_valid(text):
+        return []
+    return [f"`cron`: {text!r} is not five fields of cron (minute hour day month weekday), for example 0 3 * * *"]
