@@ -15,9 +15,10 @@ class Counting:
     """The command `count`: it tells each number up to a limit, and waits for a word before it goes on."""
 
     go_on: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    says: str = ""
     calls: list[tuple[str, int]] = field(default_factory=list)
 
-    def __call__(
+    def count(
         self,
         session: Session,
         limit: Annotated[int, Word("how far")] = 3,
@@ -29,4 +30,4 @@ class Counting:
         for number in range(1, limit + 1):
             session.progress(Answer(f"counted to {number} of {limit}"))
             assert self.go_on.acquire(timeout=30)
-        return Answer(f"{limit} is all", {"limit": limit}, pictures=[Path(picture)] if picture else ())
+        return Answer(self.says or f"{limit} is all", {"limit": limit}, pictures=[Path(picture)] if picture else ())

@@ -1,6 +1,6 @@
 """A message as words and parameters.
 
-    run segmentation preset=fib25 mip=1          words
+    run segmentation preset=isotropic-10nm mip=1          words
     run segmentation {"mip": 1}                  words, and parameters in JSON: behind them, in a block between
                                                  lines of three backquotes, or as an attached file
     run segmentation [{"mip": 1}, {"mip": 2}]    a batch

@@ -83,6 +83,12 @@ def closing_words(run: Run, status: RunStatus, sizes: Sizes | None, troubles: Se
     return " ".join(sentences)
 
 
+def closing_of(handle: RunHandle) -> str:
+    """The sentences about a run that is reached from here; raises RunError where it is not."""
+    run = handle.folder()
+    return closing_words(run, handle.status(stages=False), _sizes(run), overcome(handle))
+
+
 def overcome(handle: RunHandle) -> list[Trouble]:
     """The tasks that went through after more than one try; empty for a run that Airflow does not know."""
     if not handle.id:

@@ -37,7 +37,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
     registry.commands()
     made = Counting()
     monkeypatch.setattr(registry, "_COMMANDS", dict(registry._COMMANDS))
-    registry.add(registry.Command("count", ("count to",), "run", "Tests", made))
+    registry.add(registry.Command("count", ("count to",), "run", "Tests", made.count))
     yield made
     for _ in range(1000):
         made.go_on.release()

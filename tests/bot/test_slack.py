@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import time
@@ -50,7 +51,7 @@ def test_a_mention_is_answered_in_its_thread(slack: SlackStandIn, bot: SlackBot)
     answer = slack.answer(asked)
     assert answer["channel"] == LAB
     assert answer["thread_ts"] == asked
-    assert "fib25" in answer["text"]
+    assert "isotropic-10nm" in answer["text"]
     assert slack.wait(lambda: slack.acknowledged, "acknowledgement")
     again = slack.say("help plan", thread_ts=asked)
     assert "dry run" in slack.answer(asked, 2)["text"], again
@@ -89,7 +90,7 @@ def test_two_things_at_once_do_not_touch(slack: SlackStandIn, bot: SlackBot, cou
     long, short = slack.say("count to 2"), ""
     slack.answer(long)
     short = slack.say("presets", user=EVE)
-    assert "fib25" in slack.answer(short)["text"]
+    assert "isotropic-10nm" in slack.answer(short)["text"]
     counting.go_on.release()
     counting.go_on.release()
     assert "2 is all" in slack.answer(long, 2)["text"]
@@ -120,7 +121,7 @@ def test_a_dropped_socket_is_made_anew(slack: SlackStandIn, bot: SlackBot, count
     counting.go_on.release()
     assert "1 is all" in slack.answer(asked, 2)["text"]
     again = slack.say("presets")
-    assert "fib25" in slack.answer(again)["text"]
+    assert "isotropic-10nm" in slack.answer(again)["text"]
 
 
 def test_who_asks_too_often_waits(slack: SlackStandIn, bot: SlackBot) -> None:
@@ -137,10 +138,10 @@ def test_who_asks_too_often_waits(slack: SlackStandIn, bot: SlackBot) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "status <!channel>",
-        "status &lt;!channel&gt;",
+        "help <!channel>",
+        "help &lt;!channel&gt;",
         "explain parameter <@U0BOSS001>",
-        "presets &lt;https://evil.example|fib25&gt;",
+        "presets &lt;https://evil.example|isotropic-10nm&gt;",
         "help &amp;lt;!here&amp;gt;",
     ],
 )
@@ -155,7 +156,7 @@ def test_names_of_data_call_nobody(slack: SlackStandIn, bot: SlackBot, finished:
     """A folder may be called anything; its name comes back as words as well."""
     folder = tmp_path / "<!everyone> & co"
     folder.symlink_to(finished.output.removeprefix("file://"))
-    answer = slack.answer(slack.say(f'status "{folder}"'))["text"]
+    answer = slack.answer(slack.say(f'status "{html.escape(str(folder))}"'))["text"]
     assert "&lt;!everyone&gt; &amp; co: succeeded" in answer
     assert "<!" not in answer
 
@@ -165,7 +166,7 @@ def test_tokens_are_never_said(
 ) -> None:
     """Neither the bot's own tokens nor those that a user types come back, or stand in a log."""
     with caplog.at_level(logging.INFO):
-        for text in (f"status {BOT_TOKEN}", f"what is {APP_TOKEN}", "status redis://me:hunter22@host/0"):
+        for text in (f"help {BOT_TOKEN}", f"what is {APP_TOKEN}", "help redis://me:hunter22@host/0"):
             answer = slack.answer(slack.say(text))["text"]
             assert "[hidden]" in answer
     said = json.dumps(list(slack.messages.values())) + caplog.text + "".join(capfd.readouterr()) + repr(TOKENS)
@@ -207,8 +208,8 @@ def test_no_file_from_elsewhere_is_fetched(slack: SlackStandIn, bot: SlackBot) -
     assert "model.py is not JSON" in slack.answer(slack.say("update parameters", files=[script]))["text"]
 
 
-def test_pictures_and_long_answers_are_uploaded(slack: SlackStandIn, bot: SlackBot, finished: Run) -> None:
-    """A summary brings sections and a histogram into the thread; what is too long for a message comes as a file."""
+def test_pictures_are_uploaded(slack: SlackStandIn, bot: SlackBot, finished: Run) -> None:
+    """A summary brings sections through the layers and a histogram into the thread."""
     asked = slack.say(f"summary {finished.output}")
     text = slack.answer(asked)["text"]
     assert "became" in text
@@ -217,10 +218,18 @@ def test_pictures_and_long_answers_are_uploaded(slack: SlackStandIn, bot: SlackB
     assert done["thread_ts"] == asked
     assert {name.partition("-")[2] for name in slack.uploads} >= {"segmentation.png", "segment-sizes.png"}
     assert all(content.startswith(b"\x89PNG") for content in slack.uploads.values())
-    slack.uploads.clear()
-    long = slack.say("explain parameters")
-    assert len(slack.answer(long)["text"]) <= 4000
-    assert slack.wait(lambda: slack.uploads, "the whole answer")["F0-answer.txt"].count(b"\n") > 20
+
+
+def test_what_is_too_long_for_a_message_is_a_file(slack: SlackStandIn, bot: SlackBot, counting: Counting) -> None:
+    """Nothing of an answer is lost: the message has its beginning, whole, and the file all of it."""
+    rows = "\n".join(f"{number} <&> row" for number in range(2000))
+    counting.says = f"a table\n```\n{rows}\n```"
+    counting.go_on.release()
+    asked = slack.say("count to 1")
+    text = slack.answer(asked, 2)["text"]
+    assert len(text) <= 4000
+    assert text.endswith("row\n```\n(cut)")
+    assert slack.wait(lambda: slack.uploads, "the whole answer")["F0-answer.txt"].decode() == counting.says
 
 
 def test_a_fault_of_the_bot_is_owned(
