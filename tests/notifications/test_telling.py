@@ -6,6 +6,7 @@ import email
 import email.policy
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -96,11 +97,11 @@ def settings(*recipients: dict[str, Any], **more: Any) -> NotificationSettings:
 def test_a_mail_says_why_and_what_next(tmp_path: Path) -> None:
     """Who reads the mail knows which task failed, why, where its log is, and what to do, without looking."""
     box = _Mailbox()
-    server = Controller(box, hostname="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    server = Controller(box, hostname="127.0.0.1", port=port)
     server.start()
     try:
-        assert server.server is not None
-        port = server.server.sockets[0].getsockname()[1]
         known = settings(
             {
                 "how": "email",
