@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seuron.bot.batches import run_batch
 from seuron.bot.permissions import Permissions
 from seuron.bot.saying import Attachment, said
 from seuron.bot.sessions import Sessions
@@ -64,10 +63,8 @@ class Conversation:
     def _obeyed(self, session: Session, message: Message) -> Answer:
         heard = said(message.text, message.attached)
         words = list(heard.words) or ["help"]
-        made, rest = find(words)
-        if heard.batch is not None:
-            return run_batch(session, made, rest, heard.batch)
-        answer = obey(session, words, heard.values)
+        made, _ = find(words)
+        answer = obey(session, words, heard.values if heard.batch is None else heard.batch)
         if made.name.startswith(_FOLLOWS) and follows_a_run(answer.data):
             return close_run(session, answer)
         return answer

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: The deployment that is meant where none is named.
 URL_VARIABLE, TOKEN_VARIABLE = "SEURON_URL", "SEURON_TOKEN"
+#: Other pages, such as dashboards, as `NAME=URL` with spaces between.
+LINKS_VARIABLE = "SEURON_LINKS"
 #: Starts of runs that are looked through for a name.
 LOOKED_THROUGH = 1000
 
@@ -211,11 +213,12 @@ class Deployment:
     # ------------------------------------------------------------------ links
 
     def links(self) -> dict[str, str]:
-        """Where to look: Airflow, and the viewer where its server runs on this machine."""
+        """Where to look: Airflow, the viewer where its server runs on this machine, and the pages of $SEURON_LINKS."""
         found = {"Airflow": self.url}
         if self.here:
             from seuron.viewer.background import running_server
 
             viewer = running_server(self.embedded.home.viewer)
             found |= {"viewer": viewer} if viewer else {}
-        return found
+        words = os.environ.get(LINKS_VARIABLE, "").split()
+        return found | {name: url for name, equals, url in (word.partition("=") for word in words) if equals}

@@ -63,7 +63,14 @@ def test_each_library_has_one_door(package: str) -> None:
 
 def test_imports_point_downwards() -> None:
     """Runners and front ends call stages and plans; never the other way round."""
-    upper = ("seuron.orchestration", "seuron.cli", "seuron.client", "seuron.deployment", "seuron.local")
+    upper = (
+        "seuron.orchestration",
+        "seuron.cli",
+        "seuron.commands",
+        "seuron.client",
+        "seuron.deployment",
+        "seuron.local",
+    )
     lower = (
         "box",
         "errors",
@@ -76,6 +83,10 @@ def test_imports_point_downwards() -> None:
         "evaluation",
         "decisions",
         "compute",
+        "states",
+        "progress",
+        "redoing",
+        "forecast",
     )
     for path in sources("seuron"):
         place = path.relative_to(ROOT / "seuron").parts[0].removesuffix(".py")
@@ -89,7 +100,17 @@ def test_imports_point_downwards() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["seuron", "abiss_py", "seuron.planning", "seuron.params", "seuron.runs", "seuron.compute.drivers"]
+    "package",
+    [
+        "seuron",
+        "abiss_py",
+        "seuron.planning",
+        "seuron.params",
+        "seuron.runs",
+        "seuron.compute.drivers",
+        "seuron.client",
+        "seuron.commands",
+    ],
 )
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from hypothesis import strategies as st
 from small_runs import smooth, store
 
 from seuron.bot import Attachment, Conversation, Message, Permissions, read_permissions
-from seuron.bot.batches import run_batch
 from seuron.bot.permissions import ALL
 from seuron.bot.saying import said
 from seuron.bot.sessions import Sessions
-from seuron.client import Deployment
-from seuron.commands import Answer, Session, registry
-from seuron.errors import ParameterErrors
+from seuron.client import Deployment, RunHandle
+from seuron.commands import Answer, Session
+from seuron.commands.batches import in_turn
+from seuron.errors import ParameterErrors, UnreachableError
+from seuron.params import SegmentationParams
 from seuron.runs import Run
 
 ADA, EVE, LAB, OTHER = "UADA00001", "UEVE00001", "C0LAB0001", "C0OTHER01"
@@ -169,62 +171,64 @@ class TestBatches:
         return store(tmp_path / "affinities", smooth((16, 16, 16), 3))
 
     @pytest.fixture
-    def ran(self, monkeypatch: pytest.MonkeyPatch, deployment: Deployment) -> list[str]:
-        """The folders of the runs that were started, in order: the pipeline's command, with the run itself left out."""
-        started: list[str] = []
-        made = registry.command_named("run segmentation")
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The folders of the runs that a deployment was asked to start; each start fails, as nothing runs there."""
+        found: list[str] = []
 
-        def run(session: Session, values: registry.Values, *, wait: bool = True) -> Answer:
-            started.append(values["output"])
-            session.progress(Answer("at work"))
-            code = {"failing": 1, "cancelled": 3}.get(Path(values["output"]).name, 0)
-            return Answer(f"done with {Path(values['output']).name}", {"state": "failed"}, code=code or 1)
+        def run(deployment: Deployment, params: SegmentationParams) -> RunHandle:
+            found.append(params.output)
+            raise UnreachableError(f"nothing runs {Path(params.output).name}")
 
-        monkeypatch.setattr(registry, "_COMMANDS", dict(registry._COMMANDS))
-        registry._COMMANDS[made.name] = registry.Command(made.name, made.aliases, made.may, made.group, run)
-        return started
+        monkeypatch.setattr(Deployment, "run", run)
+        return found
 
-    def test_it_is_checked_whole(self, deployment: Deployment, volume: str, tmp_path: Path, ran: list[str]) -> None:
+    def test_it_is_checked_whole(self, volume: str, tmp_path: Path, started: list[str]) -> None:
         """One wrong set in a batch, wherever it is, and nothing starts; all that is wrong is said at once."""
         talk = Conversation(Deployment(), EVERYTHING)  # this machine's: volumes are looked at
         good = {"affinities": volume, "output": str(tmp_path / "a")}
-        batch = [good, {**good, "output": str(tmp_path / "b"), "mip": 9, "chunk_szie": 1}, {"output": "c"}, good]
+        batch = [good, {"output": str(tmp_path / "b"), "agglomeration_threshold": 9}, {"chunk_szie": 1}]
         answer = tell(talk, "run segmentation", files=json_file(batch))
-        assert ran == []
+        assert started == []
         assert answer.code == 2
-        for problem in ("set 2: `chunk_szie`", "set 3: ", "set 4: `output`", "that of set 1", "nothing was started"):
+        for problem in ("set 2: `agglomeration_threshold`", "set 3: `chunk_szie` is not a parameter; did you mean"):
             assert problem in answer.text
+        twice = tell(talk, "run segmentation", files=json_file([good, {"agglomeration_threshold": 0.3}]))
+        assert "2 sets write to" in twice.text
+        assert started == []
 
-    def test_its_runs_come_one_after_the_other(self, volume: str, tmp_path: Path, ran: list[str]) -> None:
+    def test_its_runs_come_one_after_the_other(self, volume: str, tmp_path: Path, started: list[str]) -> None:
         """Each set is a run of its own; words hold for all; one that fails does not keep the next from starting."""
         talk, progress = Conversation(Deployment(), EVERYTHING), list[str]()
-        outputs = [str(tmp_path / name) for name in ("a", "failing", "b")]
+        outputs = [str(tmp_path / name) for name in ("a", "b", "c")]
         message = Message(
             f"run segmentations affinities={volume}", ADA, LAB, attached=json_file([{"output": o} for o in outputs])
         )
         answer = talk.answer(message, lambda told: progress.append(told.text))
-        assert ran == outputs
-        assert answer.text.splitlines() == ["1. done with a", "2. done with failing", "3. done with b"]
-        assert progress[-1] == "1. done with a\n2. done with failing\n3 of 3: at work"
+        assert started == outputs
+        assert answer.text.splitlines() == ["1. nothing runs a", "2. nothing runs b", "3. nothing runs c"]
+        assert answer.code == 1
 
-    def test_a_cancelled_run_ends_it(self, volume: str, tmp_path: Path, ran: list[str]) -> None:
-        """Who cancels a run of a batch does not want the next one to begin."""
-        outputs = [{"output": str(tmp_path / name)} for name in ("a", "cancelled", "b")]
-        answer = tell(
-            Conversation(Deployment(), EVERYTHING), f"run segmentation affinities={volume}", files=json_file(outputs)
-        )
-        assert [Path(output).name for output in ran] == ["a", "cancelled"]
-        assert "1 not started" in answer.text
+    def test_a_cancelled_run_ends_it(self, deployment: Deployment) -> None:
+        """Who cancels a run of a batch does not want the next one to begin; what was done before stays in sight."""
+        session, progress = Session(deployment, "ada"), list[str]()
+        session.on_progress = lambda told: progress.append(told.text)
 
-    def test_it_is_for_runs(self, talk: Conversation, deployment: Deployment) -> None:
+        def run(text: str, code: int) -> Answer:
+            session.progress(Answer("at work"))
+            return Answer(text, code=code)
+
+        runs = [("good", 0), ("failed", 1), ("cancelled", 3), ("never", 0)]
+        answer = in_turn(session, [partial(run, text, code) for text, code in runs])
+        assert answer.text == "1. good\n2. failed\n3. cancelled\n1 not started, as the one before was ended by a person"
+        assert progress[-1] == "1. good\n2. failed\n3 of 4: at work"
+        assert answer.code == 1
+
+    def test_it_is_for_runs(self, talk: Conversation, deployment: Deployment, started: list[str]) -> None:
         """Other commands take one set, and say so; who may not run may not run many."""
-        assert "a list of parameter sets is for `run segmentation`" in tell(talk, "plan", files=json_file([{}])).text
+        assert "set" in tell(talk, "plan", files=json_file([{}, {}])).text
         looking = Conversation(deployment, Permissions())
         assert "takes the right to 'run'" in tell(looking, "run segmentation", files=json_file([{}])).text
-        session = Session(deployment, "ada")
-        made = registry.command_named("run segmentation")
-        with pytest.raises(ParameterErrors, match="leave `wait` out"):
-            run_batch(session, made, ["wait=no"], [{"output": "/tmp/none", "affinities": "gs://b/a"}])
+        assert started == []
 
 
 class TestPermissions:

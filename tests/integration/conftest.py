@@ -26,7 +26,7 @@ SETTINGS = {"chunk_size": "40,32,64", "batch_chunks": 1, "watershed_high": 0.8, 
 SHAPE = (80, 64, 64)
 
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
-OWN_FILES = ("run.json", "report.html", "costs.json", "tasks/", "working/")
+OWN_FILES = ("run.json", "report.html", "costs.json", "tasks/", "working/", "stopped/")
 
 
 @pytest.fixture(scope="session")
