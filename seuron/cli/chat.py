@@ -18,6 +18,7 @@ PROMPT = "seuron> "
 
 
 def chat(
+    context: typer.Context,
     words: Annotated[list[str] | None, typer.Argument(help="one message; without any, a line each is read")] = None,
 ) -> None:
     """Talk to the bot here: the same words as in Slack. `@FILE` attaches a file of parameters.
@@ -30,7 +31,7 @@ def chat(
     from seuron.cli.progress import TerminalProgress
 
     with TerminalProgress(Console(stderr=True)) as progress:
-        talk = TerminalChat(connection(), progress)
+        talk = TerminalChat(connection(context), progress)
         lines = iter([" ".join(words)]) if words else _lines()
         code = talk.talk(lines, typer.echo)
     if code:
@@ -50,6 +51,7 @@ def _lines() -> Iterator[str]:
 
 
 def bot(
+    context: typer.Context,
     permissions: Annotated[
         Path | None, typer.Option(help="who may do what; else $SEURON_BOT, or bot.toml in the state folder")
     ] = None,
@@ -61,7 +63,7 @@ def bot(
     from seuron.deployment import Home
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    talk = Conversation(connection(), read_permissions(permissions), Sessions(Home.default().folder / "bot"))
+    talk = Conversation(connection(context), read_permissions(permissions), Sessions(Home.default().folder / "bot"))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -100,8 +100,11 @@ def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WH
 
     Who, when and why stands at the run in Airflow and in its folder: it is cancelled, not failed.
     """
+    from seuron.notifications import tell_end
+
     handle = session.deployment.find(run)
     stop = handle.cancel(why, session.who)
+    tell_end(handle)
     text = f"{handle.name} is {stop.sentence}. What it has finished stays; `continue {handle.name}` goes on with it"
     return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
 

@@ -9,6 +9,15 @@ telling.py     all of it together
 
 from seuron.notifications.notices import Cause, Event, Notice
 from seuron.notifications.settings import FILE_VARIABLE, NotificationSettings, read_notifications
-from seuron.notifications.telling import tell
+from seuron.notifications.telling import tell, tell_end
 
-__all__ = ["FILE_VARIABLE", "Cause", "Event", "Notice", "NotificationSettings", "read_notifications", "tell"]
+__all__ = [
+    "FILE_VARIABLE",
+    "Cause",
+    "Event",
+    "Notice",
+    "NotificationSettings",
+    "read_notifications",
+    "tell",
+    "tell_end",
+]

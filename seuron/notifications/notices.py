@@ -34,6 +34,8 @@ class Cause:
 class Notice:
     """One thing to tell. `run` is the run's name, `output` its folder, `words` are sentences.
 
+    `start` is the start of the run that has ended, as Airflow calls it: each of them is told of.
+
     `repeats` is how often the same was not told since the last time.
     """
 
@@ -45,11 +47,12 @@ class Notice:
     next: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 0
+    start: str = ""
 
     @property
     def key(self) -> str:
         """The same for what has the same cause in the same run."""
-        return digest_of_data([self.event, self.output, sorted({cause.kind for cause in self.causes})])
+        return digest_of_data([self.event, self.output, self.start, sorted({cause.kind for cause in self.causes})])
 
     @property
     def title(self) -> str:

@@ -37,9 +37,11 @@ def to_slack(recipient: Recipient, notice: Notice) -> None:
         from slack_sdk import WebClient, WebhookClient
         from slack_sdk.errors import SlackClientError
         from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+        from slack_sdk.http_retry.handler import RetryHandler
     except ImportError as error:
         raise NotifyError("Slack's library is not installed; install seuron[slack]") from error
-    text, patience = cut(escaped(notice.text)), [RateLimitErrorRetryHandler(max_retry_count=_PATIENCE)]
+    text = cut(escaped(notice.text))
+    patience: list[RetryHandler] = [RateLimitErrorRetryHandler(max_retry_count=_PATIENCE)]
     try:
         if recipient.webhook is not None:
             hook = WebhookClient(secret(recipient.webhook), timeout=int(TIMEOUT), retry_handlers=patience)
@@ -47,8 +49,8 @@ def to_slack(recipient: Recipient, notice: Notice) -> None:
             if answer.status_code != 200:
                 raise NotifyError(f"Slack's webhook answered {answer.status_code}: {answer.body}")
         elif recipient.token is not None:
-            options = {"base_url": recipient.address} if recipient.address else {}
-            client = WebClient(secret(recipient.token), timeout=int(TIMEOUT), retry_handlers=patience, **options)
+            address = recipient.address or WebClient.BASE_URL
+            client = WebClient(secret(recipient.token), address, timeout=int(TIMEOUT), retry_handlers=patience)
             client.chat_postMessage(channel=recipient.channel, text=text, unfurl_links=False)
     except (SlackClientError, OSError) as error:
         raise NotifyError(f"Slack refused: {redacted(str(error))}") from None

@@ -59,7 +59,7 @@ class Recipient(Parameters):
     """
 
     how: How
-    events: tuple[Event, ...] = Field(("failed", "succeeded", "cancelled"), min_length=1)
+    events: tuple[Event, ...] = Field(default=("failed", "succeeded", "cancelled"), min_length=1)
     runs: tuple[str, ...] = ("*",)
     channel: str = ""
     token: Secret | None = None
@@ -97,7 +97,7 @@ class Recipient(Parameters):
 class NotificationSettings(Parameters):
     """The whole file. The same cause within `fold_minutes` is counted and told with the next."""
 
-    fold_minutes: float = Field(60.0, ge=0)
+    fold_minutes: float = Field(default=60.0, ge=0)
     notify: tuple[Recipient, ...] = ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +15,13 @@ from seuron.errors import SeuronError
 from seuron.notifications.folding import Folding
 from seuron.notifications.notices import Cause, Event, Notice, one_line
 from seuron.notifications.notifiers import NOTIFIERS
-from seuron.notifications.settings import NotificationSettings, NotifyError, Recipient, read_notifications
+from seuron.notifications.settings import (
+    FILE_VARIABLE,
+    NotificationSettings,
+    NotifyError,
+    Recipient,
+    read_notifications,
+)
 from seuron.redaction import redacted
 from seuron.states import RunState
 
@@ -57,6 +64,21 @@ def _tell_one(recipient: Recipient, notice: Notice, folding: Folding) -> bool:
     return True
 
 
+def tell_end(handle: RunHandle) -> None:
+    """Tell how a run has ended to those who want it; nothing where nobody is to be told.
+
+    That nobody could be told is no fault of who ended the run: it is logged.
+    """
+    if not os.environ.get(FILE_VARIABLE):
+        return
+    try:
+        notice = end_notice(handle)
+        if notice is not None:
+            tell(notice)
+    except SeuronError as error:
+        log.warning("Nobody was told of %s: %s", handle.name, error)
+
+
 def end_notice(handle: RunHandle) -> Notice | None:
     """What is to be told of a run that has ended; None for one that has not, or that a person has paused."""
     status = handle.status(stages=False)
@@ -66,7 +88,8 @@ def end_notice(handle: RunHandle) -> Notice | None:
     errors = handle.errors() if event == "failed" else []
     links = {"Airflow": handle.url} if handle.url else {}
     words = status.stop or _summed_up(handle)
-    return Notice(event, handle.name, handle.output, words, causes_of(errors), _next(event, handle.name), links)
+    following = _next(event, handle.name)
+    return Notice(event, handle.name, handle.output, words, causes_of(errors), following, links, start=handle.id)
 
 
 def causes_of(errors: Sequence[TaskError]) -> tuple[Cause, ...]:

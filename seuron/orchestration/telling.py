@@ -27,14 +27,11 @@ def task_hooks() -> dict[str, Any]:
 
 def tell_end(context: Mapping[str, Any]) -> None:
     """Tell how a run has ended."""
+    from seuron import notifications
     from seuron.client import connect
-    from seuron.notifications import tell
-    from seuron.notifications.telling import end_notice
 
     deployment = connect(str(conf.get("api", "base_url")))
-    notice = end_notice(deployment.find(str(context["run_id"])))
-    if notice is not None:
-        tell(notice)
+    notifications.tell_end(deployment.find(str(context["run_id"])))
 
 
 def tell_retry(context: Mapping[str, Any]) -> None:
