@@ -8,7 +8,8 @@ Conventions used everywhere, said once:
 * affinity channel `c` at voxel `v` is the affinity between `v` and `v - e_c`.
 
 Importing this package loads neither torch, nor airflow, nor cloud-volume. `seuron.connect()` is a deployment,
-whose `run(seuron.SegmentationParams(...))` starts a run; both are loaded when they are used.
+whose `run(seuron.SegmentationParams(...))` starts a run, and `seuron.chat("status")` asks the bot in a notebook;
+all of them are loaded when they are used.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seuron.bot.notebook import chat
     from seuron.client import connect
     from seuron.params import SegmentationParams
 
-__all__ = ["SegmentationParams", "connect"]
+__all__ = ["SegmentationParams", "chat", "connect"]
 __version__ = "0.1.0"
 
-_PUBLIC = {"connect": "seuron.client", "SegmentationParams": "seuron.params"}
+_PUBLIC = {"chat": "seuron.bot.notebook", "connect": "seuron.client", "SegmentationParams": "seuron.params"}
 
 
 def __getattr__(name: str) -> object:

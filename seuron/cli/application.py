@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seuron.cli import cluster, data, decisions, demonstration, deployment, garbage, training, worker
+from seuron.cli import chat, cluster, data, decisions, demonstration, deployment, garbage, training, worker
 from seuron.cli.registered import shell_command
 from seuron.commands.registry import command_named, commands
 
@@ -41,7 +41,7 @@ _GROUPS = {
     "datasets": "Volumes that are segmented again when they change, and their published versions.",
     "cluster": "Machines in instance groups: make, look at, resize, remove.",
 }
-_MACHINES, _DATA, _RESULTS, _HERE = "Machines", "Data", "Results", "This machine"
+_MACHINES, _DATA, _RESULTS, _HERE, _TALK = "Machines", "Data", "Results", "This machine", "Talking"
 _groups: dict[str, typer.Typer] = {}
 
 
@@ -85,5 +85,7 @@ for _name, _function, _panel in (
     ("evaluate", data.evaluate, _RESULTS),
     ("sweep", decisions.sweep, _RESULTS),
     ("explain", decisions.explain, _RESULTS),
+    ("chat", chat.chat, _TALK),
+    ("bot", chat.bot, _TALK),
 ):
     app.command(_name, rich_help_panel=_panel)(_function)

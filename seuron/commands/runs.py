@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seuron.client import RunHandle, RunStatus
 from seuron.commands.answers import OK, Answer, Session, code_of_state
+from seuron.commands.batches import in_turn
 from seuron.commands.given import checked, sets_of
 from seuron.commands.registry import Command, Values, Word, add, command
 from seuron.commands.wording import status_answer
@@ -41,6 +43,8 @@ def _run_command(pipeline: Pipeline) -> Command:
         if local:
             return _joined([_without_airflow(session, params, workers) for params in sets])
         session.progress(Answer("starting Airflow" if session.deployment.here else "starting the run"))
+        if wait and len(sets) > 1:
+            return in_turn(session, [partial(_run_and_follow, session, params) for params in sets])
         handles = [session.deployment.run(params) for params in sets]
         return _joined([_followed(session, handle, wait=wait) for handle in handles])
 
@@ -48,7 +52,8 @@ def _run_command(pipeline: Pipeline) -> Command:
         f"Run a {pipeline.name}: {pipeline.help}.\n\n"
         "A run that was interrupted goes on when the same command is given again. With other parameters it\n"
         "computes what depends on them (`plan --diff` shows what that is). A file with a list of sets is a batch: all\n"
-        "are checked before the first starts. `params explain` lists all parameters."
+        "are checked before the first starts, and they run one after the other, or with `wait=no` at once.\n"
+        "`params explain` lists all parameters."
     )
     words = (f"run {pipeline.name}s", f"start {pipeline.name}", *pipeline.aliases)
     return Command(f"run {pipeline.name}", words, "run", GROUP, run)
@@ -56,6 +61,10 @@ def _run_command(pipeline: Pipeline) -> Command:
 
 for _pipeline in PIPELINES.values():
     add(_run_command(_pipeline))
+
+
+def _run_and_follow(session: Session, params: Parameters) -> Answer:
+    return _followed(session, session.deployment.run(params), wait=True)
 
 
 def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[Parameters]:
@@ -91,8 +100,11 @@ def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WH
 
     Who, when and why stands at the run in Airflow and in its folder: it is cancelled, not failed.
     """
+    from seuron.notifications import tell_end
+
     handle = session.deployment.find(run)
     stop = handle.cancel(why, session.who)
+    tell_end(handle)
     text = f"{handle.name} is {stop.sentence}. What it has finished stays; `continue {handle.name}` goes on with it"
     return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
 

@@ -28,6 +28,7 @@ from seuron.orchestration.notes import leave_note
 from seuron.orchestration.retrying import FewTries
 from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, TROUBLES_TASK, WORK_TASK, node
 from seuron.orchestration.scaling import has_cluster, machines_for, unless_cancelled
+from seuron.orchestration.telling import run_hooks, task_hooks
 from seuron.params import INSPECTED_STAGES, SegmentationParams
 from seuron.planning import MAX_TIERS
 from seuron.planning.plan import Work
@@ -71,8 +72,9 @@ def segmentation_dag(doc_md: str | None = None) -> DAG:
         doc_md=doc_md,
         params=form_parameters(SegmentationParams),
         max_active_tasks=100_000,
-        default_args={**RETRIES, **PRIORITIES},
+        default_args={**RETRIES, **PRIORITIES, **task_hooks()},
         tags=["seuron"],
+        **run_hooks(),
     ) as dag:
         _add_tiers(_prepare())
     return dag

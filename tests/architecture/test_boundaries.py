@@ -26,6 +26,8 @@ OWNERS = {
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
     "pyarrow": ("seuron/tables/",),
     "google": ("seuron/compute/",),
+    "slack_bolt": ("seuron/bot/",),
+    "slack_sdk": ("seuron/bot/", "seuron/notifications/"),
 }
 
 

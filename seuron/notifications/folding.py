@@ -1,0 +1,56 @@
+"""Folding repeats: the first of a cause is told, the same within a while is counted, the next one tells the count.
+
+What was told lies in files, as notices come from many processes; each machine folds for itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from seuron.deployment.locks import held
+
+#: Seconds to wait for another process that looks at the same cause.
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class Folding:
+    """`window` in seconds; 0 tells everything."""
+
+    folder: Path
+    window: float
+
+    def due(self, key: str, now: float) -> int | None:
+        """How many were held back before this one, which is to be told; None when it is held back as well."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with held(self._file(key, ".lock"), _PATIENCE):
+            last, count = self._read(key)
+            if last is not None and 0 <= now - last < self.window:
+                self._write(key, last, count + 1)
+                return None
+            self._write(key, now, 0)
+            return count
+
+    def failed(self, key: str, repeats: int) -> None:
+        """Telling it did not work: the next one is told, and tells of this one too."""
+        with held(self._file(key, ".lock"), _PATIENCE):
+            _, count = self._read(key)
+            self._write(key, None, count + repeats + 1)
+
+    def _read(self, key: str) -> tuple[float | None, int]:
+        file = self._file(key, ".json")
+        if not file.exists():
+            return None, 0
+        last, count = json.loads(file.read_text())
+        return last, int(count)
+
+    def _write(self, key: str, last: float | None, count: int) -> None:
+        file = self._file(key, ".json")
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps([last, count]))
+        partial.replace(file)
+
+    def _file(self, key: str, suffix: str) -> Path:
+        return self.folder / f"{key}{suffix}"

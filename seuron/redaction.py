@@ -1,0 +1,39 @@
+"""Taking secrets out of what is said: texts go through here before they leave for a chat, a mail or a log.
+
+What a message tells may come from anywhere, such as the error of a library that repeats an address with its
+password, or somebody who types a token into a chat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+HIDDEN = "[hidden]"
+#: Shorter values are words that may stand anywhere.
+SHORTEST_SECRET = 8
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Slack's tokens and webhooks.
+    (re.compile(r"\bx(?:ox[a-z]|app)(?:\.xox[a-z])?-[\w.-]+"), HIDDEN),
+    (re.compile(r"(hooks\.slack\.com/)[\w/-]+"), rf"\1{HIDDEN}"),
+    # The password in an address, `redis://user:password@host`.
+    (re.compile(r"(://[^\s/:@]*):[^\s@]+@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {HIDDEN}"),
+    # Google's and Amazon's keys, and JSON web tokens.
+    (re.compile(r"\b(?:AIza[\w-]{30,}|ya29\.[\w.-]+|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]+\.[\w-]+\.[\w-]+)"), HIDDEN),
+    (re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"), HIDDEN),
+    (
+        re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key)\w*)(\s*[=:]\s*)(['\"]?)[^\s'\",;&]+\3"),
+        rf"\1\2{HIDDEN}",
+    ),
+)
+
+
+def redacted(text: str, secrets: Collection[str] = ()) -> str:
+    """The text without these secrets, and without what looks like one."""
+    for secret in sorted((value for value in secrets if len(value) >= SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text

@@ -1,0 +1,154 @@
+"""The bot and the notifications on a real deployment: what is said in Slack happens in Airflow, and is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slack_stand_in import APP_TOKEN, BOT_TOKEN, SlackStandIn
+
+from seuron.bot import Conversation, Permissions
+from seuron.bot.slack import SlackBot, SlackTokens
+from seuron.client import connect
+from seuron.deployment import Deployment, Home
+from seuron.notifications import FILE_VARIABLE
+
+ADA, EVE = "UADA00001", "UEVE00001"
+SECONDS = 240.0
+#: For a machine on which others are at work as well.
+START_SECONDS = 400.0
+
+
+class _Hook(ThreadingHTTPServer):
+    """Takes what is posted."""
+
+    daemon_threads = True
+    got: list[dict[str, Any]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Hook
+
+    def do_POST(self) -> None:
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        """Be silent."""
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[_Hook]:
+    with _Hook(("127.0.0.1", 0), _Handler) as server:
+        server.got = []
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def telling(hook: _Hook, environment: dict[str, str]) -> Iterator[Deployment]:
+    """A deployment that tells of all that happens to a webhook."""
+    folder = Path(tempfile.mkdtemp(prefix="seuron-test-bot-"))
+    file = folder / "notifications.toml"
+    address = f"http://127.0.0.1:{hook.server_address[1]}"
+    events = '["failed", "succeeded", "cancelled", "retry"]'
+    file.write_text(f'[[notify]]\nhow = "webhook"\naddress = "{address}"\nevents = {events}\n')
+    made = Deployment(Home(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEURON_HOME", str(folder))
+        patch.setenv(FILE_VARIABLE, str(file))
+        try:
+            made.start(seconds=START_SECONDS)
+            yield made
+        finally:
+            made.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackStandIn]:
+    with SlackStandIn() as made:
+        yield made
+
+
+@pytest.fixture
+def bot(telling: Deployment, slack: SlackStandIn) -> Iterator[SlackBot]:
+    """The bot of that deployment; both Ada and Eve may run things."""
+    allowed = Permissions.model_validate({"allow": [{"who": [ADA, EVE], "may": ["run"]}]})
+    talk = Conversation(connect(telling.url), allowed)
+    with SlackBot(talk, SlackTokens(BOT_TOKEN, APP_TOKEN), base_url=slack.url, edit_seconds=1.0) as made:
+        yield made
+
+
+def told(hook: _Hook, run: str, event: str) -> dict[str, Any]:
+    """The notice of an event of a run, once it has come."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        for notice in list(hook.got):
+            if (notice["run"], notice["event"]) == (run, event):
+                return notice
+        time.sleep(0.2)
+    raise AssertionError(f"no notice of {event} for {run}; there are {hook.got}")
+
+
+def test_a_run_that_is_asked_for_in_slack(
+    bot: SlackBot, slack: SlackStandIn, hook: _Hook, conf: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Parameters in a file, a run in Airflow, progress in one message, a summary and pictures at its end, and a
+    notice to those who want one."""
+    file = slack.file("parameters.json", json.dumps(conf(tmp_path / "asked")).encode())
+    asked = slack.say("please run segmentation", files=[file])
+    last = slack.answer(asked, 2, SECONDS)["text"]
+    assert last.startswith(f"<@{ADA}> asked is done: 80 x 64 x 64 voxels")
+    assert "segments, from" in last
+    assert "|Airflow>" in last
+    progress = slack.thread(asked)[0]["history"]
+    assert any("watershed" in text and "/" in text for text in progress)
+    assert "asked: succeeded" in progress[-1]
+    slack.wait(lambda: any(name.endswith("segmentation.png") for name in slack.uploads), "picture")
+    notice = told(hook, "asked", "succeeded")
+    assert notice["words"].startswith("asked is done: 80 x 64 x 64 voxels")
+
+
+def test_cancelling_names_who_did_it(
+    bot: SlackBot, slack: SlackStandIn, hook: _Hook, conf: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A run is cancelled by its name, by somebody else: who waits for it learns who and why, and so do the others."""
+    words = " ".join(f"{name}={value}" for name, value in conf(tmp_path / "unwanted").items())
+    asked = slack.say(f"run segmentation {words}")
+    slack.wait(lambda: "unwanted: " in str(slack.thread(asked)), "status of the run", SECONDS)
+    cancelled = slack.say('cancel unwanted why="wrong threshold"', user=EVE)
+    assert "unwanted is cancelled by Eve" in slack.answer(cancelled, 1, SECONDS)["text"]
+    text = slack.answer(asked, 2, SECONDS)["text"]
+    assert "unwanted: cancelled" in text
+    assert "by Eve" in text
+    assert "wrong threshold" in text
+    notice = told(hook, "unwanted", "cancelled")
+    assert "by Eve" in notice["words"]
+
+
+def test_a_run_that_fails_is_told_with_its_cause(telling: Deployment, hook: _Hook, tmp_path: Path) -> None:
+    """The notice of a failure says which task, why in one line, where its log is, and what to do next."""
+    with connect(telling.url).client as client:
+        client.trigger("segmentation", {"affinities": str(tmp_path / "nothing"), "output": str(tmp_path / "broken")})
+    notice = told(hook, "broken", "failed")
+    cause = notice["causes"][0]
+    assert cause["task"] == "prepare"
+    assert "affinities" in cause["reason"]
+    assert "\n" not in cause["reason"]
+    assert cause["log"].startswith(telling.url)
+    assert "continue broken" in notice["next"]
+    assert os.environ.get(FILE_VARIABLE)
