@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+import seuron
 from seuron.client import AirflowClient
 from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
+from seuron.commands import NOT_FOUND, OK, Session, obey
 from seuron.errors import RunError
 from seuron.gates import answers, last_answer
 from seuron.states import read_stop
@@ -20,10 +22,10 @@ DAG = "segmentation"
 Conf = Callable[..., dict[str, Any]]
 
 
-def _gate(client: AirflowClient, run_id: str, seconds: float = 400) -> WaitingGate:
-    """The gate of a run, once it waits."""
+def _gate(client: AirflowClient, run_id: str, seconds: float = 400, tries: int = 1) -> WaitingGate:
+    """The gate of a run, once it waits, for the how-manieth time."""
     deadline = time.monotonic() + seconds
-    while not (found := waiting_gates(client, DAG, run_id)):
+    while not (found := [gate for gate in waiting_gates(client, DAG, run_id) if gate.tries >= tries]):
         assert client.run_state(DAG, run_id) in ("queued", "running"), client.task_errors(DAG, run_id)
         assert time.monotonic() < deadline, f"no gate waits after {seconds} s"
         time.sleep(0.5)
@@ -50,15 +52,12 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
     leaf = (output / "tasks/watershed-0-0_0_0.json").read_bytes()
 
     answer_gate(client, gate, "redo", "agglomeration_threshold=7 chunk_sice=3")
-    deadline = time.monotonic() + 240
-    while not (again := [g for g in waiting_gates(client, DAG, run_id) if g.tries > gate.tries]):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    refused = refusal_of(client, again[0])
+    again = _gate(client, run_id, tries=2)
+    refused = refusal_of(client, again)
     assert "agglomeration_threshold" in refused
     assert "chunk_size" in refused
 
-    answer_gate(client, again[0], "redo", {"agglomeration_threshold": 0.5})
+    answer_gate(client, again, "redo", {"agglomeration_threshold": 0.5})
     assert client.wait(DAG, run_id, seconds=480) == "failed"
     successor = successor_of(client, DAG, run_id)
     ended = last_answer(Storage(output), run_id)
@@ -79,8 +78,10 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
 def test_an_end_is_a_cancelled_run(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
     """A run that is ended at a gate does nothing more, is not a success, and says who ended it; it can be taken up.
 
-    Two answers to one gate are refused. A gate that was approved is not asked again.
+    Two answers to one gate are refused. A gate that was approved is not asked again. The commands of all front ends
+    list what waits, and answer it.
     """
+    session = Session(seuron.connect(), "ada")
     output = tmp_path / "run"
     run_id = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
     first = _gate(client, run_id)
@@ -90,7 +91,9 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, conf: Conf, tmp_path: 
         answer_gate(client, first, "end")
     second = _gate(client, run_id)
     assert second.stage == "labels"
-    answer_gate(client, second, "end")
+    waiting = obey(session, ["inspections"])
+    assert [(row["run"], row["stage"]) for row in waiting.data] == [(run_id, "labels")]
+    assert obey(session, ["end", run_id]).code == OK
     assert client.wait(DAG, run_id, seconds=480) == "failed"
     assert not (output / "report.html").exists()
     ended = last_answer(Storage(output), run_id)
@@ -103,7 +106,12 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, conf: Conf, tmp_path: 
     again = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
     gate = _gate(client, again)
     assert gate.stage == "labels"  # the watershed was approved, and is the same
-    answer_gate(client, gate, "approve")
+    changed = obey(session, ["change", again, "chunk_sice=3"])
+    assert "chunk_sice" in changed.text
+    _gate(client, again, tries=2)
+    assert "chunk_size" in obey(session, ["inspections"]).text
+    assert obey(session, ["approve", again]).code == OK
+    assert obey(session, ["approve", again]).code == NOT_FOUND
     assert client.wait(DAG, again, seconds=480) == "success", client.task_errors(DAG, again)
     assert [answer.choice for answer in answers(Storage(output), "labels")] == ["end", "approve"]
 
