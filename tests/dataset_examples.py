@@ -15,9 +15,9 @@ from seuron.datasets.looking import Look, begins_afresh, look
 from seuron.local import run_local
 from seuron.volumes import create_volume, open_volume
 
-SHAPE = (32, 32, 40)
+SHAPE = (32, 32, 48)
 #: Of the volume so many sections are there at first.
-SECTIONS = 24
+SECTIONS = 32
 
 FILE = """
 name = "tissue"

@@ -143,7 +143,9 @@ class Published:
             if pointer is None or pointer.newest < newest.number:
                 pointer = Pointer(newest.number, newest.number)
             self._point(pointer)
+        # The version that readers see is there, even while its record is looked at by a removal that gives way.
         known = {version.number for version in self.versions()} | {self.next_number()}
+        known |= {pointer.version} if pointer is not None else set()
         for name in self.storage.names("versions/"):
             text = name.removeprefix("versions/").rstrip("/")
             if text.isdigit() and int(text) not in known:

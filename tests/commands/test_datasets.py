@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_examples import FILE, bring_up_to_date, make_dataset, repair
+from dataset_examples import FILE, SHAPE, bring_up_to_date, make_dataset, repair
 from runs_on_disk import smooth_affinities
 
 import seuron
 from seuron.commands import BAD_PARAMETERS, NOT_FOUND, Answer, Session, obey
 from seuron.datasets.files import Dataset
-
-SHAPE = (32, 32, 40)
 
 
 @pytest.fixture
