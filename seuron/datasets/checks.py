@@ -5,15 +5,17 @@ from __future__ import annotations
 from seuron.datasets.files import Dataset, Registered
 from seuron.datasets.looking import check_volumes
 from seuron.errors import ParameterErrors
+from seuron.notifications import unknown_names
 
 
 def problems_of(dataset: Dataset) -> list[str]:
-    """What is wrong with the volumes of a dataset whose file is right by itself."""
+    """What is wrong with the volumes of a dataset whose file is right by itself, and with whom it tells."""
+    problems = unknown_names(dataset.table.tell)
     try:
         check_volumes(dataset)
     except ParameterErrors as error:
-        return list(error.problems)
-    return []
+        problems += error.problems
+    return problems
 
 
 def problems_of_all(registered: Registered) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from seuron.datasets.files import Dataset
+from seuron.notifications import Cause, Notice
+from seuron.notifications.notices import one_line
 
 #: Nodes whose failure is told of, in their order, with what each does.
 NODES = {
@@ -17,34 +18,32 @@ NODES = {
     "publish": "publishing",
     "forget": "removing old versions",
 }
-#: Reasons that a message lists.
+#: Reasons that a notice lists.
 LISTED = 5
 
 
-@dataclass(frozen=True)
-class News:
-    """A message: a line, what more there is to say, and whom to tell. `failed` says that somebody has to act."""
-
-    dataset: str
-    title: str
-    text: str
-    tell: tuple[str, ...]
-    failed: bool
-
-
-def news_of(dataset: Dataset, states: Mapping[str, str], number: int | None, why: Sequence[str], problem: str) -> News:
+def news_of(
+    dataset: Dataset, states: Mapping[str, str], number: int | None, why: Sequence[str], problem: str, start: str
+) -> Notice:
     """The news of one pass through a dataset's nodes, by the states in which Airflow left them.
 
-    `number` is that of the version, None where the look did not come so far.
+    `number` is that of the version, None where the look did not come so far; `start` is Airflow's id of the pass.
     """
-    table = dataset.table
+    table, place = dataset.table, dataset.published.path
     reasons = "\n".join([f"- {reason}" for reason in why[:LISTED]] + ["- ..."] * (len(why) > LISTED))
     failed = [node for node in NODES if states.get(node) == "failed"]
-    if failed:
-        version = f" version {number}" if number is not None else ""
-        title = f"{table.name}:{version} failed at {NODES[failed[0]]}"
-        seen = "readers see the version before" if "publish" not in states or states["publish"] != "success" else ""
-        lines = [problem, reasons, seen, "what is finished stays; the next start goes on from there"]
-        return News(table.name, title, "\n".join(filter(None, lines)), table.tell, failed=True)
-    place = f"readers see it in {dataset.published.path}/current"
-    return News(table.name, f"{table.name}: version {number} is published", f"{reasons}\n{place}", table.tell, False)
+    if not failed:
+        words = f"version {number} is published, readers see it in {place}/current\n{reasons}"
+        return Notice("succeeded", table.name, place, words.strip(), start=start, to=table.tell)
+    version = f"version {number}: " if number is not None else ""
+    seen = "" if states.get("publish") == "success" else "readers see the version before; "
+    return Notice(
+        "failed",
+        table.name,
+        place,
+        reasons,
+        (Cause(f"{version}{NODES[failed[0]]}", one_line(problem)),),
+        f"{seen}what is finished stays, and the next start goes on from there",
+        start=start,
+        to=table.tell,
+    )

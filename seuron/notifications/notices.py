@@ -34,7 +34,8 @@ class Cause:
 class Notice:
     """One thing to tell. `run` is the run's name, `output` its folder, `words` are sentences.
 
-    `start` is the start of the run that has ended, as Airflow calls it: each of them is told of.
+    `start` is the start of the run that has ended, as Airflow calls it: each of them is told of. `to` are the names
+    of those who are to be told; without any, those whose patterns fit.
 
     `repeats` is how often the same was not told since the last time.
     """
@@ -48,6 +49,7 @@ class Notice:
     links: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 0
     start: str = ""
+    to: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -6,7 +6,7 @@ Secrets are never written into it: `env:NAME` and `file:PATH` say where they are
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,12 +53,13 @@ _TAKES: dict[How, tuple[str, ...]] = {
 
 
 class Recipient(Parameters):
-    """Somebody who is told: by which way, of which runs, which events.
+    """Somebody who is told: by which way, of which runs, which events. Datasets name whom they tell by `name`.
 
     `address` is the webhook's or, with Slack's `token`, that of a Web API other than Slack's own.
     """
 
     how: How
+    name: str = ""
     events: tuple[Event, ...] = Field(default=("failed", "succeeded", "cancelled"), min_length=1)
     runs: tuple[str, ...] = ("*",)
     channel: str = ""
@@ -75,7 +76,7 @@ class Recipient(Parameters):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipient:
-        given = self.model_fields_set - {"how", "events", "runs"}
+        given = self.model_fields_set - {"how", "name", "events", "runs"}
         problems = [
             f"`how = {self.how}` needs {' or '.join(f'`{name}`' for name in choice)}"
             for choice in _NEEDS[self.how]
@@ -90,6 +91,8 @@ class Recipient(Parameters):
 
     def wants(self, notice: Notice) -> bool:
         """Whether this one is to be told; `runs` are patterns for a run's name or its whole folder."""
+        if notice.to:
+            return notice.event in self.events and self.name in notice.to
         names = (notice.run, notice.output)
         return notice.event in self.events and any(fnmatchcase(name, run) for run in self.runs for name in names)
 
@@ -110,6 +113,14 @@ def read_notifications(path: Path | None = None) -> NotificationSettings:
     return (
         NotificationSettings() if named is None else read_typed(NotificationSettings, named, "the notifications' file")
     )
+
+
+def unknown_names(names: Iterable[str]) -> list[str]:
+    """What is wrong with names of who is to be told: that nobody in the notifications' file has them."""
+    known = {recipient.name for recipient in read_notifications().notify if recipient.name}
+    where = os.environ.get(FILE_VARIABLE) or f"there is none, as {FILE_VARIABLE} is not set"
+    allowed = f"the names in the notifications' file ({where}): {', '.join(sorted(known)) or 'none'}"
+    return [f"`tell`: got {name!r}; allowed are {allowed}" for name in names if name not in known]
 
 
 def secret(reference: str, environment: Mapping[str, str] = os.environ) -> str:

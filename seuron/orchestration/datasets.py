@@ -267,6 +267,7 @@ def _tell(name: str) -> Any:
     def tell() -> None:
         """Tell of the new version, or of what failed; nothing where nothing has changed."""
         from seuron.datasets.news import news_of
+        from seuron.notifications.telling import tell as notify
 
         context: Any = get_current_context()
         ti = context["ti"]
@@ -276,8 +277,9 @@ def _tell(name: str) -> Any:
         found = ti.xcom_pull(task_ids="look") or {"number": None, "reasons": []}
         problems = (ti.xcom_pull(task_ids=node, key=PROBLEM) for node, state in states.items() if state == "failed")
         problem = next(filter(None, problems), "its log says why")
-        news = news_of(_dataset(name), states, found["number"], found["reasons"], problem)
-        log.log(logging.WARNING if news.failed else logging.INFO, "%s\n%s", news.title, news.text)
+        news = news_of(_dataset(name), states, found["number"], found["reasons"], problem, context["run_id"])
+        log.log(logging.WARNING if news.event == "failed" else logging.INFO, "%s", news.text)
+        log.info("%d told", notify(news))
 
     return tell()
 

@@ -10,8 +10,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import conf
-
 from seuron.notifications.settings import FILE_VARIABLE
 
 
@@ -27,12 +25,13 @@ def task_hooks() -> dict[str, Any]:
 
 def tell_end(context: Mapping[str, Any]) -> None:
     """Tell how a run has ended."""
-    from seuron import notifications
     from seuron.client import connect
+    from seuron.notifications.telling import tell_end as tell_end_of
+    from seuron.orchestration.airflow_api import airflow_login, airflow_url
 
-    deployment = connect(str(conf.get("api", "base_url")))
+    deployment = connect(airflow_url(), auth=airflow_login())
     try:
-        notifications.tell_end(deployment.find(str(context["run_id"])))
+        tell_end_of(deployment.find(str(context["run_id"])))
     finally:
         deployment.close()
 
@@ -40,9 +39,9 @@ def tell_end(context: Mapping[str, Any]) -> None:
 def tell_retry(context: Mapping[str, Any]) -> None:
     """Tell why a task of a run is tried again."""
     from seuron.client.naming import short_name
-    from seuron.notifications import Cause, tell
+    from seuron.notifications import Cause
     from seuron.notifications.notices import one_line
-    from seuron.notifications.telling import retry_notice
+    from seuron.notifications.telling import retry_notice, tell
     from seuron.orchestration.segmentation import EXCEPTION_TRIES
 
     ti, error = context["ti"], context.get("exception")
