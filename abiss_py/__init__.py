@@ -37,7 +37,7 @@ from abiss_py.place import Place
 from abiss_py.relabel import Mapping
 from abiss_py.seams import Face, Faces, Seam, seam_of, seams_of_grid
 from abiss_py.stitching import Edges, Merge, Pins, Region, hull, merge_regions
-from abiss_py.views import close_seams, split_views
+from abiss_py.views import close_seams, split_shares, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "seam_of",
     "seams_of_grid",
     "segment",
+    "split_shares",
     "split_views",
     "watershed_chunk",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +21,14 @@ from abiss_py.errors import ArgumentError
 from abiss_py.kernels import painting
 from abiss_py.place import Place, Triple
 from abiss_py.relabel import Mapping
-from abiss_py.seams import Seam, seams_of_grid
+from abiss_py.seams import Seam, seam_of
 from abiss_py.stitching import Region
 from abiss_py.views import Closed, close_seams, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
+#: Slabs of tissue differ in work by half and more: with two for each thread, one that is done early takes the next.
+SLABS_A_THREAD = 2
 #: `agglomerate`, with all arguments but contacts, clusters and open ids.
 Decide = Callable[[Contacts, Clusters, Int64s], Agglomeration]
 #: What rules look at, of a chunk whose numbers have these ids.
@@ -77,7 +79,7 @@ def segment(
         semantic: class number of every voxel, (X, Y, Z) unsigned integers, 0 for none.
         class_names: the names of class 1, 2, ...
         chunk_size: work in chunks of this size; the result is the same, bit for bit.
-        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along z.
+        threads: how many chunks are worked on at once; without a chunk_size, several slabs along z for each.
 
     Raises ArgumentError and AffinityError for what it cannot take. The method is that of
     arXiv 2106.10795; docs/algorithm.md says exactly what is computed.
@@ -94,7 +96,8 @@ def segment(
     if affinities.size == 0:
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
         return Segmentation(empty, empty, Contacts.empty(), Contacts.empty(), Vetoes.join([]))
-    places = _places((nx, ny, nz), chunk_size or (nx, ny, -(-nz // threads)))
+    slabs = 1 if threads == 1 else SLABS_A_THREAD * threads
+    places = _places((nx, ny, nz), chunk_size or (nx, ny, -(-nz // slabs)))
     decide = partial(
         agglomerate, threshold=threshold, scale=kind.scale, constraints=constraints, class_names=class_names
     )
@@ -149,25 +152,34 @@ class _Stitched:
 def _stitched(
     chunks: dict[Triple, ChunkWatershed], rules: WatershedRules, kind: AffinityType, pool: ThreadPoolExecutor
 ) -> _Stitched:
-    seams: list[Seam] = []
+    views = dict(zip(chunks, pool.map(lambda chunk: split_views(chunk.region), chunks.values()), strict=True))
+    meetings = list(_meetings(chunks))
+    seams = list(pool.map(lambda met: seam_of(chunks[met[0]].faces, chunks[met[1]].faces, met[2], kind), meetings))
+    pairs = (
+        (views[below].pop((axis, 1)), views[above].pop((axis, 0)), seam)
+        for (below, above, axis), seam in zip(meetings, seams, strict=True)
+    )
     met: dict[Triple, list[int]] = {at: [] for at in chunks}
-    views = {at: split_views(chunk.region) for at, chunk in chunks.items()}
-
-    def pairs() -> Iterator[tuple[Region, Region, Seam]]:
-        for at, axis, seam in seams_of_grid({at: chunk.faces for at, chunk in chunks.items()}, kind):
-            x, y, z = (i - (axis == other) for other, i in enumerate(at))
-            for side in ((x, y, z), at):
-                met[side].append(len(seams))
-            seams.append(seam)
-            yield views[x, y, z].pop((axis, 1)), views[at].pop((axis, 0)), seam
+    for number, (below, above, _) in enumerate(meetings):
+        met[below].append(number)
+        met[above].append(number)
 
     def rest() -> Iterator[Region]:
         for of_chunk in views.values():
             yield from of_chunk.values()
 
     whole = next(iter(chunks.values())).region.place.whole
-    closed = close_seams(pairs(), rest(), Place.all_of(whole), rules, kind, over=pool.map)
+    closed = close_seams(pairs, rest(), Place.all_of(whole), rules, kind, over=pool.map)
     return _Stitched(seams, met, closed)
+
+
+def _meetings(chunks: Iterable[Triple]) -> Iterator[tuple[Triple, Triple, int]]:
+    """All neighbours in a grid of chunks: the place of the lower one, that of the upper one, their axis."""
+    known = set(chunks)
+    for x, y, z in chunks:
+        for axis, below in enumerate(((x - 1, y, z), (x, y - 1, z), (x, y, z - 1))):
+            if below in known:
+                yield below, (x, y, z), axis
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ class Edges:
 
     @classmethod
     def join(cls, parts: Sequence[Edges]) -> Edges:
-        names = ("a", "b", "weight", "index")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        """All rows of several tables, as they are."""
+        kinds = {"a": np.int64, "b": np.int64, "weight": np.uint32, "index": np.int64}
+        return cls(**{name: _joined([getattr(part, name) for part in parts], kind) for name, kind in kinds.items()})
 
     def take(self, rows: Any) -> Edges:
         return Edges(self.a[rows], self.b[rows], self.weight[rows], self.index[rows])
@@ -49,22 +50,31 @@ class Edges:
 class Pins:
     """Clusters of which other regions have copies (`views.py`).
 
-    A row for each: the name it had when it was copied (`origin`) and its size then, what it is called
-    now, how many copies have met in this region, and how many there are in all.
+    A row for each: what it was called when it was copied (`origin`) and in which splitting of a region
+    that was (`split`; together they are unique), what it is called now, the voxels that it had and that no
+    other row has, as bits into how many views it was copied (`views`), and from which of these copies
+    have met in this region (`met`).
     """
 
     origin: Int64s
+    split: Int64s
     name: Int64s
     voxels: Int64s
-    copies: Int64s
-    total: Int64s
+    views: NDArray[np.uint8]
+    met: NDArray[np.uint8]
 
     @classmethod
     def join(cls, parts: Sequence[Pins]) -> Pins:
         """All rows of several tables, as they are."""
-        none = np.zeros(0, np.int64)
-        columns = (np.concatenate([none, *(getattr(part, field.name) for part in parts)]) for field in fields(cls))
-        return cls(*columns)
+        kinds = dict.fromkeys(("origin", "split", "name", "voxels"), np.int64) | dict.fromkeys(
+            ("views", "met"), np.uint8
+        )
+        return cls(**{name: _joined([getattr(part, name) for part in parts], kind) for name, kind in kinds.items()})
+
+    @property
+    def missing(self) -> NDArray[np.uint8]:
+        """The views whose copies other regions have still."""
+        return self.views & ~self.met
 
     def take(self, rows: Any) -> Pins:
         return Pins(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -72,7 +82,7 @@ class Pins:
 
 @dataclass(frozen=True)
 class Region:
-    """What is not decided yet about a box. `keys` are sorted; `voxels` are sizes so far.
+    """What is not decided yet about a box. `keys` are sorted; `voxels` are sizes so far, but for what `pins` count.
 
     `faces[axis, side]` tells which clusters are at that face: the name each had in its chunk, by
     which seams know it, and what it is called now. `pins` are clusters that other regions have as well.
@@ -112,11 +122,12 @@ def merge_regions(
     chunks. Any grouping of the chunks of a volume, in any number of steps, gives the same final clusters.
     """
     place = place or hull([part.place for part in parts])
-    keys, at = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
+    keys, at = np.unique(_joined([part.keys for part in parts], np.int64), return_inverse=True)
     voxels = np.zeros(keys.size, np.int64)
-    np.add.at(voxels, at, np.concatenate([part.voxels for part in parts]))
+    np.add.at(voxels, at, _joined([part.voxels for part in parts], np.int64))
     parent = np.arange(keys.size, dtype=np.uint32)
     pins = _gather_copies(parent, keys, voxels, Pins.join([part.pins for part in parts]))
+    pinned = _positions(keys, pins.name)
 
     now = Mapping.union([face for part in parts for face in part.faces.values()])
     large = voxels[roots(parent)] >= rules.size
@@ -131,8 +142,9 @@ def merge_regions(
     }
     is_open = np.zeros(keys.size, np.bool_)
     top = roots(parent)
-    for names in (pins.name, *(face.values for face in touching.values())):
-        is_open[top[_positions(keys, names)]] = True
+    is_open[top[pinned[pins.missing > 0]]] = True
+    for face in touching.values():
+        is_open[top[_positions(keys, face.values)]] = True
 
     across = seam.take(~seam.joined)
     edges = _in_order(
@@ -147,32 +159,42 @@ def merge_regions(
     mapping = Mapping(keys, names)
     left = edges.take(undecided)
     carried = np.flatnonzero((top == np.arange(top.size)) & is_open)
+    kept = _still_needed(pins, top[pinned])
+    np.subtract.at(voxels, top[pinned[kept]], pins.voxels[kept])
     region = Region(
         place=place,
         keys=keys[carried],
         voxels=voxels[carried],
         edges=_spanning(Edges(mapping.follow(left.a), mapping.follow(left.b), left.weight, left.index), keys),
         faces={at: Mapping(face.keys, mapping.follow(face.values)) for at, face in touching.items()},
-        pins=replace(pins, name=mapping.follow(pins.name)),
+        pins=replace(pins, name=mapping.follow(pins.name)).take(kept),
     )
     return Merge(region, mapping)
 
 
-def _gather_copies(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, pins: Pins) -> Pins:
-    """Make one cluster of the copies of each; returns the rows of those of which others have copies still.
+def _joined(columns: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    """One after the other; of no columns an empty one."""
+    return np.concatenate([np.zeros(0, kind), *columns])
 
-    Every copy counts the voxels of what was copied: they must count once.
-    """
-    pins = pins.take(np.argsort(pins.origin, kind="stable"))
-    starts = np.flatnonzero(np.diff(pins.origin, prepend=-1))
-    rows = np.diff(starts, append=pins.origin.size)
+
+def _gather_copies(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, pins: Pins) -> Pins:
+    """Make one cluster of the copies of each, and add the voxels that they share; returns a row for each."""
+    pins = pins.take(np.lexsort((pins.split, pins.origin)))
+    starts = np.flatnonzero((np.diff(pins.origin, prepend=-1) != 0) | (np.diff(pins.split, prepend=-1) != 0))
     first = _positions(keys, pins.name[starts])
-    again = np.repeat(first, rows)
+    again = np.repeat(first, np.diff(starts, append=pins.origin.size))
     _unite(parent, voxels, _positions(keys, pins.name), again)
-    np.subtract.at(voxels, roots(parent)[first], (rows - 1) * pins.voxels[starts])
-    copies = np.add.reduceat(pins.copies, starts) if starts.size else pins.copies
-    gathered = replace(pins.take(starts), copies=copies)
-    return gathered.take(gathered.copies < gathered.total)
+    met = np.bitwise_or.reduceat(pins.met, starts) if starts.size else pins.met
+    gathered = replace(pins.take(starts), met=met)
+    np.add.at(voxels, roots(parent)[first], gathered.voxels)
+    return gathered
+
+
+def _still_needed(pins: Pins, clusters: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which rows go on upwards: those with copies elsewhere, and those that went with a later copy elsewhere."""
+    missing = pins.missing > 0
+    copied_again = clusters[missing & (pins.split > 0)]
+    return missing | np.isin(clusters, copied_again)
 
 
 def hull(places: Sequence[Place]) -> Place:

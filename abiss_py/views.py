@@ -1,53 +1,66 @@
 """Closing seams one by one: each needs only what lies at it, not all that a box has left undecided.
 
 A region is split into *views*: one for each of its faces, with the clusters there and those that wait
-for them, and one for the rest. Two views that meet in a seam are merged as two regions are. Nearly
-every cluster is in one view only, so all is known about it when that view's seam is closed. A cluster
-at two faces is copied into both views and stays open (*pinned*) until its copies have met again.
-What is left of the seams is therefore what lies at the edges of boxes, and not at their faces.
+for them. Two views that meet in a seam are merged as two regions are. Nearly every cluster is in one view
+only, so all is known about it when that view's seam is closed. A cluster at two faces is copied into
+both views and stays open (*pinned*) until its copies have met again. What is left of the seams is therefore
+what lies at the edges of boxes, and not at their faces.
+
+What seams leave can be split again, into *shares*: by the line, between four boxes, around which the other copies
+of it are. Behind the lines, what is left lies at the corners of boxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.dtypes import AffinityType
-from abiss_py.kernels import absorption
+from abiss_py.kernels import views as kernels
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, roots
+from abiss_py.relabel import Mapping
 from abiss_py.seams import Seam
 from abiss_py.stitching import Merge, Pins, Region, merge_regions
 from abiss_py.watershed import WatershedRules
 
 #: A face of a box: its axis, and 0 for the low one, 1 for the high one.
 Side = tuple[int, int]
+#: The bit of the view at a face in `Pins.views`.
+BITS: dict[Side, int] = {(axis, side): 1 << (2 * axis + side) for axis in range(3) for side in (0, 1)}
 
 
-def split_views(region: Region) -> dict[Side | None, Region]:
-    """A region as its views: the clusters at each face, and the rest under None.
+def split_views(region: Region) -> dict[Side, Region]:
+    """A region that has no pins as its views: the clusters at each face, and those that wait for them.
 
-    Every edge is in exactly one view. A cluster is in the views of all its faces and of all its
-    edges; what waits for clusters of one face only is seen with them.
+    Every edge is in exactly one view; a cluster is in the views of all its faces and of all its edges.
     """
-    sides: list[Side | None] = [*region.faces, None]
-    a, b = (np.searchsorted(region.keys, ends).astype(np.uint32) for ends in (region.edges.a, region.edges.b))
-    at_faces = np.zeros(region.keys.size, np.uint8)
-    for number, face in enumerate(region.faces.values()):
-        at_faces[np.searchsorted(region.keys, face.values)] |= np.uint8(1 << number)
-    home = _homes(at_faces, a, b, rest=1 << len(region.faces))
+    at = np.zeros(region.keys.size, np.uint8)
+    for side, face in region.faces.items():
+        at[np.searchsorted(region.keys, face.values)] |= BITS[side]
+    parts = _split(region, at, [BITS[side] for side in region.faces], split=0)
+    return {
+        side: replace(part, faces={side: face}) for (side, face), part in zip(region.faces.items(), parts, strict=True)
+    }
 
-    view = np.where(home[b] == 0, home[a], np.where(home[a] == 0, home[b], home[a] & home[b]))
-    view[view == 0] = 1 << len(region.faces)
-    seen = at_faces | home
-    for ends in (a, b):
-        np.bitwise_or.at(seen, ends, view)
-    copies = np.bitwise_count(seen).astype(np.int64)
-    bits = {side: np.uint8(1 << number) for number, side in enumerate(sides)}
-    return {side: _view(region, side, seen & bit > 0, view == bit, copies) for side, bit in bits.items()}
+
+def split_shares(region: Region) -> list[Region]:
+    """What is open behind the three seams at a leaf's low faces, by where the other copies of it are.
+
+    The share at 0 is for those who join it with the seams of the leaves below, the one at 1 + axis for those
+    of the leaf above along that axis: these join it with what its other neighbours have. What a cluster
+    of the leaf below along x has elsewhere lies at that leaf's own low faces, or at a high face along y or z,
+    with the seams of the leaf behind that one: each is known from the view's bit.
+    """
+    place, missing = region.place, region.pins.missing
+    shares = np.zeros(missing.size, np.uint8)
+    for (axis, side), bit in BITS.items():
+        shares[missing & bit > 0] |= 2 << axis if side == 1 else 1
+    at = np.zeros(region.keys.size, np.uint8)
+    np.bitwise_or.at(at, np.searchsorted(region.keys, region.pins.name), shares)
+    return _split(region, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
 
 
 @dataclass(frozen=True)
@@ -93,32 +106,50 @@ def _renamed(mapping: Mapping) -> Mapping:
     return Mapping(mapping.keys[changed], mapping.values[changed])
 
 
-def _homes(at_faces: NDArray[np.uint8], a: NDArray[np.uint32], b: NDArray[np.uint32], rest: int) -> NDArray[np.uint8]:
-    """The view that each cluster belongs to, as a bit; 0 for those at several faces."""
-    home = np.where(np.bitwise_count(at_faces) == 1, at_faces, 0).astype(np.uint8)
-    waits = at_faces == 0
-    parent = np.arange(at_faces.size, dtype=np.uint32)
-    inside = waits[a] & waits[b]
-    absorption.unite(a[inside], b[inside], parent)
-    chain = roots(parent)
-    waited_for = np.zeros(at_faces.size, np.uint8)
-    for one, other in ((a, b), (b, a)):
-        np.bitwise_or.at(waited_for, chain[one], np.where(waits[one], home[other], 0).astype(np.uint8))
-    single = np.bitwise_count(waited_for) == 1
-    return np.where(waits, np.where(single, waited_for, rest)[chain], home).astype(np.uint8)
+def _split(region: Region, at: NDArray[np.uint8], bits: list[int], split: int) -> list[Region]:
+    """The parts of a region, a bit for each; `at` says in which of them each cluster has to be.
+
+    What has to be nowhere waits for others, and goes where these are. Where an edge leads from one part to
+    another, one of its ends is in both.
+    """
+    a, b = (np.searchsorted(region.keys, ends).astype(np.uint32) for ends in (region.edges.a, region.edges.b))
+    is_open, found = at > 0, at.copy()
+    kernels.follow_open(a, b, is_open, found)
+    found = np.where(is_open, found, _lowest(found))
+    together = found[a] & found[b]
+    # An open cluster stays where it has to be, and what waits for it comes there.
+    part = _lowest(np.where(together > 0, together, np.where(is_open[a], found[a], found[b])))
+    members = found.copy()
+    for ends in (a, b):
+        np.bitwise_or.at(members, ends, part)
+    return [_part(region, bit, members, part == bit, split) for bit in bits]
 
 
-def _view(
-    region: Region, side: Side | None, members: NDArray[np.bool_], edges: NDArray[np.bool_], copies: NDArray[np.int64]
-) -> Region:
-    keys, voxels, total = region.keys[members], region.voxels[members], copies[members]
-    pinned = total > 1
-    ones = np.ones(np.count_nonzero(pinned), np.int64)
+def _lowest(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    lowest: NDArray[np.uint8] = bits & (~bits + np.uint8(1))
+    return lowest
+
+
+def _part(region: Region, bit: int, members: NDArray[np.uint8], edges: NDArray[np.bool_], split: int) -> Region:
+    """What a part has of a region. The voxels of a cluster with copies are told in its pins only."""
+    here = members & bit > 0
+    keys, views = region.keys[here], members[here]
+    copied = np.bitwise_count(views) > 1
+    origin, voxels = keys[copied], region.voxels[here]
+    new = Pins(
+        origin=origin,
+        split=np.full(origin.size, split, np.int64),
+        name=origin,
+        voxels=voxels[copied],
+        views=views[copied],
+        met=np.full(origin.size, bit, np.uint8),
+    )
+    before = region.pins.take(here[np.searchsorted(region.keys, region.pins.name)])
     return Region(
         place=region.place,
         keys=keys,
-        voxels=voxels,
+        voxels=np.where(copied, 0, voxels),
         edges=region.edges.take(edges),
-        faces={} if side is None else {side: region.faces[side]},
-        pins=Pins(keys[pinned], keys[pinned], voxels[pinned], ones, total[pinned]),
+        faces={},
+        pins=Pins.join([before, new]),
     )

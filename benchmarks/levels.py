@@ -5,7 +5,9 @@ into chunks, and eight boxes are joined at a time, first the watershed's, then t
 each level a row is printed: how many clusters and contacts there were, how many had to go on upwards,
 and how many that is for each voxel of the boxes' inner faces. *Behind the seams* are the clusters that are
 still open when the seams between the boxes of a level are closed one by one, as the watershed does it
-between its leaves, and how many that is for each voxel of the outlines of the boxes' inner faces.
+between its leaves, and how many that is for each voxel of the outlines of the boxes' inner faces; *behind the lines*
+those that are still open when what is around the lines where seams meet is closed as well, and how many that is
+for each box that has neighbours on all sides, or on average where there is none.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ class Level:
     clusters_up: int
     line_voxels: int
     behind: int
+    behind_lines: int
+    each: float
     contacts: int = 0
     contacts_up: int = 0
 
@@ -52,6 +56,8 @@ class Level:
             f"{self.clusters_up / faces:.4f}",
             str(self.behind),
             f"{self.behind / max(1, self.line_voxels):.2f}",
+            str(self.behind_lines),
+            f"{self.each:.0f}",
             str(self.contacts),
             f"{self.contacts_up} ({self.contacts_up / max(1, self.contacts):.1%})",
             f"{self.contacts_up / faces:.4f}",
@@ -61,7 +67,8 @@ class Level:
 
 HEAD = (
     "| box | boxes | clusters | clusters going up | for each face voxel | behind the seams | for each line voxel "
-    "| contacts | contacts going up | for each face voxel |\n|---|---|---|---|---|---|---|---|---|---|"
+    "| behind the lines | for each box | contacts | contacts going up | for each face voxel |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -114,7 +121,9 @@ def main() -> None:
         basins += found.basins
     del affinities
     seams = {(at, axis): seam for at, axis, seam in seams_of(chunks, kind)}
-    levels = [watershed_level(side, regions, clusters, behind_seams(regions, seams, {at: at for at in chunks}, rules))]
+    levels = [
+        watershed_level(side, regions, clusters, what_is_behind(regions, seams, {at: at for at in chunks}, rules))
+    ]
 
     names, pending = [], dict(seams)
     boxes = {at: at for at in chunks}  # the box of the present level that each chunk is in
@@ -130,7 +139,7 @@ def main() -> None:
         regions = {at: merge.region for at, merge in merges.items()}
         names.append(Mapping.union([merge.mapping for merge in merges.values()]))
         side *= 2
-        levels.append(watershed_level(side, regions, clusters, behind_seams(regions, pending, boxes, rules)))
+        levels.append(watershed_level(side, regions, clusters, what_is_behind(regions, pending, boxes, rules)))
     print(f"{shape[0]}x{shape[1]}x{shape[2]} voxels, {basins} basins")
     agglomeration_levels(chunks, seams, names, levels)
     print(HEAD)
@@ -159,23 +168,50 @@ def closed(
     return inside
 
 
-def behind_seams(
+@dataclass(frozen=True)
+class Behind:
+    """How many clusters are open, copies counted once each: behind seams, behind lines, and there for each box."""
+
+    seams: int
+    lines: int
+    each: float
+
+
+def what_is_behind(
     regions: dict[Triple, Region],
     pending: dict[tuple[Triple, int], Seam],
     boxes: dict[Triple, Triple],
     rules: abiss_py.WatershedRules,
-) -> int:
-    """How many clusters are open, copies counted once each, when each seam between boxes was closed on its own."""
+) -> Behind:
+    """What is open when each seam between boxes was closed on its own, and then what is around each box's low lines."""
     views = {at: abiss_py.split_views(region) for at, region in regions.items()}
     between: dict[tuple[Triple, int], list[Seam]] = {}
     for (chunk, axis), seam in pending.items():
         between.setdefault((boxes[chunk], axis), []).append(seam)
-    kind, left = abiss_py.affinity_type(np.uint8), 0
+    kind = abiss_py.affinity_type(np.uint8)
+    closed: dict[Triple, list[Region]] = {at: [] for at in regions}
     for (at, axis), seams in between.items():
-        x, y, z = (i - (axis == other) for other, i in enumerate(at))
-        pair = [views[x, y, z].pop((axis, 1)), views[at].pop((axis, 0))]
-        left += abiss_py.merge_regions(pair, [Seam.join(seams)], rules, kind).region.keys.size
-    return left + sum(view.keys.size for of_box in views.values() for view in of_box.values())
+        pair = [views[beside(at, axis, -1)].pop((axis, 1)), views[at].pop((axis, 0))]
+        closed[at].append(abiss_py.merge_regions(pair, [Seam.join(seams)], rules, kind).region)
+    joined = {at: abiss_py.merge_regions(parts, [], rules, kind, regions[at].place) for at, parts in closed.items()}
+    shares = {at: abiss_py.split_shares(merge.region) for at, merge in joined.items()}
+    open_: dict[Triple, int] = {}
+    for at, region in regions.items():
+        below = ((axis, beside(at, axis, -1)) for axis in range(3))
+        met = [shares[at][0], *(shares[other][1 + axis] for axis, other in below if other in shares)]
+        open_[at] = abiss_py.merge_regions(met, [], rules, kind, region.place).region.keys.size
+    inner = [count for at, count in open_.items() if all(beside(at, a, s) in open_ for a in range(3) for s in (-1, 1))]
+    counts = inner or list(open_.values())
+    return Behind(
+        seams=sum(merge.region.keys.size for merge in joined.values()),
+        lines=sum(open_.values()),
+        each=sum(counts) / len(counts),
+    )
+
+
+def beside(at: Triple, axis: int, step: int) -> Triple:
+    x, y, z = (i + step * (axis == other) for other, i in enumerate(at))
+    return x, y, z
 
 
 def inner_line_voxels(place: Place) -> int:
@@ -183,7 +219,7 @@ def inner_line_voxels(place: Place) -> int:
     return sum(2 * (sum(place.shape) - place.shape[axis]) for axis, _ in place.inner_faces)
 
 
-def watershed_level(side: int, regions: dict[Triple, Region], clusters: int, behind: int) -> Level:
+def watershed_level(side: int, regions: dict[Triple, Region], clusters: int, behind: Behind) -> Level:
     return Level(
         side=side,
         boxes=len(regions),
@@ -191,7 +227,9 @@ def watershed_level(side: int, regions: dict[Triple, Region], clusters: int, beh
         clusters=clusters,
         clusters_up=sum(region.keys.size for region in regions.values()),
         line_voxels=sum(inner_line_voxels(region.place) for region in regions.values()),
-        behind=behind,
+        behind=behind.seams,
+        behind_lines=behind.lines,
+        each=behind.each,
     )
 
 

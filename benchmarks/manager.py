@@ -130,8 +130,8 @@ def main() -> None:
     (home.folder / "cluster.toml").write_text(CLUSTER)
     deployment = Deployment(home)
     try:
-        deployment.start(cluster=home.folder / "cluster.toml")
-        with AirflowClient(deployment.url) as client:
+        deployment.start(cluster=home.folder / "cluster.toml", seconds=600)
+        with AirflowClient(deployment.url, timeout=120.0) as client:
             while "trivial" not in client.parsed_dags():
                 time.sleep(1)
             measure(home, client, arguments.tasks, arguments.seconds)

@@ -25,7 +25,7 @@ import numpy as np
 
 from abiss_py import Clusters, Contacts, affinity_type
 from seuron.decisions.stored import region_graph
-from seuron.planning.segmentation import contacts_that_fit
+from seuron.planning.estimates import contacts_that_fit
 from seuron.runs import Run
 from seuron.segmentation.columns import read_contacts, write_contacts
 from seuron.segmentation.rounds import Joining, final_mapping, finish_rounds, number_graph

@@ -15,17 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seuron.box import Box, Triple, triple
-from seuron.planning.segmentation import (
-    BYTES_PER_CLUSTER,
-    BYTES_PER_CONTACT,
-    BYTES_PER_NODE,
-    CLUSTERS_PER_FACE_VOXEL,
-    CLUSTERS_PER_LINE_VOXEL,
-    CONTACTS_PER_FACE_VOXEL,
-    MERGE_SIDE,
-    face_area,
-    seam_lines,
-)
+from seuron.planning import estimates
+from seuron.planning.estimates import BYTES_PER_CONTACT, BYTES_PER_NODE
+from seuron.planning.segmentation import MERGE_SIDE
 from seuron.runs import Run
 from seuron.storage import local_folder
 
@@ -43,29 +35,30 @@ def stored(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class Tier:
-    """One tier of merges: how many, and what comes into the largest of them."""
+    """One tier of merges: how many, what comes into the largest of them, and what it takes in the watershed."""
 
     name: str
     tasks: int
-    clusters: int
-    contacts: int
+    watershed_bytes: int
+    contacts: float = 0.0
 
 
 def tiers_of(chunks: Triple) -> list[Tier]:
-    """The seams between leaves, then the merges up to the root."""
+    """The seams and lines between leaves, then the merges up to the root."""
     grid = triple([-(-n // BATCH) for n in chunks])
     leaf = side = triple([c * BATCH for c in CHUNK])
     box = Box.from_shape((0, 0, 0), leaf)
-    x, y, z = leaf
-    largest = 2 * max(x * y, x * z, y * z)
-    tiers = [Tier("seams", math.prod(grid), int(largest * CLUSTERS_PER_FACE_VOXEL), 0)]
+    tiers = [
+        Tier("leaves", math.prod(grid), estimates.of_watershed_leaf(box, CHUNK).memory_bytes),
+        Tier("seams", math.prod(grid), estimates.of_seams(box).memory_bytes),
+        Tier("lines", math.prod(grid), estimates.of_lines(box).memory_bytes),
+    ]
     while math.prod(grid) > 1:
-        children, box = math.prod(min(MERGE_SIDE, n) for n in grid), Box.from_shape((0, 0, 0), side)
-        clusters = children * seam_lines(box, leaf) * CLUSTERS_PER_LINE_VOXEL
-        contacts = children * face_area(box) * CONTACTS_PER_FACE_VOXEL
+        parts = [Box.from_shape((0, 0, 0), side)] * math.prod(min(MERGE_SIDE, n) for n in grid)
+        memory = estimates.of_watershed_merge(parts, leaf, lines_are_closed=True).memory_bytes
         side = triple([s * min(MERGE_SIDE, n) for s, n in zip(side, grid, strict=True)])
         grid = triple([-(-n // MERGE_SIDE) for n in grid])
-        tiers.append(Tier(f"merge {len(tiers)}", math.prod(grid), int(clusters), int(contacts)))
+        tiers.append(Tier(f"merge {len(tiers) - 2}", math.prod(grid), memory, estimates.contacts_waiting(parts)))
     return tiers
 
 
@@ -97,19 +90,19 @@ def main() -> None:
         total = math.prod(chunks) * math.prod(CHUNK)
         hours = sum(seconds.values()) / voxels * total / 3600
         tiers = tiers_of(chunks)
-        tasks = ", ".join(str(count) for count in (tiers[0].tasks, *(tier.tasks for tier in tiers)))
+        tasks = ", ".join(str(tier.tasks) for tier in tiers)
         print(
             f"| {name} | {total:.2g} | {tasks} | {hours:.2g} | {3 * total / 1e15:.2g} PB "
             f"| {sum(written.values()) * total / 1e15:.2g} PB |"
         )
-    print("\n| volume | tier | clusters in | watershed memory | contacts in | to split them | bins of 4 GiB |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n| volume | tier | watershed memory | contacts in | to split them | bins of 4 GiB |")
+    print("|---|---|---|---|---|---|")
     for name, chunks in VOLUMES.items():
         for tier in tiers_of(chunks):
-            bins = -(-tier.contacts * BYTES_PER_CONTACT // 2**32)
-            nodes = tier.contacts // CONTACTS_PER_NODE * BYTES_PER_NODE
+            bins = math.ceil(tier.contacts * BYTES_PER_CONTACT / 2**32)
+            nodes = tier.contacts / CONTACTS_PER_NODE * BYTES_PER_NODE
             print(
-                f"| {name} | {tier.name} | {tier.clusters:.1e} | {tier.clusters * BYTES_PER_CLUSTER / 1e9:.0f} GB "
+                f"| {name} | {tier.name} | {tier.watershed_bytes / 1e9:.2g} GB "
                 f"| {tier.contacts:.1e} | {nodes / 1e9:.0f} GB | {bins} |"
             )
 

@@ -125,12 +125,12 @@ def write(marker: str, lines: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", choices=["comparison", "settings"], default=["comparison"])
+    parser.add_argument("tables", nargs="*", choices=["comparison", "settings"])
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each case, with different chances")
     parser.add_argument("--print-only", action="store_true", help="leave the page as it is")
     given = parser.parse_args()
     begun = time.perf_counter()
-    if "comparison" in given.tables:
+    if "comparison" in given.tables or not given.tables:
         lines = comparison((small(), medium(), large()), given.seeds)
         if not given.print_only:
             write("comparison", lines)

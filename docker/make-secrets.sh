@@ -34,6 +34,13 @@ printf 'redis://:%s@redis:6379/0' "$(cat "$folder/redis-password")" | make broke
 } | make redis.conf
 random 32 | make fernet-key
 word | make api-secret-key
-word | make jwt-secret
-printf '{"admin": "%s"}' "$(word)" | make passwords.json
+random 66 | make jwt-secret
+# The user by whom a cluster's scaling asks Airflow what waits.
+printf 'scaling:%s' "$(word)" | make scaling-login
+scaling="$(cut -d: -f2 "$folder/scaling-login")"
+printf '{"admin": "%s", "scaling": "%s"}' "$(word)" "$scaling" | make passwords.json
+if ! grep -qF "\"$scaling\"" "$folder/passwords.json"; then
+    echo "$folder/passwords.json does not know the user of $folder/scaling-login: add \"scaling\" with that password" >&2
+    exit 1
+fi
 word | make grafana-password

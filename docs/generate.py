@@ -1,7 +1,7 @@
 """Writes the reference pages that follow from the code: `python docs/generate.py`.
 
-`parameters.md` comes from the parameter models and `dags.md` from dags/. A test fails when the
-pages in the repository are not what this writes.
+`parameters.md` comes from the parameter models, `commands.md` from the registry of commands, and `dags.md`
+from dags/. A test fails when the pages in the repository are not what this writes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from commands_page import commands_page
 
 from seuron.params import SegmentationParams
 
@@ -22,8 +24,9 @@ def parameters_page() -> str:
     """Every parameter of a segmentation: default, unit and meaning, by group."""
     lines = [NOTE, "# Parameters\n", (SegmentationParams.__doc__ or "").strip().replace("\n    ", "\n"), ""]
     lines += [
-        "Give them as `seuron run segmentation --set NAME=VALUE`, as JSON with `--params FILE.json`, or in the form of",
-        "the DAG `segmentation` in Airflow. Three numbers may be written `128,128,64` or `[128, 128, 64]`.",
+        "Give them as `seuron run segmentation NAME=VALUE` or `--name VALUE`, as JSON with `--params FILE.json`,",
+        "or in the form of the DAG `segmentation` in Airflow.",
+        "Three numbers may be written `128,128,64` or `[128, 128, 64]`.",
     ]
     group = ""
     for name, field in SegmentationParams.model_fields.items():
@@ -82,7 +85,11 @@ def _dags_of(path: Path) -> list[Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ.setdefault("AIRFLOW_HOME", home)
-        pages = {"parameters.md": parameters_page(), "dags.md": dags_page()}
+        pages = {
+            "parameters.md": parameters_page(),
+            "dags.md": dags_page(),
+            "commands.md": NOTE + "\n" + commands_page(),
+        }
     for name, text in pages.items():
         (ROOT / "docs" / name).write_text(text)
         print(f"docs/{name}")

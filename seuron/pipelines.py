@@ -33,7 +33,10 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline: its name, its DAG, its parameters, which of them are paths, and what can be done with them."""
+    """A pipeline: its name, its DAG, its parameters, which of them are paths, and what can be done with them.
+
+    `aliases` are other phrases for running it.
+    """
 
     name: str
     help: str
@@ -41,6 +44,7 @@ class Pipeline:
     model: type[Parameters]
     paths: tuple[str, ...]
     steps: Steps
+    aliases: tuple[str, ...] = ()
 
 
 class _Segmentation:
@@ -75,6 +79,7 @@ PIPELINES: dict[str, Pipeline] = {
         model=SegmentationParams,
         paths=("image", "affinities", "semantic", "ground_truth", "output", "store"),
         steps=_Segmentation(),
+        aliases=("run pipeline", "run pipelines"),
     ),
 }
 

@@ -17,8 +17,8 @@ from seuron.errors import ParameterErrors, SeuronError
 from seuron.inference.models import model_path, shipped_models
 from seuron.params import SegmentationParams
 from seuron.params.model import parse_leniently, unrelated
-from seuron.planning import VolumeFacts
-from seuron.planning.segmentation import choose_batch_side, choose_inference_cell
+from seuron.planning import VolumeFacts, make_plan
+from seuron.planning.segmentation import choose_batch_side, choose_inference_cell, too_large
 from seuron.runs import Run
 from seuron.storage import Storage, cloud_path
 from seuron.volumes import Volume, open_volume
@@ -61,6 +61,7 @@ def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
         problems += _space_problems(params, box)
+        problems += _memory_problems(params, facts)
         problems += changes_of_volume(before, Run(params, facts)) if before is not None else []
     if params.image:
         problems += _model_problems(params.model)
@@ -218,6 +219,17 @@ def _space_problems(params: SegmentationParams, box: Box) -> list[str]:
     return [
         f"`output`: {cloud_path(params.output)} has {free / 1e9:.1f} GB free; the run needs about "
         f"{needed / 1e9:.1f} GB ({each} bytes a voxel). Free some, or choose another folder or a smaller `bbox`"
+    ]
+
+
+def _memory_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
+    """Merges and batches are cut so that they fit; what the user has asked for may not."""
+    task = too_large(make_plan(params, facts), params)
+    if task is None:
+        return []
+    return [
+        f"`task_memory`: the task {task.label} of the {task.stage} would need {task.memory_bytes / 2**30:.1f} GiB, "
+        f"got {params.task_memory:g} GiB. Give a smaller `chunk_size` or `batch_chunks`, or more `task_memory`"
     ]
 
 

@@ -54,6 +54,7 @@ class TaskRecord:
     while the others are made anew; `object` names the task's tables in the store. `outcome` says
     what was needed: the task `computed`; its earlier result was made from the same and is `unchanged`;
     or the result was `reused` from the store. `counts` are those of the computation.
+    `tries` is how often the task was begun until it was done, as far as its runner counts that.
     """
 
     task_id: str
@@ -70,6 +71,7 @@ class TaskRecord:
     inputs: dict[str, str] = field(default_factory=dict)
     object: str = ""
     outcome: Outcome = "computed"
+    tries: int = 1
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,11 @@ STAGE_MODULES: dict[str, str] = {
 }
 
 
-def run_task(run: Run, task_id: str, key: str | None = None) -> TaskRecord:
+def run_task(run: Run, task_id: str, key: str | None = None, tries: int = 1) -> TaskRecord:
     """Do a task unless it is done; returns its record.
 
-    `key` is that of the task when it was handed out, by default that of `run`. Safe to call twice,
+    `key` is that of the task when it was handed out, by default that of `run`; `tries` counts how often it has been
+    begun by now, for its record. Safe to call twice,
     also at the same time: every output is a function of what the task reads and written whole, and
     the record comes last. Raises ReplacedRunError when the run in the output folder has been started
     again meanwhile and the task has another key now.
@@ -55,10 +56,10 @@ def run_task(run: Run, task_id: str, key: str | None = None) -> TaskRecord:
     with claimed(run.storage, f"working/{task_id}.json", Claim(f"the task {task.label}", wanted)):
         run.check_current(task_id, wanted)
         refuse_while_collected(run.store)
-        return run.finished(task_id) or _look(run, task)
+        return run.finished(task_id) or _look(run, task, tries)
 
 
-def _look(run: Run, task: Task) -> TaskRecord:
+def _look(run: Run, task: Task, tries: int) -> TaskRecord:
     """Do a task, if what it reads is not what its result was made from already."""
     started, clock, cpu = time.time(), time.perf_counter(), time.process_time()
     stage = import_module(STAGE_MODULES[task.stage])
@@ -79,6 +80,7 @@ def _look(run: Run, task: Task) -> TaskRecord:
         inputs=inputs,
         object=name,
         outcome=outcome,
+        tries=tries,
     )
     run.finish(record)
     return record

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,21 @@ def read_compose(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     given = variables or {}
     filled = _VARIABLE.sub(lambda match: given.get(match[1], match[2] or ""), text)
     parsed: dict[str, Any] = yaml.safe_load(filled)
+    return parsed
+
+
+def read_with_cluster(variables: Mapping[str, str]) -> dict[str, Any]:
+    """docker-compose.yml with docker-compose.cluster.yml over it, put together by docker-compose itself."""
+    files = [word for name in ("docker-compose.yml", "docker-compose.cluster.yml") for word in ("--file", name)]
+    done = subprocess.run(
+        ["docker-compose", *files, "config"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parsed: dict[str, Any] = yaml.safe_load(done.stdout)
     return parsed
 
 
@@ -75,9 +93,12 @@ class Native:
         for service in ("postgres", "redis", "api-server"):
             text = re.sub(rf"\b{service}:\d+", f"127.0.0.1:{self.ports[service]}", text)
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.ports['api-server']}")
-        text = text.replace("/run/secrets", str(self.folder / "secrets")).replace(
-            "/opt/airflow", str(self.folder / "airflow")
-        )
+        for inside, outside in (
+            ("/run/secrets", "secrets"),
+            ("/run/cluster.toml", "cluster.toml"),
+            ("/opt/airflow", "airflow"),
+        ):
+            text = text.replace(inside, str(self.folder / outside))
         text = text.replace("/app", str(ROOT)).replace("dir /data", f"dir {self.folder / 'redis'}")
         return text.replace("$$", "$")
 
@@ -129,6 +150,48 @@ class Native:
             words += ["--host", "127.0.0.1", "--port", str(self.ports["postgres"])]
         return self._call(service, words if kind == "CMD" else ["sh", "-c", *words]).returncode == 0
 
+    def bring_up(self, *workers: str) -> None:
+        """All services of Airflow in the order of the file's dependencies, and these workers."""
+        for name in ("postgres", "redis"):
+            self.start(name)
+            self.wait_until(lambda name=name: self.healthy(name), 60)  # type: ignore[misc]
+        done = self.run("init")
+        assert done.returncode == 0, done.stderr[-3000:]
+        for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
+            self.start(name)
+        self.wait_until(lambda: self.healthy("api-server"), 240)
+        for name in workers:
+            self.start(name)
+
+    def wait_until(self, condition: Callable[[], Any], seconds: float) -> None:
+        """Return once the condition holds; fail when it does not in time, or a service has ended."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            for name, process in self.processes.items():
+                assert process.poll() is None, f"{name} ended: {self.log(name)[-3000:]}"
+            ends = "\n".join(f"{name}: {self.log(name)[-1500:]}" for name in self.processes)
+            assert time.monotonic() < deadline, f"not within {seconds} s\n{ends}"
+            time.sleep(1)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['api-server']}"
+
+    def passwords(self) -> dict[str, str]:
+        """Of Airflow's users."""
+        found: dict[str, str] = json.loads((self.folder / "secrets" / "passwords.json").read_text())
+        return found
+
+    def shown(self) -> list[str]:
+        """Which of the secrets can be read in the logs of the services."""
+        secrets = {
+            path.name: path.read_text()
+            for path in (self.folder / "secrets").glob("*")
+            if path.name.endswith(("-password", "-secret", "-key"))
+        } | self.passwords()
+        logs = "".join(self.log(name) for name in self.processes)
+        return [name for name, secret in secrets.items() if secret in logs]
+
     def end(self) -> None:
         """Kill all of them, the last one first."""
         for process in reversed(list(self.processes.values())):
@@ -179,10 +242,30 @@ class Native:
             file.write(
                 f"port = {self.ports['postgres']}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
             )
-        return [str(programs / command[0]), *command[1:], "-D", str(data)], {
-            **options,
-            "cwd": data,
-        } if False else options
+        return [str(programs / command[0]), *command[1:], "-D", str(data)], options
+
+
+class Listener:
+    """A StatsD server that remembers the names it was sent, with their tags."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", port))
+        self.tags: dict[str, set[str]] = {}
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                packet = self.socket.recv(65536).decode()
+            except OSError:  # it was closed
+                return
+            for line in packet.splitlines():
+                name, *tags = line.rpartition(":")[0].split(",")
+                suffix = "_bucket" if line.endswith("|ms") else ""
+                found = self.tags.setdefault(name.replace(".", "_") + suffix, set())
+                found.update(tag.split("=")[0] for tag in tags)
 
 
 def metrics_of(expression: str) -> Iterator[str]:

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from seuron.client import AirflowClient
-from seuron.errors import RunError
+from seuron.client import AirflowClient, connect
+from seuron.errors import NotFoundError, RefusedError, RunError, UnreachableError
 
 
 class _Airflow(ThreadingHTTPServer):
@@ -17,6 +17,7 @@ class _Airflow(ThreadingHTTPServer):
 
     daemon_threads = True
     answers: list[tuple[int, bytes]]
+    tokens: list[str | None]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -24,6 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         answers = self.server.answers
+        self.server.tokens.append(self.headers.get("Authorization"))
         status, content = answers.pop(0) if len(answers) > 1 else answers[0]
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -37,6 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def airflow() -> Iterator[_Airflow]:
     with _Airflow(("127.0.0.1", 0), _Handler) as server:
+        server.tokens = []
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -60,3 +63,41 @@ def test_a_run_that_is_not_there_is_told_at_once(airflow: _Airflow) -> None:
     airflow.answers = [(404, b'{"detail": "no such run"}')]
     with _client(airflow) as client, pytest.raises(RunError, match=r"refused GET .* 404: no such run"):
         client.wait("segmentation", "one", poll=0.01)
+
+
+def test_each_kind_of_no_has_its_error(airflow: _Airflow) -> None:
+    """What is not there, what is not allowed and who does not answer are told apart: exit codes follow from it."""
+    with _client(airflow) as client:
+        for status, error in ((404, NotFoundError), (403, RefusedError), (401, RefusedError), (503, UnreachableError)):
+            airflow.answers = [(status, b'{"detail": "no"}')]
+            with pytest.raises(error):
+                client.run_state("segmentation", "one")
+    with AirflowClient("http://127.0.0.1:1") as nobody, pytest.raises(UnreachableError, match="does not answer"):
+        nobody.run_state("segmentation", "one")
+
+
+def test_a_token_is_shown_and_never_told(airflow: _Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token goes with every request to another deployment; neither errors nor a printed connection hold it."""
+    airflow.answers = [(403, b'{"detail": "no"}')]
+    url = f"http://127.0.0.1:{airflow.server_address[1]}"
+    monkeypatch.setenv("SEURON_TOKEN", "s3cret")
+    monkeypatch.setenv("SEURON_URL", url)
+    for deployment in (connect(), connect(url, "s3cret")):
+        with pytest.raises(RefusedError) as refused:
+            deployment.runs()
+        assert "s3cret" not in str(refused.value) + repr(deployment) + repr(deployment.client)
+        deployment.close()
+    assert airflow.tokens == ["Bearer s3cret"] * 2
+    monkeypatch.delenv("SEURON_URL")
+    assert connect().auth is None, "this machine's own deployment is not shown the token of another"
+
+
+def test_other_pages_are_among_the_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dashboards that a deployment's keeper names are there for everybody who asks."""
+    monkeypatch.setenv("SEURON_LINKS", "Grafana=http://grafana:3000/d/x?a=b Metrics=http://metrics")
+    links = connect("http://airflow:8080/").links()
+    assert links == {
+        "Airflow": "http://airflow:8080",
+        "Grafana": "http://grafana:3000/d/x?a=b",
+        "Metrics": "http://metrics",
+    }

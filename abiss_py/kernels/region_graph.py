@@ -1,10 +1,12 @@
 """Contacts between labels: how many voxel edges, the sum of their affinities, the first, the strongest.
 
-Sums are of integers (`round(affinity * scale)`), so that they are the same in any order. Rows are
-first looked at without a branch for the voxels where anything changes; most are inside a label.
-A contact's row is found through a small cache, since a scan meets the same few pairs again and
-again, and behind it an open-addressing hash table of row numbers. Rows are short, and numbered as they are met, so
-that those a scan needs again soon are near each other.
+Sums are of integers (`round(affinity * scale)`), so that they are the same in any order. A row of voxels
+goes through short loops, nearly all without branches: where anything changes, since most voxels are inside
+a label; those places by axis, and their weights called for, which the processor would wait for otherwise; edges
+next to each other between the same two labels as one *span*; each span's contact; its sums.
+A contact is found through a small cache, since a scan meets the same few pairs again and again, and behind it
+an open-addressing hash table of numbers. Contacts are numbered as they are met, so that those a scan needs
+again soon are near each other.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.kernels import compiled
+from abiss_py.kernels.prefetching import prefetch
 
 #: Multiplier of Fibonacci hashing, 2^64 over the golden ratio.
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -77,13 +80,59 @@ def _row_changes(
 
 @compiled
 def _enlarge(boxes: NDArray[np.int32], label: Any, begin: int, end: int, y: int, z: int) -> None:
-    """Let a label's box hold a run of voxels as well."""
+    """Let a label's box hold a run of voxels as well; runs come in the order of their planes."""
+    if boxes[label, 1, 2] == 0:
+        boxes[label, 0, 2] = z
     boxes[label, 0, 0] = min(boxes[label, 0, 0], begin)
     boxes[label, 0, 1] = min(boxes[label, 0, 1], y)
-    boxes[label, 0, 2] = min(boxes[label, 0, 2], z)
     boxes[label, 1, 0] = max(boxes[label, 1, 0], end)
     boxes[label, 1, 1] = max(boxes[label, 1, 1], y + 1)
-    boxes[label, 1, 2] = max(boxes[label, 1, 2], z + 1)
+    boxes[label, 1, 2] = z + 1
+
+
+@compiled
+def _joined(one: Any, other: Any) -> Any:
+    """The second number of a contact's row, for the edges of both."""
+    return ((one & ~WEIGHT) + (other & ~WEIGHT)) | max(one & WEIGHT, other & WEIGHT)
+
+
+@compiled
+def _add_spans(
+    here_row: NDArray[np.uint32],
+    there_row: NDArray[np.uint32],
+    places: NDArray[np.int64],
+    count: Any,
+    axis: int,
+    edge: Any,
+    w: NDArray[Any],
+    values: NDArray[Any],
+    scale: Any,
+    spans: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]],
+    known: Any,
+) -> Any:
+    """Note the spans of a row's edges along an axis, behind the `known` ones; returns how many there are then.
+
+    The edges lie at `places[:count]`, and at `edge + place` in the weights. A span's row is written anew
+    with each of its edges, which spares a branch; it has the pair, the first edge, and the two sums of `contacts`.
+    """
+    pair_of, first_of, total_of, both_of = spans
+    last, total, largest, edges = np.int64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    for i in range(count):
+        place = np.uint64(places[i])
+        here, there = np.int64(here_row[place]), np.int64(there_row[place])
+        pair = min(here, there) << 32 | max(here, there)
+        fresh = pair != last
+        last = pair
+        first_of[known] = 3 * places[i] + axis
+        known += np.uint64(fresh)
+        value = values[edge + place]
+        amount = np.uint64(np.int64(value) if scale is None else fixed_point(value, scale))
+        total = amount + (np.uint64(0) if fresh else total)
+        edges = ONE_EDGE + (np.uint64(0) if fresh else edges)
+        largest = max(np.uint64(w[edge + place]), np.uint64(0) if fresh else largest)
+        span = known - np.uint64(1)
+        pair_of[span], total_of[span], both_of[span] = pair, total, edges | largest
+    return known
 
 
 @compiled
@@ -112,6 +161,8 @@ def contacts(
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
     nxy = nx * ny
     bits = 12
+    while 8 * boxes.shape[0] > 1 << bits:  # In tissue a label has about six contacts.
+        bits += 1
     keys, numbers = np.zeros(1 << bits, np.int64), np.empty(1 << bits, np.uint32)
     pairs, first = np.empty(1 << bits, np.int64), np.empty(1 << bits, np.int64)
     rows = np.zeros((1 << bits, 2), np.uint64)
@@ -120,6 +171,10 @@ def contacts(
     own = np.zeros(nx + 1, np.uint32)
     changes, found = np.empty(nx, np.uint8), np.empty(nx + 1, np.int64)
     edges, begins = np.empty((3, nx + 1), np.int64), np.empty(nx + 1, np.int64)
+    pair_of, first_of = np.empty(3 * nx + 1, np.int64), np.empty(3 * nx + 1, np.int64)
+    total_of, both_of = np.empty(3 * nx + 1, np.uint64), np.empty(3 * nx + 1, np.uint64)
+    spans, found_number = (pair_of, first_of, total_of, both_of), np.empty(3 * nx + 1, np.uint32)
+    missing = np.empty(3 * nx + 1, np.int64)
     for z in range(nz):
         for y in range(ny):
             at = y * nx + z * nxy
@@ -152,35 +207,43 @@ def contacts(
                 along_z += (change >> np.uint64(2)) & np.uint64(1)
                 runs += change >> np.uint64(3)
             begins[runs] = nx
+            for c in range(3):
+                edge = np.uint64(c * sxyz + row)
+                for i in range(along_x if c == 0 else (along_y if c == 1 else along_z)):
+                    prefetch(w, edge + np.uint64(edges[c, i]))
             begin = 0
             for i in range(runs + np.uint64(1)):
-                _enlarge(boxes, own[begins[i]], begin, begins[i], y, z)
+                _enlarge(boxes, own[np.uint64(begins[i])], begin, begins[i], y, z)
                 begin = begins[i]
-            known = used
+            count = np.uint64(0)
             for c in range(3):
-                last, number = np.int64(0), np.uint32(0)
                 there_row = own[:nx] if c == 0 else (y_before if c == 1 else z_before)
-                edge = c * sxyz + row
-                for i in range(along_x if c == 0 else (along_y if c == 1 else along_z)):
-                    position = np.uint64(edges[c, i])
-                    here, there = np.int64(own[position + np.uint64(1)]), np.int64(there_row[position])
-                    pair = min(here, there) << 32 | max(here, there)
-                    if pair != last:
-                        last = pair
-                        slot = (np.uint64(pair) * GOLDEN) >> np.uint64(64 - CACHE_BITS)
-                        if cached[slot] != pair:
-                            place = place_of(keys, pair, np.uint64(64 - bits))
-                            if keys[place] == 0:
-                                keys[place], numbers[place] = pair, used
-                                pairs[used], first[used] = pair, LATEST
-                                used += 1
-                            cached[slot], cached_number[slot] = pair, numbers[place]
-                        number = cached_number[slot]
-                        if number >= known:  # Later rows have only later edges.
-                            first[number] = min(first[number], 3 * (voxel + edges[c, i]) + c)
-                    value = values[np.uint64(edge) + position]
-                    amount = np.int64(value) if scale is None else fixed_point(value, scale)
-                    rows[number, 0] += np.uint64(amount)
-                    both = rows[number, 1] + ONE_EDGE
-                    rows[number, 1] = (both & ~WEIGHT) | max(both & WEIGHT, np.uint64(w[np.uint64(edge) + position]))
+                along, edge = (along_x if c == 0 else (along_y if c == 1 else along_z)), np.uint64(c * sxyz + row)
+                count = _add_spans(own[1:], there_row, edges[c], along, c, edge, w, values, scale, spans, count)
+            missed = np.uint64(0)
+            for i in range(count):
+                pair = pair_of[i]
+                slot = (np.uint64(pair) * GOLDEN) >> np.uint64(64 - CACHE_BITS)
+                found_number[i] = cached_number[slot]
+                missing[missed] = i
+                missed += np.uint64(cached[slot] != pair)
+            known = used
+            for i in range(missed):
+                span = missing[i]
+                pair = pair_of[span]
+                place = place_of(keys, pair, np.uint64(64 - bits))
+                if keys[place] == 0:
+                    keys[place], numbers[place] = pair, used
+                    pairs[used], first[used] = pair, LATEST
+                    used += 1
+                number = numbers[place]
+                slot = (np.uint64(pair) * GOLDEN) >> np.uint64(64 - CACHE_BITS)
+                cached[slot], cached_number[slot] = pair, number
+                found_number[span] = number
+                if number >= known:  # Later rows have only later edges. A pair that is new in its row is not cached.
+                    first[number] = min(first[number], 3 * voxel + first_of[span])
+            for i in range(count):
+                number = found_number[i]
+                rows[number, 0] += total_of[i]
+                rows[number, 1] = _joined(rows[number, 1], both_of[i])
     return pairs[:used], first[:used], rows[:used]

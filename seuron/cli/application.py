@@ -64,7 +64,7 @@ for _made in commands():
 @_group("params").callback(invoke_without_command=True)
 def _params(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        shell_command(command_named("params explain"))(name="", pipeline="segmentation", as_json=False)
+        shell_command(command_named("params explain"))(context, name="", pipeline="segmentation", as_json=False)
 
 
 _group("cluster").command("create")(cluster.create)

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from seuron.client import Deployment, connect
 from seuron.commands.answers import Answer, Session, answer_of
+from seuron.commands.binding import bind
 from seuron.commands.registry import Command, Parameter, Values, call
 from seuron.commands.runs import RUN
 from seuron.commands.wording import FENCE
@@ -31,14 +31,15 @@ _COMPLETED = 50
 def shell_command(made: Command) -> Callable[..., None]:
     """A function for typer that runs a command of the registry."""
 
-    def run(**given: Any) -> None:
+    def run(context: typer.Context, **given: Any) -> None:
         as_json = given.pop(_JSON)
-        answer = obey(made, given, as_json=as_json)
+        answer = obey(made, context, given, as_json=as_json)
         show(answer, as_json=as_json)
         if answer.failed:
             raise typer.Exit(answer.code)
 
     parameters = [shell for parameter in made.parameters for shell in _shell_parameters(made, parameter)]
+    parameters.insert(0, _keyword("context", typer.Context, inspect.Parameter.empty))
     parameters.append(_option(_JSON, bool, False, "for scripts: print JSON", "--json"))
     signature = inspect.Signature(parameters)
     run.__signature__ = signature  # type: ignore[attr-defined]
@@ -47,9 +48,9 @@ def shell_command(made: Command) -> Callable[..., None]:
     return run
 
 
-def obey(made: Command, given: Mapping[str, Any], *, as_json: bool) -> Answer:
+def obey(made: Command, context: typer.Context, given: Mapping[str, Any], *, as_json: bool) -> Answer:
     """Run a command with what typer has parsed; with JSON what seuron's own errors say is an answer as well."""
-    with terminal_session(connection()) as session:
+    with terminal_session(connection(context)) as session:
         try:
             return call(made, session, _given(made, given))
         except SeuronError as error:
@@ -65,15 +66,17 @@ def terminal_session(deployment: Deployment) -> Iterator[Session]:
 
     from seuron.cli.progress import TerminalProgress
 
-    with TerminalProgress(Console(stderr=True)) as progress:
-        yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
+    try:
+        with TerminalProgress(Console(stderr=True)) as progress:
+            yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
+    finally:
+        deployment.close()
 
 
-def connection() -> Deployment:
-    """The deployment that the command is for: that of `--url`, of $SEURON_URL, or this machine's."""
-    context = click.get_current_context(silent=True)
-    root = context.find_root() if context is not None else None
-    return connect(root.obj.get("url") if root is not None and isinstance(root.obj, dict) else None)
+def connection(context: typer.Context) -> Deployment:
+    """The deployment that the command is for: that of `--url` or $SEURON_URL, or this machine's."""
+    chosen = context.find_root().obj
+    return connect(chosen.get("url") if isinstance(chosen, dict) else None)
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
@@ -91,6 +94,8 @@ def _shell_parameters(made: Command, parameter: Parameter) -> Iterator[inspect.P
     if parameter.takes_values:
         yield from _value_parameters(made)
         return
+    if parameter.by_place and made.takes_values:
+        return  # among the words that `bind` sorts
     default = inspect.Parameter.empty if parameter.required else parameter.default
     word, complete = parameter.word, _run_names if parameter.word is RUN else None
     if parameter.by_place:
@@ -110,7 +115,9 @@ def _shell_parameters(made: Command, parameter: Parameter) -> Iterator[inspect.P
 
 def _value_parameters(made: Command) -> Iterator[inspect.Parameter]:
     """The ways to give a pipeline's parameters: words, a file, a preset, and an option for each of them."""
-    settings = typer.Argument(help="more parameters", metavar="[KEY=VALUE]...", show_default=False)
+    places = [f"[{p.word.metavar or p.name.upper()}]" for p in made.parameters if p.by_place]
+    told = "; ".join(["more parameters", *(p.word.help for p in made.parameters if p.by_place)])
+    settings = typer.Argument(help=told, metavar=" ".join([*places, "[KEY=VALUE]..."]), show_default=False)
     yield _keyword(_SETTINGS, Annotated[list[str] | None, settings], None)
     sets = typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated")
     yield _keyword(_SETS, Annotated[list[str] | None, sets], None)
@@ -152,26 +159,21 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _given(made: Command, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What typer has parsed, as the command wants it: a pipeline's parameters in one, the later ones win."""
+    """What typer has parsed, as the command wants it: of a pipeline's parameters a file's, then words, then options."""
     own = {parameter.name for parameter in made.parameters if not parameter.takes_values}
     found = {name: value for name, value in given.items() if name in own}
     if not made.takes_values:
         return found
-    return found | {parameter.name: _values(given) for parameter in made.parameters if parameter.takes_values}
-
-
-def _values(given: Mapping[str, Any]) -> Values:
-    """A file's values, then `key=value` words, then options."""
     from seuron.commands.given import read_values
-    from seuron.params import parse_settings
 
     file = given.get(_FILE)
-    values = Values(read_values(file) if file is not None else {})
-    values |= parse_settings([*(given.get(_SETS) or []), *(given.get(_SETTINGS) or [])])
-    if given.get(_PRESET):
-        values["preset"] = given[_PRESET]
+    words = [*(given.get(_SETS) or []), *(given.get(_SETTINGS) or [])]
+    spoken = bind(made, words, read_values(file) if file is not None else None)
     options = {name.removeprefix("field_"): text for name, text in given.items() if name.startswith("field_")}
-    return Values(values | {name: text for name, text in options.items() if text is not None})
+    later = {name: text for name, text in {_PRESET: given.get(_PRESET), **options}.items() if text is not None}
+    return found | {
+        name: value.with_values(later) if isinstance(value, Values) else value for name, value in spoken.items()
+    }
 
 
 def _run_names(incomplete: str) -> list[str]:

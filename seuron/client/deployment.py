@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import httpx
 
 from seuron.client.entities import DagRun
 from seuron.client.handles import RunHandle
+from seuron.client.login import BearerToken, login_from
 from seuron.client.looking import look_at_start
 from seuron.client.naming import find_run
 from seuron.client.rest import AirflowClient
@@ -30,29 +31,25 @@ if TYPE_CHECKING:
 
 #: The deployment that is meant where none is named.
 URL_VARIABLE, TOKEN_VARIABLE = "SEURON_URL", "SEURON_TOKEN"
+#: Other pages, such as dashboards, as `NAME=URL` with spaces between.
+LINKS_VARIABLE = "SEURON_LINKS"
 #: Starts of runs that are looked through for a name.
 LOOKED_THROUGH = 1000
-
-
-class BearerToken(httpx.Auth):
-    """Shows a token with every request."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
 
 
 def connect(url: str | None = None, token: str | None = None, *, auth: httpx.Auth | None = None) -> Deployment:
     """The deployment at `url`; without one that of $SEURON_URL, else this machine's.
 
-    `token` is one of Airflow's, by default $SEURON_TOKEN; `auth` logs in some other way. Nothing is asked yet.
+    `token` is one of Airflow's, by default $SEURON_TOKEN, else the files that `login.py` names say how to log in;
+    `auth` does so in some other way. Nothing is asked yet.
     """
     address = url or os.environ.get(URL_VARIABLE) or None
     shown = token or (os.environ.get(TOKEN_VARIABLE) if address else None)
-    return Deployment(address, auth or (BearerToken(shown) if shown else None))
+    if auth is None and shown:
+        auth = BearerToken(shown)
+    elif auth is None and address:
+        auth = login_from(os.environ, address)
+    return Deployment(address, auth)
 
 
 @dataclass(frozen=True)
@@ -211,11 +208,12 @@ class Deployment:
     # ------------------------------------------------------------------ links
 
     def links(self) -> dict[str, str]:
-        """Where to look: Airflow, and the viewer where its server runs on this machine."""
+        """Where to look: Airflow, the viewer where its server runs on this machine, and the pages of $SEURON_LINKS."""
         found = {"Airflow": self.url}
         if self.here:
             from seuron.viewer.background import running_server
 
             viewer = running_server(self.embedded.home.viewer)
             found |= {"viewer": viewer} if viewer else {}
-        return found
+        words = os.environ.get(LINKS_VARIABLE, "").split()
+        return found | {name: url for name, equals, url in (word.partition("=") for word in words) if equals}

@@ -11,8 +11,7 @@ shows the `Answer`:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from seuron.commands.answers import (
     BAD_PARAMETERS,
@@ -25,7 +24,7 @@ from seuron.commands.answers import (
     Session,
     answer_of,
 )
-from seuron.commands.binding import bind
+from seuron.commands.binding import Attached, bind
 from seuron.commands.registry import (
     Command,
     Parameter,
@@ -50,6 +49,7 @@ __all__ = [
     "NOT_FOUND",
     "OK",
     "Answer",
+    "Attached",
     "Command",
     "Parameter",
     "Permission",
@@ -69,11 +69,11 @@ __all__ = [
 ]
 
 
-def obey(session: Session, words: Sequence[str], attached: Mapping[str, Any] | None = None) -> Answer:
+def obey(session: Session, words: Sequence[str], attached: Attached | None = None) -> Answer:
     """Find the command that words name, check that it is allowed, and run it.
 
-    `attached` are parameters of a pipeline from a file. What seuron's own errors say is the answer; other
-    exceptions are bugs and go through.
+    `attached` are parameters of a pipeline from a file, one set or a list of them. What seuron's own errors say
+    is the answer; other exceptions are bugs and go through.
     """
     try:
         made, rest = find(words)

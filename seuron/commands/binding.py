@@ -18,8 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 from seuron.commands.registry import Command, Parameter, Values
 from seuron.errors import ParameterErrors
 
+#: A pipeline's parameters from a file: one set of them, or a batch.
+Attached = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | None = None) -> dict[str, Any]:
+
+def bind(command: Command, words: Sequence[str], attached: Attached | None = None) -> dict[str, Any]:
     """A command's parameters by their names; `attached` are a pipeline's parameters from a file.
 
     `key=value` gives a parameter of the command or, where it takes those, of the pipeline; the name of a flag
@@ -28,7 +31,7 @@ def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | N
     known = {parameter.name: parameter for parameter in command.parameters if not parameter.word.here}
     places = [parameter for parameter in known.values() if parameter.by_place]
     given: dict[str, Any] = {}
-    values, problems = Values(attached or {}), list[str]()
+    values, problems = _from_file(attached), list[str]()
     for word in words:
         key, equals, text = word.partition("=")
         name = key.strip().lstrip("-").replace("-", "_")
@@ -43,6 +46,8 @@ def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | N
             given[parameter.name] = True
         elif free := [place for place in places if place.name not in given]:
             _take(given, free[0], word, problems)
+        elif command.takes_values:
+            problems.append(f"{word!r} is not a setting; write key=value, for example chunk_size=128,128,128")
         else:
             problems.append(f"{word!r} is one word too many; write {command.usage}")
     if attached and not command.takes_values:
@@ -54,6 +59,19 @@ def bind(command: Command, words: Sequence[str], attached: Mapping[str, Any] | N
     if problems:
         raise ParameterErrors(problems, f"`{command.name}`")
     return given | {parameter.name: values for parameter in known.values() if parameter.takes_values}
+
+
+def _from_file(attached: Attached | None) -> Values:
+    if attached is None or isinstance(attached, Mapping):
+        return Values(attached)
+    wrong = [
+        f"set {number}: got {item!r}; give an object of key: value"
+        for number, item in enumerate(attached, 1)
+        if not isinstance(item, Mapping)
+    ]
+    if wrong or not attached:
+        raise ParameterErrors(wrong or ["the list of sets is empty"], "the file")
+    return Values(batch=attached)
 
 
 def plain(text: str) -> Any:

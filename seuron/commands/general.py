@@ -37,7 +37,10 @@ def states(session: Session) -> Answer:
 
 @command("links", aliases=("show links", "airflow", "show airflow", "dashboards"), may="look", group=GROUP)
 def links(session: Session) -> Answer:
-    """Give the pages of the deployment: Airflow, and the viewer where its server runs."""
+    """Give the pages of the deployment: Airflow, the viewer where its server runs, and dashboards.
+
+    Dashboards are those that $SEURON_LINKS names, as `NAME=URL` with spaces between.
+    """
     found = session.deployment.links()
     return Answer("\n".join(f"{name}  {url}" for name, url in found.items()), found)
 

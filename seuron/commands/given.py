@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seuron.commands.answers import Session
+from seuron.commands.registry import Values
 from seuron.errors import ParameterErrors
 from seuron.params.model import Parameters, parse_parameters
 from seuron.params.presets import with_preset
@@ -20,6 +21,8 @@ def merged(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> d
 
     A path without a scheme means this machine's: tasks run in another folder.
     """
+    if getattr(values, "batch", ()):
+        raise ParameterErrors(["a list of sets is for `run`; give one set of parameters here"], "the file")
     found = with_preset({**session.parameters, **values}, pipeline.name)
     for name in pipeline.paths:
         text = found.get(name)
@@ -51,12 +54,30 @@ def checked(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> 
     return params
 
 
-def read_values(file: Path) -> dict[str, Any]:
-    """The values in a JSON file; raises ParameterErrors for one that cannot be read or holds anything else."""
+def sets_of(values: Values) -> list[Values]:
+    """The sets of parameters that were given, one or a batch.
+
+    As a set goes on from the one before it, what is alike in all need be said in the first only; what is given
+    beside the batch goes before all.
+    """
+    if not values.batch:
+        return [values]
+    found, before = [], dict[str, Any]()
+    for item in values.batch:
+        before = {**before, **item}
+        found.append(Values({**before, **values}))
+    return found
+
+
+def read_values(file: Path) -> Any:
+    """The values in a JSON file, or a list of sets; raises ParameterErrors for one that holds anything else."""
     try:
         values = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise ParameterErrors([f"--params: cannot read {file}: {error}"]) from error
-    if not isinstance(values, dict):
-        raise ParameterErrors([f"--params: {file} holds a JSON {type(values).__name__}; give an object of key: value"])
+    if not isinstance(values, (dict, list)):
+        wrong = (
+            f"--params: {file} holds a JSON {type(values).__name__}; give an object of key: value, or a list of them"
+        )
+        raise ParameterErrors([wrong])
     return values

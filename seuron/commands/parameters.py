@@ -119,7 +119,7 @@ def set_(
         raise ParameterErrors(["say where to keep them: `--file parameters.json`, which `--params` then reads"])
     before = dict(session.parameters)
     if file is not None:
-        before = read_values(file) if file.exists() else {}
+        before = _object(file)
     given = merged(_bare(session), found, values)
     after = {name: value for name, value in {**before, **given}.items() if value is not None}
     _refuse_wrong(found, after)
@@ -231,6 +231,14 @@ def _refuse_wrong(pipeline: Pipeline, values: dict[str, Any]) -> None:
     named = [problem for problem in problems if any(f"`{name}`" in problem for name in wrong & values.keys())]
     if named:
         raise ParameterErrors(named)
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """What a file holds by now: one set of values, none where it is not there."""
+    values = read_values(file) if file.exists() else {}
+    if isinstance(values, dict):
+        return values
+    raise ParameterErrors([f"{file} holds a list of sets; change it by hand, or give another file"])
 
 
 def _bare(session: Session) -> Session:

@@ -30,7 +30,19 @@ Function = TypeVar("Function", bound=Callable[..., Answer])
 
 
 class Values(dict[str, Any]):
-    """Parameters of a pipeline as they were given; the command puts a preset's and the session's below them."""
+    """Parameters of a pipeline as they were given; the command puts a preset's and the session's below them.
+
+    `batch` are several sets of them, as a file may hold: each is a run of its own, and the values given beside
+    it are those of all.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None, batch: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(values or {})
+        self.batch = tuple(batch)
+
+    def with_values(self, values: Mapping[str, Any]) -> Values:
+        """These, with others that go before them."""
+        return Values({**self, **values}, self.batch)
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class Command:
     def usage(self) -> str:
         """How it is written, such as `cancel RUN [why=...]`."""
         words = [self.name]
-        for parameter in self.parameters:
+        for parameter in sorted(self.parameters, key=lambda found: not found.by_place):
             name = parameter.word.metavar or parameter.name.upper()
             if parameter.word.here:
                 continue
@@ -104,7 +116,8 @@ class Command:
             elif parameter.by_place:
                 words.append(name if parameter.required else f"[{name}]")
             else:
-                words.append(f"[{parameter.name}]" if parameter.is_flag else f"[{parameter.name}=...]")
+                told = "=no" if parameter.default is True else "" if parameter.is_flag else "=..."
+                words.append(f"[{parameter.name}{told}]")
         return " ".join(words)
 
 

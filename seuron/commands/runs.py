@@ -6,10 +6,11 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seuron.client import RunHandle, RunStatus
-from seuron.commands.answers import Answer, Session, code_of_state
-from seuron.commands.given import checked
+from seuron.commands.answers import OK, Answer, Session, code_of_state
+from seuron.commands.given import checked, sets_of
 from seuron.commands.registry import Command, Values, Word, add, command
 from seuron.commands.wording import status_answer
+from seuron.errors import ParameterErrors
 from seuron.pipelines import PIPELINES, Pipeline
 from seuron.states import RunState
 
@@ -36,23 +37,52 @@ def _run_command(pipeline: Pipeline) -> Command:
         local: Annotated[bool, Word("without Airflow, in this process", here=True)] = False,
         workers: Annotated[int, Word("with local: processes to use", here=True)] = 1,
     ) -> Answer:
-        params = checked(session, pipeline, values)
+        sets = _checked_all(session, pipeline, sets_of(values))
         if local:
-            return _without_airflow(session, params, workers)
+            return _joined([_without_airflow(session, params, workers) for params in sets])
         session.progress(Answer("starting Airflow" if session.deployment.here else "starting the run"))
-        return _followed(session, session.deployment.run(params), wait=wait)
+        handles = [session.deployment.run(params) for params in sets]
+        return _joined([_followed(session, handle, wait=wait) for handle in handles])
 
     run.__doc__ = (
         f"Run a {pipeline.name}: {pipeline.help}.\n\n"
         "A run that was interrupted goes on when the same command is given again. With other parameters it\n"
-        "computes what depends on them (`plan --diff` shows what that is). `params explain` lists all parameters."
+        "computes what depends on them (`plan --diff` shows what that is). A file with a list of sets is a batch: all\n"
+        "are checked before the first starts. `params explain` lists all parameters."
     )
-    words = (f"run {pipeline.name}s", f"start {pipeline.name}")
+    words = (f"run {pipeline.name}s", f"start {pipeline.name}", *pipeline.aliases)
     return Command(f"run {pipeline.name}", words, "run", GROUP, run)
 
 
 for _pipeline in PIPELINES.values():
     add(_run_command(_pipeline))
+
+
+def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[Parameters]:
+    """The parameters of a batch, checked whole before the first run starts; raises ParameterErrors for all."""
+    found: list[Parameters] = []
+    problems: list[str] = []
+    for number, values in enumerate(sets, 1):
+        try:
+            found.append(checked(session, pipeline, values))
+        except ParameterErrors as error:
+            problems += [f"set {number}: {problem}" if len(sets) > 1 else problem for problem in error.problems]
+    outputs = [str(getattr(params, "output", "")) for params in found]
+    for output in sorted({output for output in outputs if outputs.count(output) > 1}):
+        problems.append(f"`output`: {outputs.count(output)} sets write to {output}; each needs a folder of its own")
+    if problems:
+        raise ParameterErrors(problems)
+    return found
+
+
+def _joined(answers: list[Answer]) -> Answer:
+    """The answers of a batch as one; its exit code is the first that is not 0."""
+    if len(answers) == 1:
+        return answers[0]
+    codes = [answer.code for answer in answers if answer.failed]
+    return Answer(
+        "\n\n".join(answer.text for answer in answers), [answer.data for answer in answers], code=(codes or [OK])[0]
+    )
 
 
 @command("cancel", aliases=("cancel run", "stop run"), may="run", group=GROUP)

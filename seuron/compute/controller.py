@@ -28,6 +28,8 @@ from seuron.errors import ComputeError, RunError
 
 #: How long a step waits for another one to end, in seconds.
 LOCK_SECONDS = 120.0
+#: A call that took longer is told, in seconds: usual answers take one.
+SLOW_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -244,11 +246,12 @@ class _Step:
         seen = [look for look in groups if look.group.name not in self.unseen]
         for look in seen:
             if names := decision.delete.get(look.group.name):
-                self._try(partial(self.driver.delete, look.group.name, names))
+                group = look.group.name
+                self._try(f"removing {', '.join(names)}", partial(self.driver.delete, group, names))
         for name in decision.drain:
-            self._try(partial(self.workers.drain, name))
+            self._try(f"draining {name}", partial(self.workers.drain, name))
         for name in decision.resume:
-            self._try(partial(self.workers.resume, name))
+            self._try(f"resuming {name}", partial(self.workers.resume, name))
         for look in seen:
             self._size(look, decision)
 
@@ -258,11 +261,15 @@ class _Step:
         target = decision.targets[name]
         gone = set(decision.delete.get(name, ()))
         if target != look.target - sum(instance.name in gone for instance in look.live):
-            self._try(partial(self.driver.resize, name, target))
+            self._try(f"resizing {name} to {target}", partial(self.driver.resize, name, target))
 
-    def _try(self, call: Callable[[], None]) -> None:
+    def _try(self, what: str, call: Callable[[], None]) -> None:
         """Do one thing; when it cannot be done, the others still are, and the next step sees what is missing."""
+        began = time.monotonic()
         try:
             call()
         except ComputeError as error:
             self.problems.append(str(error))
+        seconds = time.monotonic() - began
+        if seconds > SLOW_SECONDS:
+            self.problems.append(f"{what} took {seconds:.0f} s, as answers came late")

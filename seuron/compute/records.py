@@ -50,7 +50,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Event:
-    """What one step did and why. `lost` are instances that went without being asked to."""
+    """What one step did and why, or what the deployment's supervisor saw. `lost` are instances that went unasked."""
 
     time: float
     reasons: tuple[str, ...] = ()
@@ -121,6 +121,7 @@ class Records:
 
     def add(self, event: Event) -> None:
         """Write down an event, on a line of its own also behind one that was cut off."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "events.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         if len(lines) >= 2 * EVENTS_KEPT:

@@ -6,13 +6,15 @@ started several times has a span for each start; their dollars add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
 from seuron.compute.groups import Group
 from seuron.compute.records import Event, Records
+from seuron.errors import RunError
 from seuron.storage import Storage
 
 COSTS = "costs.json"
@@ -24,11 +26,15 @@ EVENTS_KEPT = 200
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """A run that Airflow works on: its id there, its folder, and when it was started (s since 1970)."""
+    """A run that Airflow works on: its id there, its folder, and when it was started (s since 1970).
+
+    `budget` is what it may cost, in dollars, all its starts together; None is no limit of its own.
+    """
 
     id: str
     output: str
     started: float
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,10 @@ class Span:
 
 @dataclass(frozen=True)
 class RunCosts:
-    """`spans` by Airflow's id of the run, `prices` in dollars an hour by group, and the cluster's account."""
+    """`spans` by Airflow's id of the run, `prices` in dollars an hour by group, and the cluster's account.
+
+    `run_budget` is the run's own, `alerted` what was last said about it where a person sees it.
+    """
 
     spans: Mapping[str, Span] = field(default_factory=dict)
     prices: Mapping[str, float] = field(default_factory=dict)
@@ -62,6 +71,28 @@ class RunCosts:
     budget: float | None = None
     held: tuple[str, ...] = ()
     events: tuple[tuple[float, str], ...] = ()
+    run_budget: float | None = None
+    alerted: str = ""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the run has used up its own budget."""
+        return self.run_budget is not None and self.dollars >= self.run_budget
+
+    @property
+    def alert(self) -> str:
+        """What a person has to know and do; empty while the run goes on."""
+        if self.is_spent:
+            return (
+                f"held: the run has cost ${self.dollars:.2f} of its budget of ${self.run_budget:.2f} and waits; "
+                "nothing is lost. To go on, cancel it and start it again with a larger `budget_dollars`"
+            )
+        if self.held:
+            return (
+                f"held: the budget of the cluster is used up (${self.cluster_dollars:.2f}), and the run waits; nothing "
+                "is lost. To go on, raise `budget_dollars` in the cluster's file"
+            )
+        return ""
 
     @property
     def dollars(self) -> float:
@@ -83,14 +114,27 @@ def read_costs(storage: Storage) -> RunCosts | None:
     return None if text is None else _COSTS.validate_json(text)
 
 
-def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRun]) -> None:
+def spent_runs(runs: Iterable[ActiveRun]) -> frozenset[str]:
+    """The ids of the runs that have used up their own budgets."""
+    limited = ((run, read_costs(Storage(run.output))) for run in runs if run.budget is not None)
+    return frozenset(run.id for run, costs in limited if costs and replace(costs, run_budget=run.budget).is_spent)
+
+
+def tell_runs(
+    records: Records,
+    groups: Iterable[Group],
+    runs: Iterable[ActiveRun],
+    alert: Callable[[ActiveRun, str], None] | None = None,
+) -> int:
     """Write down in each run's folder what it has cost until the last look; nothing before the first one.
 
-    A folder that is not prepared yet is left alone: it must be empty for that.
+    A folder that is not prepared yet is left alone: it must be empty for that. `alert` is called when what a person
+    has to know of a run has changed, with an empty text when that is nothing any more; where it raises RunError it
+    will be called again. Returns how many runs are held.
     """
-    look = records.look()
+    look, held = records.look(), 0
     if look is None:
-        return
+        return held
     prices, events, ledger = {group.name: group.price for group in groups}, records.events(), records.ledger()
     for run in runs:
         storage = Storage(run.output)
@@ -98,6 +142,7 @@ def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRu
             continue
         before = read_costs(storage) or RunCosts()
         costs = replace(before, prices=prices, cluster_dollars=ledger.dollars, budget=look.budget, held=look.held)
+        costs = replace(costs, run_budget=run.budget)
         span = before.spans.get(run.id)
         now = Span(
             started=run.started,
@@ -107,7 +152,13 @@ def tell_runs(records: Records, groups: Iterable[Group], runs: Iterable[ActiveRu
             until=ledger.hours,
         )
         costs = replace(costs, spans={**before.spans, run.id: now}, events=_merged(before.events, events, run.started))
+        held += bool(costs.alert)
+        if alert is not None and costs.alert != costs.alerted:
+            with suppress(RunError):
+                alert(run, costs.alert)
+                costs = replace(costs, alerted=costs.alert)
         storage.put(COSTS, _COSTS.dump_json(costs, indent=1))
+    return held
 
 
 def _merged(

@@ -81,7 +81,7 @@ def airflow_settings(home: Home, port: int, socket_folder: Path, machine: Machin
 
 #: How Celery is set up, wherever its workers are; docker-compose.yml has the same.
 CELERY_SETTINGS: dict[str, str] = {
-    "core.executor": "CeleryExecutor",
+    "core.executor": "seuron.orchestration.celery_executor.PatientCeleryExecutor",
     # What may be queued and running at once: workers take what they have slots for.
     "core.parallelism": "1000",
     # A message is kept until its task has ended, and a worker takes one for each slot only.
@@ -102,11 +102,11 @@ CELERY_SETTINGS: dict[str, str] = {
     "scheduler.task_instance_heartbeat_timeout": "60",
     "scheduler.task_instance_heartbeat_timeout_detection_interval": "10",
     # A scheduler that dies between writing down that a task is queued and sending it: it is sent again after
-    # this time, s. So is each task that waits for a worker for so long, which does no harm, as often as it takes.
-    "scheduler.task_queued_timeout": "600",
-    # A queued task's token is good for that time as well, so what is still in the queue then has to be sent
-    # again at once: a worker that takes the old message fails the try. The default looks every 120 s.
-    "scheduler.task_queued_timeout_check_interval": "10",
+    # this time, s. So is each task that waits for a worker for so long, as often as it takes; the messages that this
+    # leaves in the broker do no harm, as their tokens are good for days (seuron.orchestration.celery_executor),
+    # but each takes a worker some tenths of a second, so they are to be few.
+    "scheduler.task_queued_timeout": "1800",
+    "scheduler.task_queued_timeout_check_interval": "60",
     "scheduler.num_stuck_in_queued_retries": "100000",
 }
 
@@ -115,6 +115,11 @@ def celery_settings(home: Home) -> dict[str, str]:
     """Airflow's options for Celery on the embedded deployment; the broker's address stays in its file."""
     read = f"cat {shlex.quote(str(home.broker_url))}"
     return {**CELERY_SETTINGS, "celery.broker_url_cmd": read, "celery.result_backend_cmd": read}
+
+
+def as_variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Airflow's options, `section.name` to value, as environment variables."""
+    return {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in settings.items()}
 
 
 def broker_url(environment: Mapping[str, str]) -> str:
@@ -160,7 +165,7 @@ def service_environment(
     }
     return {
         **inherited,
-        **{"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in settings.items()},
+        **as_variables(settings),
         **TASK_THREADS,
         "AIRFLOW_HOME": str(home.airflow),
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(home.numba_cache),

@@ -13,7 +13,7 @@ from seuron.compute.groups import Driver
 from seuron.compute.machine import Machine
 from seuron.compute.workers import Service
 from seuron.deployment.control import Deployment
-from seuron.deployment.environment import TASK_THREADS, broker_url
+from seuron.deployment.environment import CELERY_SETTINGS, TASK_THREADS, as_variables, broker_url
 from seuron.deployment.worker import WorkerSettings
 from seuron.errors import ParameterErrors
 
@@ -22,10 +22,13 @@ INSTANCES = "instances"
 
 
 def worker_environment(name: str) -> dict[str, str]:
-    """Of the deployment on this machine, unless the environment names a broker."""
+    """Of the deployment on this machine, unless the environment names a broker.
+
+    Then it is that environment, and what it does not say about Celery is as in the embedded deployment.
+    """
     if any(variable.startswith("AIRFLOW__CELERY__BROKER_URL") for variable in os.environ):
         # Airflow renames its processes; without the last one the new name overwrites their environment.
-        return {**os.environ, **TASK_THREADS, "SPT_NOENV": "1"}
+        return {**as_variables(CELERY_SETTINGS), **os.environ, **TASK_THREADS, "SPT_NOENV": "1"}
     return Deployment().worker_environment(name)
 
 

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from seuron.compute.machine import MANAGER_SLOTS, Machine
+from seuron.compute.records import Event, Records
+from seuron.deployment.cluster import records_folder
 from seuron.deployment.environment import ADDRESS, service_environment
 from seuron.deployment.home import Home, code_fingerprint
 from seuron.deployment.locks import try_lock
@@ -77,6 +79,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         try:
+            self._note("the deployment was started")
             self._start_all()
             while not self.stopping:
                 for service in self.services:
@@ -148,12 +151,18 @@ class Supervisor:
             if now - service.started > _HEALTHY_SECONDS:
                 service.back_off = _FIRST_BACK_OFF
             say(f"{service.name} ended with code {code}; starting it again in {service.back_off:g} s")
+            self._note(f"{service.name} ended {_how(code)} and is started again")
             service.process, service.not_before = None, now + service.back_off
             service.back_off = min(2 * service.back_off, _LONGEST_BACK_OFF)
         if now >= service.not_before:
             # Workers outlive a killed scheduler and would hold tasks that nobody waits for.
             end_processes(self.home.folder, service.name)
             self._relaunch(service)
+
+    def _note(self, what: str) -> None:
+        """Tell the runs of the cluster, whose reports say what happened."""
+        if self.cluster:
+            Records(records_folder(self.home)).add(Event(time.time(), (what,)))
 
     def _relaunch(self, service: Service) -> None:
         try:
@@ -215,6 +224,10 @@ def manager_worker() -> list[str]:
     """The worker of the tasks that manage others."""
     slots = str(MANAGER_SLOTS)
     return [sys.executable, "-m", "seuron.cli", "worker", "--queue", MANAGER, "--slots", slots, "--name", MANAGER]
+
+
+def _how(code: int) -> str:
+    return f"by signal {-code}" if code < 0 else f"with code {code}"
 
 
 def say(message: str) -> None:

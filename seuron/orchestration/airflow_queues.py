@@ -31,7 +31,12 @@ _EVERYWHERE = "/dags/~/dagRuns/~/taskInstances"
 
 
 class AirflowQueues(AirflowClient):
-    """A `QueueSource` (seuron.compute.controller) over the Airflow at a URL."""
+    """A `QueueSource` (seuron.compute.controller) over the Airflow at a URL.
+
+    What waits of the runs in `held` is not counted: they are to get no machines.
+    """
+
+    held: frozenset[str] = frozenset()
 
     def look(self, queues: Sequence[str], since: float) -> QueueLook:
         """The queues now, and the tasks that ended after `since`, by worker. Raises RunError without an answer."""
@@ -46,16 +51,33 @@ class AirflowQueues(AirflowClient):
                 ended=self._ended(since),
             )
         except httpx.HTTPError as error:
-            raise RunError(f"Airflow at {self.url} does not answer ({type(error).__name__}); is it running?") from error
+            raise self._silence(error) from error
 
     def active_runs(self) -> list[ActiveRun]:
-        """The runs that Airflow works on and their folders."""
-        rows = self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        """The runs that Airflow works on and their folders. Raises RunError without an answer."""
+        try:
+            rows = list(self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}))
+        except httpx.HTTPError as error:
+            raise self._silence(error) from error
         return [
-            ActiveRun(str(row["dag_run_id"]), str(row["conf"]["output"]), _time(row["start_date"]))
+            ActiveRun(
+                str(row["dag_run_id"]), str(row["conf"]["output"]), _time(row["start_date"]), _budget(row["conf"])
+            )
             for row in rows
             if row["start_date"] and (row["conf"] or {}).get("output")
         ]
+
+    def alert(self, run: ActiveRun, text: str) -> None:
+        """Say it on the run's page, as its note. Raises RunError where that cannot be done."""
+        try:
+            for row in self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
+                if row["dag_run_id"] == run.id:
+                    self._checked(self._send("PATCH", _run(row), json={"note": text or None}))
+        except httpx.HTTPError as error:
+            raise self._silence(error) from error
+
+    def _silence(self, error: httpx.HTTPError) -> RunError:
+        return RunError(f"Airflow at {self.url} does not answer ({type(error).__name__}); is it running?")
 
     def _count(self, path: str, query: Mapping[str, Any]) -> int:
         return int(self._get(path, {**query, "limit": 1})["total_entries"])
@@ -64,7 +86,7 @@ class AirflowQueues(AirflowClient):
         """Tasks at work, by run and queue; runs without any are left out."""
         found = {}
         for run in self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
-            path = f"/dags/{quote(run['dag_id'])}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
+            path = f"{_run(run)}/taskInstances"
             counts = {queue: self._count(path, {"state": ["running"], "queue": [queue]}) for queue in queues}
             if any(counts.values()):
                 found[str(run["dag_run_id"])] = {queue: count for queue, count in counts.items() if count}
@@ -73,12 +95,21 @@ class AirflowQueues(AirflowClient):
     def _depth(self, queue: str, running: int) -> QueueDepth:
         """How much waits, and how long a task takes: of the node that waits, else of the one that runs."""
         page = self._get(_EVERYWHERE, {"state": list(WAITING), "queue": [queue], "limit": 1})
-        ready, rows = int(page["total_entries"]), page["task_instances"]
+        ready, rows = int(page["total_entries"]) - self._held_back(queue), page["task_instances"]
         if not rows and running:
             rows = self._get(_EVERYWHERE, {"state": ["running"], "queue": [queue], "limit": 1})["task_instances"]
         if not rows:
             return QueueDepth(ready, running)
         return QueueDepth(ready, running, self._mean_seconds(rows[0]), self._planned_seconds(rows[0]))
+
+    def _held_back(self, queue: str) -> int:
+        """How many of a queue's waiting tasks belong to runs that are held."""
+        if not self.held:
+            return 0
+        query = {"state": list(WAITING), "queue": [queue]}
+        runs = self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        held = (run for run in runs if run["dag_run_id"] in self.held)
+        return sum(self._count(f"{_run(run)}/taskInstances", query) for run in held)
 
     def _mean_seconds(self, row: Mapping[str, Any]) -> float | None:
         """The mean length of the last tasks of the row's node that succeeded; None where none has."""
@@ -121,6 +152,15 @@ class AirflowQueues(AirflowClient):
             yield from rows
             if len(rows) < PAGE:
                 return
+
+
+def _budget(conf: Mapping[str, Any]) -> float | None:
+    """The run's own, as it was given; `prepare` refuses what is none."""
+    given = str(conf.get("budget_dollars") or "").strip()
+    try:
+        return float(given) if given else None
+    except ValueError:
+        return None
 
 
 def _time(moment: str) -> float:

@@ -25,7 +25,11 @@ class FewTries(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Fail for good, or leave it to the task's own retries and delays."""
+        """Fail for good, or leave it to the task's own retries and delays; and keep why, for the run's report."""
+        from seuron.orchestration.troubles import keep_reason  # reads runs, which a parse of the DAGs need not load
+
+        if context is not None:
+            keep_reason(context, exception, try_number)
         if isinstance(exception, PermanentError):
             return RetryDecision.fail("another try would fail in the same way")
         if try_number >= self.tries:

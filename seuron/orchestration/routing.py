@@ -31,6 +31,8 @@ DAG_ID = "segmentation"
 ROUTES_TASK = "batches.queues"
 #: The one whose result says what each node has to do (seuron.orchestration.work).
 WORK_TASK = "batches.work"
+#: The one that holds why tries of tasks failed (seuron.orchestration.troubles).
+TROUBLES_TASK = "batches.troubles"
 #: Pools that every deployment has; a task of another queue stays in the pool that its node names.
 POOLS = ("cpu", "gpu", "memory", "manager")
 #: Runs whose routes are kept in memory: more than are ever active at once.

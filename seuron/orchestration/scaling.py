@@ -26,7 +26,9 @@ from seuron.compute.names import CLUSTER_VARIABLE
 from seuron.orchestration.routing import WORK_TASK
 
 if TYPE_CHECKING:
+    from seuron.compute.run_costs import ActiveRun
     from seuron.compute.situation import QueueDepth
+    from seuron.orchestration.airflow_queues import AirflowQueues
 
 log = logging.getLogger(__name__)
 
@@ -124,20 +126,29 @@ def step_or_warn(expected: Mapping[str, QueueDepth]) -> None:
 
 def do_step(expected: Mapping[str, QueueDepth]) -> None:
     """One step of the cluster of this deployment; what it did is logged."""
+    from airflow.providers.common.compat.sdk import Stats
+
     from seuron.compute.cluster_file import read_cluster
     from seuron.compute.controller import BrokerWorkers, Controller
     from seuron.compute.records import Records
-    from seuron.compute.run_costs import tell_runs
+    from seuron.compute.run_costs import spent_runs, tell_runs
     from seuron.deployment.cluster import records_folder
     from seuron.deployment.joining import cluster_driver
+    from seuron.orchestration.airflow_api import airflow_login, airflow_url
     from seuron.orchestration.airflow_queues import AirflowQueues
 
     cluster = read_cluster(os.environ[CLUSTER_VARIABLE])
     workers = BrokerWorkers(str(conf.get("celery", "broker_url")))
-    with AirflowQueues(str(conf.get("api", "base_url"))) as queues, cluster_driver(cluster) as driver:
+    airflow = AirflowQueues(airflow_url(), auth=airflow_login())
+    with airflow as queues, cluster_driver(cluster) as driver:
         records = Records(records_folder())
+        runs = _active_runs(queues)
+        queues.held = spent_runs(runs)
         event = Controller(cluster, driver, queues, workers, records).step(expected)
-        tell_runs(records, cluster.groups, queues.active_runs())
+        held = tell_runs(records, cluster.groups, runs, queues.alert)
+    # For docker/prometheus/alerts.yml.
+    Stats.gauge("seuron.cluster.held_runs", held)
+    Stats.gauge("seuron.cluster.dollars", records.ledger().dollars)
     for reason in event.reasons:
         log.info("%s", reason)
     for name in event.lost:
@@ -146,11 +157,22 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
         log.warning("%s", problem)
 
 
+def _active_runs(queues: AirflowQueues) -> list[ActiveRun]:
+    """None where Airflow does not answer: the step says so itself, and does what it can."""
+    from seuron.errors import RunError
+
+    try:
+        return queues.active_runs()
+    except RunError:
+        return []
+
+
 def forget_old_runs() -> None:
     """Delete all but the newest runs of this DAG, with their logs: a step a minute makes half a million a year."""
     from seuron.client import AirflowClient
+    from seuron.orchestration.airflow_api import airflow_login, airflow_url
 
-    with AirflowClient(str(conf.get("api", "base_url"))) as client:
+    with AirflowClient(airflow_url(), auth=airflow_login()) as client:
         forgotten = client.forget_runs(DAG_ID, RUNS_KEPT)
     logs = Path(str(conf.get("logging", "base_log_folder"))) / f"dag_id={DAG_ID}"
     for run_id in forgotten:

@@ -26,7 +26,7 @@ from seuron.orchestration.gates import GATE_ID, InspectionGate
 from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
 from seuron.orchestration.notes import leave_note
 from seuron.orchestration.retrying import FewTries
-from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, WORK_TASK, node
+from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, TROUBLES_TASK, WORK_TASK, node
 from seuron.orchestration.scaling import has_cluster, machines_for, unless_cancelled
 from seuron.params import INSPECTED_STAGES, SegmentationParams
 from seuron.planning import MAX_TIERS
@@ -87,7 +87,9 @@ def _add_tiers(prepared: Any) -> None:
             for tier in range(tiers)
         }
         gates = {stage: EmptyOperator(task_id=f"{GATE_ID}_{stage}") for stage in MAX_TIERS if stage in INSPECTED_STAGES}
-        told = [EmptyOperator(task_id=name.removeprefix("batches.")) for name in (ROUTES_TASK, WORK_TASK)]
+        told = [
+            EmptyOperator(task_id=name.removeprefix("batches.")) for name in (ROUTES_TASK, TROUBLES_TASK, WORK_TASK)
+        ]
     prepared >> [*lists.values(), *gates.values(), *told]
     row: list[Any] = [prepared]
     places = {}
@@ -197,14 +199,18 @@ def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
         do_xcom_push=False,
     )
     def run_planned_task(planned_task: list[str]) -> None:
+        from seuron.orchestration.troubles import PLANNED, tell_what_happened
         from seuron.runs import Run
         from seuron.tasks import run_task
 
         context: Any = get_current_context()
         task_id, key = planned_task
+        context[PLANNED] = task_id
         run = Run.open(context["params"]["output"])
         if task_id in run.plan.tasks:  # it may not be: run_task then says why
             context["label"] = run.plan.tasks[task_id].label
-        run_task(run, task_id, key)
+        if stage == "report":
+            tell_what_happened(context, run)
+        run_task(run, task_id, key, context["ti"].try_number)
 
     return run_planned_task.expand(planned_task=batches.output)

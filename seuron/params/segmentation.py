@@ -74,6 +74,7 @@ Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive, Positive], _numbers(3)]
 Corners = Annotated[tuple[int, int, int, int, int, int] | None, _numbers(6), BeforeValidator(_none_if_blank)]
 Path = Annotated[str | None, BeforeValidator(_none_if_blank)]
+Dollars = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none_if_blank)]
 Rules = Annotated[str | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)]
 Names = Annotated[str | None, BeforeValidator(_as_names)]
 #: Stages after which a run can be asked to wait for a person: all but the last.
@@ -158,9 +159,16 @@ class SegmentationParams(Parameters):
     task_memory: float = _field(
         4.0,
         "Chunks",
-        "memory that the tables of one agglomeration task may take; what needs more is shared out to several",
+        "memory that one task of the watershed or the agglomeration may take; what needs more is shared out to several",
         gt=0.5,
         unit="GiB",
+    )
+    budget_dollars: Dollars = _field(
+        None,
+        "Cluster",
+        "what the machines of a cluster may cost for this run; once it is spent the run gets no more machines and "
+        "waits, with all that it has done",
+        unit="$",
     )
     model: str = _field(
         "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"

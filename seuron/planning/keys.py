@@ -13,12 +13,15 @@ its turn comes, by the content of what it reads, and is not done again where tha
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from seuron.box import Box, Triple
-from seuron.digests import digest_of_data
+from seuron.digests import digest_of_bytes, digest_of_data
 from seuron.inference.patches import PatchGrid, needed_region
 from seuron.params import SegmentationParams
 from seuron.planning.plan import NAMING, Plan, Task
@@ -30,14 +33,14 @@ from seuron.volumes.precomputed import pyramid_factors
 #: Counted up whenever a stage's code comes to write other bytes for the same input.
 RESULTS_VERSIONS: dict[str, int] = {
     "affinities": 1,
-    "watershed": 2,
-    "supervoxel_names": 2,
+    "watershed": 3,
+    "supervoxel_names": 3,
     "agglomeration": 3,
     "segment_names": 1,
     "labels": 1,
     "pyramid": 1,
     "evaluation": 1,
-    "report": 2,
+    "report": 3,
 }
 
 #: The parameters that each stage's results depend on, beside those of the stages that it reads.
@@ -65,7 +68,7 @@ SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
 #: Parameters that no result depends on.
-WITHOUT_INFLUENCE = ("output", "store", "inspect_after")
+WITHOUT_INFLUENCE = ("output", "store", "budget_dollars", "inspect_after")
 
 #: The inputs that runs read, by the parameter that names them, and the stage whose leaves read them.
 SOURCE_STAGES: dict[str, str] = {
@@ -85,6 +88,8 @@ def settings_of(task: Task, plan: Plan, params: SegmentationParams, facts: Volum
         settings |= {"net": facts.net, "precision": facts.precision, "grey scale": [facts.grey_mean, facts.grey_std]}
     if task.stage in ("watershed", "agglomeration"):
         settings["affinity type"] = facts.dtype if params.image is None else params.affinity_dtype
+    if task.stage == "agglomeration" and (own := _code_of_predicates(params.constraints)):
+        settings["code of predicates"] = own
     if task.stage == "agglomeration" and task.layer:
         settings["part in a round"] = [task.layer, task.index]
     if task.stage == "pyramid":
@@ -92,6 +97,19 @@ def settings_of(task: Task, plan: Plan, params: SegmentationParams, facts: Volum
     if task.stage == "report":
         settings |= params.model_dump(mode="json", exclude=set(WITHOUT_INFLUENCE))
     return settings
+
+
+@lru_cache(maxsize=4)
+def _code_of_predicates(constraints: str | None) -> tuple[str, ...]:
+    """The digests of the source files that rules of a user's own are in, each read once in a process."""
+    if constraints is None or "predicate" not in constraints:
+        return ()
+    from abiss_py import CustomRule, parse_constraints
+
+    rules = (rule for rule in parse_constraints(json.loads(constraints)) if isinstance(rule, CustomRule))
+    functions = (rule.function() for rule in rules)
+    files = (inspect.getsourcefile(getattr(function, "py_func", function)) for function in functions)
+    return tuple(digest_of_bytes([Path(file).read_bytes()]) for file in files if file is not None)
 
 
 def _place(task: Task, plan: Plan, params: SegmentationParams, facts: VolumeFacts) -> dict[str, Any]:
@@ -104,6 +122,8 @@ def _place(task: Task, plan: Plan, params: SegmentationParams, facts: VolumeFact
         ends = zip(task.box.corners, facts.box.corners, strict=True)
         place |= {"ends": [mine == whole for mine, whole in ends]}
         place |= {"parts": [plan.tasks[child].box.corners for child in task.children]}
+    if task.layer == "seams":
+        place |= {"lines are closed": plan.tasks[plan.parents[task.id]].layer == "lines"}
     if task.stage == "affinities":
         place |= _patches(task.box, params, facts)
     if task.stage == "pyramid":

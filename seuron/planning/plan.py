@@ -19,8 +19,10 @@ Work = Literal["cpu", "gpu", "manager"]
 
 #: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
 OCTREE_TIERS = 5
-#: The watershed's tier between the leaves and the merges, which closes the seams between leaves.
-SEAMS_TIER = 1
+#: The watershed's tiers between the leaves and the merges, by the layer of their tasks. There is a task for
+#: each leaf: it closes the seams at the leaf's low faces; and, in volumes of many leaves, what is open around
+#: the lines where these seams meet.
+CLOSING = ("seams", "lines")
 #: Rounds that a root which does not fit into memory shares out to other tasks, at most.
 ROUNDS = 2
 
@@ -28,7 +30,7 @@ ROUNDS = 2
 #: one row of nodes per tier, whatever the volume; tiers that a volume does not need are skipped.
 MAX_TIERS: dict[str, int] = {
     "affinities": 1,
-    "watershed": OCTREE_TIERS + 1,
+    "watershed": OCTREE_TIERS + len(CLOSING),
     "supervoxel_names": OCTREE_TIERS - 2,
     "agglomeration": OCTREE_TIERS + 2 * ROUNDS,
     "segment_names": OCTREE_TIERS - 2,
@@ -47,7 +49,8 @@ class Task:
     """One unit of work: it can be run twice, anywhere, and leaves the same bytes.
 
     `box` is in voxels of the run's scale. `children` are the tasks whose results it merges. `layer` is
-    the layer that it works on, where there are several, or its part in a round of agglomeration.
+    the layer that it works on, where there are several, or its part in a round of agglomeration, or what
+    between leaves it closes (`CLOSING`).
     `seconds` and `memory_bytes` are estimates, from measured rates; which queue they lead to is said
     by `seuron.planning.queues`, as it depends on what there is.
     """
@@ -121,13 +124,18 @@ class Plan:
         octrees = (self.stage(name) for name in NAMING)
         return {child: task.id for stage in octrees for task in stage.tasks for child in task.children}
 
+    @cached_property
+    def closing_tiers(self) -> int:
+        """How many tiers lie between the watershed's leaves and its merges."""
+        return sum(tier[0].layer in CLOSING for tier in self.stage("watershed").tiers)
+
     def watershed_of(self, merge: Task) -> str:
         """The watershed's merge of the same box as one of the agglomeration.
 
-        The watershed has a tier more, for its seams; the agglomeration's root may be in a later one, behind rounds.
+        The watershed has more tiers, which close seams; the agglomeration's root may be in a later one, behind rounds.
         """
         tiers = self.stage("watershed").tiers
-        return task_id("watershed", min(merge.tier + SEAMS_TIER, len(tiers) - 1), merge.index)
+        return task_id("watershed", min(merge.tier + self.closing_tiers, len(tiers) - 1), merge.index)
 
     def round_of(self, number: int) -> tuple[str, tuple[str, ...]] | None:
         """The task that splits the agglomeration's graph in a round, from 0, and those that agglomerate its bins.
@@ -162,18 +170,28 @@ class Plan:
             if below is not None:
                 yield Seam(below, leaf, axis)
 
-    def seams_of(self, leaf: str) -> Iterator[tuple[str, str]]:
-        """The tasks that close the seams of a watershed leaf, its own and those of the leaves above it.
+    def closers(self, task_id: str) -> Iterator[tuple[str, str]]:
+        """The tasks that close what a leaf of the watershed, or the task that closes its seams, has left open.
 
-        With each comes how it calls the leaf: `own`, or the axis along which the leaf lies below its own.
-        Nothing comes where the leaf is alone.
+        With each comes how it calls the task: `own`, or the axis along which that lies below its own.
+        Nothing comes where there is nothing to close before the merges.
         """
-        if leaf in self.parents:
-            yield self.parents[leaf], "own"
+        parent = self.parents.get(task_id)
+        if parent is None or self.tasks[parent].layer not in CLOSING:
+            return
+        yield parent, "own"
         for axis in range(3):
-            above = self.beside(leaf, axis, 1)
+            above = self.beside(task_id, axis, 1)
             if above is not None:
                 yield self.parents[above], "xyz"[axis]
+
+    def told_by(self, task_id: str) -> Iterator[str]:
+        """The tasks from which is known what became of that which a task of an octree left open."""
+        closers = [closer for closer, _ in self.closers(task_id)]
+        for closer in closers:
+            yield from (closer, *self.told_by(closer))
+        if not closers and task_id in self.parents:
+            yield self.tellers[self.parents[task_id]]
 
     def seams_closed(self, task_id: str) -> Iterator[Seam]:
         """The seams that lie inside a merge, but inside none of its children."""
@@ -184,11 +202,11 @@ class Plan:
                 if below is not None and child_of.get(below, child) != child:
                     yield Seam(below, leaf, axis)
 
-    def beside(self, leaf: str, axis: int, step: int) -> str | None:
-        """The leaf that lies against another one's low (-1) or high (1) face; None where the volume ends."""
-        task = self.tasks[leaf]
-        x, y, z = (i + step * (axis == other) for other, i in enumerate(task.index))
-        found = task_id(task.stage, 0, (x, y, z))
+    def beside(self, task: str, axis: int, step: int) -> str | None:
+        """The task that lies against another one's low (-1) or high (1) face; None where the volume ends."""
+        own = self.tasks[task]
+        x, y, z = (i + step * (axis == other) for other, i in enumerate(own.index))
+        found = task_id(own.stage, own.tier, (x, y, z), own.layer)
         return found if found in self.tasks else None
 
     def to_json(self) -> list[dict[str, Any]]:

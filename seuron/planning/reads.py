@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from seuron.box import Box
-from seuron.planning.plan import ROUNDS, SEAMS_TIER, Plan, Task, task_id
+from seuron.planning.plan import CLOSING, ROUNDS, Plan, Task, task_id
 
 
 class Readers:
@@ -34,14 +34,8 @@ class Readers:
 
     def named(self, leaves: Iterable[str]) -> Iterator[str]:
         """Leaves of an octree stage, and who tells them the final names of their clusters."""
-        plan = self.plan
         for leaf in leaves:
-            yield leaf
-            if plan.tasks[leaf].stage == "watershed":
-                for seams, _ in plan.seams_of(leaf):
-                    yield from (seams, plan.tellers[plan.parents[seams]])
-            elif leaf in plan.parents:
-                yield plan.tellers[plan.parents[leaf]]
+            yield from (leaf, *self.plan.told_by(leaf))
 
 
 class _Tier:
@@ -73,8 +67,9 @@ def _watershed(readers: Readers, task: Task) -> Iterator[str]:
     yield from task.children
     if task.tier == 0 and plan.stage("affinities").tasks:
         yield from readers.meeting("affinities", 0, padded(task.box))
-    if task.tier == SEAMS_TIER:
-        yield from (seam.below for seam in plan.seams_made(task.id))
+    if task.layer in CLOSING:
+        (own,) = task.children
+        yield from (below for axis in range(3) if (below := plan.beside(own, axis, -1)) is not None)
 
 
 def _naming(readers: Readers, task: Task) -> Iterator[str]:
@@ -110,7 +105,7 @@ def _waiting(readers: Readers, merge: Task) -> Iterator[str]:
         below = [child for task in below for child in plan.tasks[task].children]
     for seam in plan.seams_closed(plan.watershed_of(merge)):
         seams = plan.parents[seam.above]
-        yield from (seam.below, seam.above, seams, plan.tellers[plan.parents[seams]])
+        yield from (seam.below, seam.above, seams, *plan.told_by(seams))
 
 
 def _labels(readers: Readers, task: Task) -> Iterator[str]:

@@ -19,7 +19,9 @@ from typing import Literal
 
 from seuron.box import Box, Triple, triple
 from seuron.params import SegmentationParams
-from seuron.planning.plan import MAX_TIERS, OCTREE_TIERS, ROUNDS, SEAMS_TIER, Plan, Stage, Task, Work, task_id
+from seuron.planning import estimates
+from seuron.planning.estimates import Estimate
+from seuron.planning.plan import CLOSING, MAX_TIERS, NAMING, OCTREE_TIERS, ROUNDS, Plan, Stage, Task, Work, task_id
 
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
@@ -32,23 +34,6 @@ MAX_LEAVES = 20_000
 #: there are at least so many tasks, where the volume allows it, to keep several workers busy.
 LARGEST_PATCH_CELL = 512
 FEWEST_PATCH_TASKS = 4
-#: Bytes that a task needs for each contact that it agglomerates or pools, and for each node of a graph
-#: that it splits, at most; and what Python and its libraries take before (docs/scaling.md).
-BYTES_PER_CONTACT = 230
-BYTES_PER_NODE = 60
-BASE_BYTES = 400_000_000
-#: Clusters of the watershed that a leaf leaves undecided, and contacts of the agglomeration that any box
-#: does, for each voxel of its faces; and clusters that are undecided behind the seams, for each voxel of
-#: `seam_lines`: all as measured (docs/scaling.md). Bytes and seconds that a merge needs for such a cluster.
-CLUSTERS_PER_FACE_VOXEL = 0.47
-CLUSTERS_PER_LINE_VOXEL = 1.2
-CONTACTS_PER_FACE_VOXEL = 0.19
-BYTES_PER_CLUSTER = 230
-#: Bytes of a cluster's old and new name.
-BYTES_PER_NAME = 16
-#: Bytes of a voxel at a face: id, affinity, whether it is joined.
-BYTES_PER_FACE_VOXEL = 13
-SECONDS_PER_CLUSTER = 2e-6
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
 #: A report looks at a coarse scale and at the records, whatever the volume.
@@ -58,20 +43,6 @@ PYRAMID_SCALES = 3
 #: Voxels that the stages which go through their box in cells of their own size hold at once: pyramid and
 #: evaluation in 256^3, rounded up to blocks; the report looks at coarse scales.
 CELL_VOXELS = 256**3
-
-#: Mvox/s of a core, and bytes at most for a voxel that is held at once, by the task records of FIB-25 and
-#: the demonstration (docs/performance.md): what the plan's estimates are made of.
-RATES: dict[str, tuple[float, int]] = {
-    "affinities": (0.3, 60),
-    "watershed": (6.0, 40),
-    "supervoxel_names": (300.0, 1),
-    "agglomeration": (30.0, 4),
-    "segment_names": (300.0, 1),
-    "labels": (15.0, 40),
-    "pyramid": (15.0, 24),
-    "evaluation": (40.0, 40),
-    "report": (10.0, 8),
-}
 
 
 @dataclass(frozen=True)
@@ -105,11 +76,6 @@ class VolumeFacts:
         return self.frame or self.box
 
 
-def contacts_that_fit(task_memory: float, nodes: int = 0) -> int:
-    """How many contacts a task of that memory (GiB) may hold, beside a graph of so many nodes."""
-    return max(1, int(task_memory * 2**30 - BASE_BYTES - nodes * BYTES_PER_NODE) // BYTES_PER_CONTACT)
-
-
 def region_size(params: SegmentationParams) -> Triple:
     """The chunk size, rounded up to whole storage blocks."""
     return triple([-(-c // b) * b for c, b in zip(params.chunk_size, params.block_size, strict=True)])
@@ -128,6 +94,13 @@ def choose_batch_side(params: SegmentationParams, box: Box) -> int:
     while side < 8 and (side**3 * x * y * z < LEAF_VOXELS or nx * ny * nz / side**3 > MAX_LEAVES):
         side *= 2
     return side
+
+
+def too_large(plan: Plan, params: SegmentationParams) -> Task | None:
+    """The task of an octree that needs most memory, where that is more than `task_memory`."""
+    tasks = (task for stage in (*NAMING, *NAMING.values()) for task in plan.stage(stage).tasks)
+    largest = max(tasks, key=lambda task: task.memory_bytes)
+    return largest if largest.memory_bytes > params.task_memory * 2**30 else None
 
 
 def inference_cell(params: SegmentationParams, facts: VolumeFacts) -> Triple:
@@ -181,15 +154,13 @@ def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
     stages: dict[str, list[tuple[Task, ...]]] = {
         "affinities": [_cover("affinities", facts.box, patches, blocks, cell, "gpu")] if from_image else [],
         "watershed": watershed,
-        "supervoxel_names": _naming("supervoxel_names", watershed[SEAMS_TIER:]),
+        "supervoxel_names": _naming("supervoxel_names", watershed),
         "agglomeration": _with_rounds(params, agglomeration),
         "segment_names": _naming("segment_names", agglomeration),
         "labels": [_cover("labels", facts.box, regions, blocks, region)],
         "pyramid": _pyramid(params, facts),
         "evaluation": _evaluation(facts, regions, blocks) if params.ground_truth else [],
-        "report": [
-            (replace(_task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager"), seconds=REPORT_SECONDS),)
-        ],
+        "report": [(_report_task(facts.box),)],
     }
     return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
 
@@ -199,121 +170,84 @@ def _task(
     tier: int,
     index: Triple,
     box: Box,
-    held: int,
+    needs: Estimate,
     work: Work = "cpu",
     layer: str = "",
     children: tuple[str, ...] = (),
 ) -> Task:
-    """A task that goes through the voxels of its box, `held` of them at once at most."""
-    rate, bytes_per_voxel = RATES[stage]
-    share = 1.0 if tier == 0 else 0.1  # later tiers see coarser scales, or tables
-    return Task(
-        id=task_id(stage, tier, index, layer),
-        stage=stage,
-        tier=tier,
-        index=index,
-        box=box,
-        work=work,
-        layer=layer,
-        children=children,
-        seconds=round(box.voxels * share / rate / 1e6, 3),
-        memory_bytes=BASE_BYTES + min(box.voxels, held) * bytes_per_voxel,
-    )
+    return Task(task_id(stage, tier, index, layer), stage, tier, index, box, work, layer, children, *needs)
 
 
-def _merge_task(stage: str, tier: int, index: Triple, group: list[Task], cell: Triple, task_memory: float) -> Task:
-    """A merge sees no voxels: what it has to do goes with the faces of the boxes that it joins, or lines on them."""
+def _merge_task(
+    stage: str, tier: int, index: Triple, group: list[Task], leaf: Triple, closing: int, task_memory: float
+) -> Task:
+    """A merge sees no voxels: what it has to do goes with the faces of the boxes that it joins, or with less."""
+    boxes, children = [task.box for task in group], tuple(task.id for task in group)
     if stage == "watershed":
-        clusters = sum(seam_lines(task.box, cell) for task in group) * CLUSTERS_PER_LINE_VOXEL
-        memory = BASE_BYTES + clusters * BYTES_PER_CLUSTER
+        needs = estimates.of_watershed_merge(boxes, leaf, lines_are_closed=closing == len(CLOSING))
     else:
-        clusters = sum(face_area(task.box) for task in group) * CONTACTS_PER_FACE_VOXEL
-        memory = min(task_memory * 2**30, BASE_BYTES + clusters * BYTES_PER_CONTACT)
-    children = tuple(task.id for task in group)
-    task = _task(stage, tier, index, _hull(group), 0, children=children)
-    return replace(task, seconds=round(clusters * SECONDS_PER_CLUSTER, 3), memory_bytes=int(memory))
-
-
-def face_area(box: Box) -> int:
-    """The voxels of a box's six faces."""
-    x, y, z = box.shape
-    return 2 * (x * y + y * z + x * z)
-
-
-def seam_lines(box: Box, leaf: Triple) -> int:
-    """The voxels of the outlines of all leaves' faces that lie in a box's six faces.
-
-    Once the seams between leaves are closed, what is open lies where leaves meet in a line.
-    """
-    sides = list(zip(box.shape, leaf, strict=True))
-    pairs = ((sides[a], sides[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
-    return sum(4 * (width * -(-height // h) + height * -(-width // w)) for (width, w), (height, h) in pairs)
+        needs = estimates.of_agglomeration_merge(boxes, task_memory)
+    return _task(stage, tier, index, _hull(group), needs, children=children)
 
 
 def _cover(stage: str, box: Box, cell: Triple, origin: Triple, held: int, work: Work = "cpu") -> tuple[Task, ...]:
     """One task for each cell of a grid over the box."""
-    return tuple(_task(stage, 0, index, part, held, work) for index, part in box.cells(cell, origin))
-
-
-def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
-    """Leaves, then merges of `MERGE_SIDE`^3, up to one root."""
-    leaves = _cover(stage, facts.box, cell, facts.id_frame.minimum, 0)
-    tiers = [tuple(_leaf_task(task, params) for task in leaves)]
-    if stage == "watershed" and len(leaves) > 1:
-        tiers.append(tuple(_seam_task(leaf) for leaf in leaves))
-    while len(tiers[-1]) > 1:
-        tiers.append(_merges(stage, len(tiers), tiers[-1], cell, params.task_memory))
-    return tiers
-
-
-def _seam_task(leaf: Task) -> Task:
-    """Closes the seams at a leaf's low faces, one at a time."""
-    x, y, z = leaf.box.shape
-    sides = [2 * area for area in (y * z, x * z, x * y)]
-    task = _task(leaf.stage, SEAMS_TIER, leaf.index, leaf.box, 0, children=(leaf.id,))
-    return replace(
-        task,
-        seconds=round(sum(sides) * CLUSTERS_PER_FACE_VOXEL * SECONDS_PER_CLUSTER, 3),
-        memory_bytes=int(
-            BASE_BYTES + max(sides) * (BYTES_PER_FACE_VOXEL + CLUSTERS_PER_FACE_VOXEL * BYTES_PER_CLUSTER)
-        ),
+    return tuple(
+        _task(stage, 0, index, part, estimates.of_voxels(stage, 0, part, held), work)
+        for index, part in box.cells(cell, origin)
     )
 
 
-def _leaf_task(task: Task, params: SegmentationParams) -> Task:
-    """A leaf of the watershed holds one chunk, what is undecided at the leaf's faces, and names at those of its chunks;
-    one of the agglomeration holds the contacts of its box.
+def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
+    """Leaves, then merges of `MERGE_SIDE`^3, up to one root; in the watershed, seams between leaves are closed before.
+
+    Where one merge does not take all leaves of the frame, so are the lines where seams meet: what the merges
+    have to carry is then a share of each leaf, however large it is. (That of the box could, and then grow.)
     """
-    rate = RATES[task.stage][1]
-    chunk = Box.from_shape((0, 0, 0), params.chunk_size)
-    if task.stage == "agglomeration":
-        memory = min(params.task_memory * 2**30, BASE_BYTES + task.box.voxels * rate)
-    else:
-        inside = math.prod(task.box.grid_shape(params.chunk_size)) * face_area(chunk) * CLUSTERS_PER_FACE_VOXEL
-        at_faces = face_area(task.box) * (BYTES_PER_FACE_VOXEL + CLUSTERS_PER_FACE_VOXEL * BYTES_PER_CLUSTER)
-        memory = BASE_BYTES + min(task.box.voxels, chunk.voxels) * rate + inside * BYTES_PER_NAME + at_faces
-    return replace(task, memory_bytes=int(memory))
+    cells = facts.box.cells(cell, facts.id_frame.minimum)
+    tiers = [tuple(_task(stage, 0, index, box, _of_leaf(stage, box, params)) for index, box in cells)]
+    leaves = tiers[0]
+    if stage == "watershed" and len(leaves) > 1:
+        tiers.append(tuple(_closing_task(leaf, "seams", estimates.of_seams(leaf.box)) for leaf in leaves))
+        if math.prod(facts.id_frame.grid_shape(cell)) > MERGE_SIDE**3:
+            tiers.append(tuple(_closing_task(task, "lines", estimates.of_lines(task.box)) for task in tiers[-1]))
+    closing = len(tiers) - 1
+    while len(tiers[-1]) > 1:
+        tiers.append(_merges(stage, len(tiers), closing, tiers[-1], cell, params.task_memory))
+    return tiers
 
 
-def _merges(stage: str, tier: int, below: tuple[Task, ...], cell: Triple, task_memory: float) -> tuple[Task, ...]:
+def _of_leaf(stage: str, box: Box, params: SegmentationParams) -> Estimate:
+    if stage == "watershed":
+        return estimates.of_watershed_leaf(box, params.chunk_size)
+    return estimates.of_agglomeration_leaf(box, params.chunk_size, params.task_memory)
+
+
+def _closing_task(below: Task, layer: str, needs: Estimate) -> Task:
+    tier = 1 + CLOSING.index(layer)
+    return _task(below.stage, tier, below.index, below.box, needs, layer=layer, children=(below.id,))
+
+
+def _merges(
+    stage: str, tier: int, closing: int, below: tuple[Task, ...], leaf: Triple, task_memory: float
+) -> tuple[Task, ...]:
     """Cells of the frame's grid, four times as large as those below; the last tier joins all that is left.
 
     Without that, two neighbours in the middle of a large frame could need more tiers than there are.
     """
-    last = tier == MAX_TIERS[stage] - 1 if stage == "watershed" else tier == OCTREE_TIERS - 1
     groups: dict[Triple, list[Task]] = {}
     for task in below:
-        index = (0, 0, 0) if last else triple([i // MERGE_SIDE for i in task.index])
+        index = (0, 0, 0) if tier == closing + OCTREE_TIERS - 1 else triple([i // MERGE_SIDE for i in task.index])
         groups.setdefault(index, []).append(task)
-    return tuple(_merge_task(stage, tier, index, group, cell, task_memory) for index, group in groups.items())
+    return tuple(_merge_task(stage, tier, index, group, leaf, closing, task_memory) for index, group in groups.items())
 
 
 def _with_rounds(params: SegmentationParams, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
     """The agglomeration's tiers: with rounds below the root, if what it has to decide may not fit into a task."""
     *below, (root,) = octree
     children = octree[-2] if below else ()
-    rows = int(sum(face_area(task.box) for task in children) * CONTACTS_PER_FACE_VOXEL)
-    fit = contacts_that_fit(params.task_memory)
+    rows = int(estimates.contacts_waiting(task.box for task in children))
+    fit = estimates.contacts_that_fit(params.task_memory)
     if rows <= fit:
         return octree
     bins = min(MAX_BINS, -(-2 * rows // fit))
@@ -335,16 +269,14 @@ def _round_task(root: Task, tier: int, index: Triple, layer: str) -> Task:
 
 def _naming(stage: str, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
     """Final names go down an octree again: a task for each merge below the root, highest first."""
-    return [
-        tuple(_naming_task(stage, tier, merge) for merge in merges)
-        for tier, merges in enumerate(reversed(octree[1:-1]))
-    ]
+    merges = [tier for tier in octree if tier[0].children and not tier[0].layer][:-1]
+    return [tuple(_naming_task(stage, number, merge) for merge in tier) for number, tier in enumerate(reversed(merges))]
 
 
 def _naming_task(stage: str, tier: int, merge: Task) -> Task:
     """It holds names of no more than the merge had to decide."""
-    task = _task(stage, tier, merge.index, merge.box, 0, children=(merge.id,))
-    return replace(task, memory_bytes=merge.memory_bytes)
+    needs = estimates.of_voxels(stage, tier, merge.box, 0)._replace(memory_bytes=merge.memory_bytes)
+    return _task(stage, tier, merge.index, merge.box, needs, children=(merge.id,))
 
 
 def _hull(tasks: list[Task]) -> Box:
@@ -354,9 +286,9 @@ def _hull(tasks: list[Task]) -> Box:
     return Box(triple([min(values) for values in low]), triple([max(values) for values in high]))
 
 
-def _report_task(facts: VolumeFacts) -> Task:
-    task = _task("report", 0, (0, 0, 0), facts.box, CELL_VOXELS, "manager")
-    return replace(task, seconds=REPORT_SECONDS)
+def _report_task(box: Box) -> Task:
+    needs = estimates.of_voxels("report", 0, box, CELL_VOXELS)._replace(seconds=REPORT_SECONDS)
+    return _task("report", 0, (0, 0, 0), box, needs, "manager")
 
 
 def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task, ...]]:
@@ -373,7 +305,7 @@ def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task,
         cell = _pyramid_cell(params, facts.box, first + PYRAMID_SCALES)
         tiers.append(
             tuple(
-                _task("pyramid", tier, index, box, CELL_VOXELS, layer=layer)
+                _task("pyramid", tier, index, box, estimates.of_voxels("pyramid", tier, box, CELL_VOXELS), layer=layer)
                 for layer, (index, box) in product(layers, facts.box.cells(cell, grid_origin(facts, cell)))
             )
         )
@@ -391,5 +323,6 @@ def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
 def _evaluation(facts: VolumeFacts, regions: Triple, origin: Triple) -> list[tuple[Task, ...]]:
     tables = _cover("evaluation", facts.box, regions, origin, CELL_VOXELS)
     children = tuple(task.id for task in tables)
-    total = _task("evaluation", 1, (0, 0, 0), facts.box, CELL_VOXELS, "manager", children=children)
+    needs = estimates.of_voxels("evaluation", 1, facts.box, CELL_VOXELS)
+    total = _task("evaluation", 1, (0, 0, 0), facts.box, needs, "manager", children=children)
     return [tables, (total,)]

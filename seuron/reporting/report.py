@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,7 @@ from seuron.reporting.sizes import Sizes, segment_sizes
 from seuron.reporting.templating import environment
 from seuron.reporting.timings import StageTiming, stage_timings, sum_counts, timeline
 from seuron.runs import Run, TaskRecord
+from seuron.troubles import read_troubles
 from seuron.volumes import open_volume
 
 REPORT = "report.html"
@@ -107,6 +109,8 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
         rows=_picture_rows(run),
         rules=_rules(run),
         costs=read_costs(run.storage),
+        troubles=_troubles(run),
+        waited=_waited(records),
         moment=_date,
         parameters=parameters,
         changed=sum(parameter.changed for parameter in parameters),
@@ -203,6 +207,23 @@ def _rules(run: Run) -> list[tuple[str, str, str, int]]:
 def _range(below: float | None, above: float | None) -> str:
     told = [f"{word} {bound:g}" for word, bound in (("above", above), ("below", below)) if bound is not None]
     return " and ".join(told) or "any"
+
+
+def _troubles(run: Run) -> list[tuple[str, int, list[tuple[str, int]]]]:
+    """Label and tries of each task that took several, and why those before the last failed, equal reasons counted."""
+    tasks = run.plan.tasks
+    return [
+        (tasks[found.task_id].label, found.tries, list(Counter(found.reasons).items()))
+        for found in read_troubles(run.storage)
+        if found.task_id in tasks
+    ]
+
+
+def _waited(records: list[TaskRecord]) -> float:
+    """The part of the tasks' time in which they did not compute, 0 to 1: they waited for storage, or for a core."""
+    wall = sum(record.seconds for record in records if record.outcome == "computed")
+    cpu = sum(record.cpu_seconds for record in records if record.outcome == "computed")
+    return max(0.0, 1.0 - cpu / wall) if wall else 0.0
 
 
 def _picture_rows(run: Run) -> list[tuple[str, list[Section]]]:

@@ -27,31 +27,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Clusters, Contacts, Mapping, Seam, Vetoes, agglomerate
+from abiss_py import Clusters, Contacts, Mapping, Seam, Vetoes
+from seuron.box import Triple
 from seuron.planning import Task
+from seuron.planning.estimates import contacts_that_fit
 from seuron.planning.plan import Seam as PlannedSeam
 from seuron.planning.plan import task_id
-from seuron.planning.segmentation import contacts_that_fit
 from seuron.runs import Counts, Run
-from seuron.segmentation.chunks import chunk_name, chunks_of, place_of
+from seuron.segmentation.chunks import place_of
 from seuron.segmentation.columns import (
     Side,
-    classes_of,
     contact_columns,
     face_name,
     read_clusters,
     read_contacts,
     read_faces,
-    read_seam,
     write_clusters,
     write_contacts,
     write_names,
     write_vetoes,
 )
 from seuron.segmentation.inputs import inputs_digest, leaf_names_read, rounds_read, supervoxel_seams_read, tables_read
-from seuron.segmentation.naming import LeafNames, hand_down, seam_names
-from seuron.segmentation.seams import chunks_below, closed_seams
-from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, split_task
+from seuron.segmentation.leaf_parts import Decisions, LeafGraph
+from seuron.segmentation.naming import hand_down, seam_names
+from seuron.segmentation.seams import closed_seams
+from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, scratch_folders, split_task
 from seuron.storage import Storage
 from seuron.tables import Table, count_rows, read_table, write_groups, write_table
 
@@ -102,27 +102,19 @@ def run(run: Run, task: Task) -> Counts:
 
 def _decide(run: Run, task: Task, work: Work) -> Counts:
     """Agglomerate what fits into memory, and write all that came of it."""
-    joining = joining_of(run)
-    result = agglomerate(
-        work.contacts,
-        work.clusters,
-        work.open_ids,
-        joining.threshold,
-        joining.scale,
-        constraints=joining.constraints,
-        class_names=joining.class_names,
-    )
     tables = run.tables(task.id)
+    result = joining_of(run).apply(work.contacts, work.clusters, work.open_ids)
     write_contacts(tables, "joins", result.joins)
     write_contacts(tables, "residual", result.contacts)
-    if joining.constraints:
+    if run.params.rules:
         write_vetoes(tables, result.vetoes)
         write_clusters(tables, result.clusters)
-    waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, work.open_ids]))
-    _write_names(run, task, result.mapping, waiting)
+    _write_names(
+        run, task, result.mapping, np.unique(np.concatenate([result.contacts.a, result.contacts.b, work.open_ids]))
+    )
     _write_sources(tables, [(task.id, "residual")])
     counts: Counts = {"joins": len(result.joins), "open_contacts": len(result.contacts)}
-    return counts | {"vetoes": len(result.vetoes)} if joining.constraints else counts
+    return counts | {"vetoes": len(result.vetoes)} if run.params.rules else counts
 
 
 def _write_names(run: Run, task: Task, mapping: Mapping, waiting: NDArray[np.int64]) -> None:
@@ -134,27 +126,44 @@ def _write_names(run: Run, task: Task, mapping: Mapping, waiting: NDArray[np.int
 
 
 def _leaf(run: Run, task: Task) -> Counts:
-    """Decide the contacts inside a leaf."""
-    source = task_id("watershed", 0, task.index)
-    tables, found, rows = run.tables(source), [], [Clusters.empty(len(run.params.class_names))]
-    names = LeafNames(run, source)
-    inside = dict(chunks_of(run, task))
-    for index in inside:
-        clusters = read_table(tables, chunk_name("clusters", index))
-        ids = names.follow(clusters["id"], index)
-        if run.params.rules:
-            begun = (ids == clusters["id"]).astype(np.int64)
-            rows.append(Clusters.summed(ids, clusters["voxels"], begun, classes_of(clusters)))
-        contacts = read_contacts(tables, chunk_name("contacts", index))
-        found.append(contacts.renamed(ids[contacts.a], ids[contacts.b]))
-        seams = read_seam(tables, chunk_name("seams", index)).contacts
-        beside = [chunk for chunk in chunks_below(index) if chunk in inside]
-        found.append(seams.renamed(names.follow(seams.a, *beside), names.follow(seams.b, index)))
-    graph, faces = _summed(found), read_faces(tables, place_of(run, task.box))
-    write_contacts(run.tables(task.id), "graph", graph)
-    at_faces = {side: np.unique(names.after.follow(face.values)) for side, face in faces.items()}
+    """Decide the contacts inside a leaf: at once where they fit into memory, else part by part."""
+    graph = LeafGraph(run, task)
+    faces = read_faces(run.tables(graph.source), place_of(run, task.box))
+    at_faces = {side: np.unique(graph.names.after.follow(face.values)) for side, face in faces.items()}
     open_ids = _write_faces(run, task, at_faces)
-    return {"contacts": len(graph)} | _decide(run, task, Work(graph, Clusters.join(rows), open_ids))
+    parts = graph.parts(contacts_that_fit(run.params.task_memory))
+    if len(parts) > 1:
+        return _leaf_in_parts(run, task, graph, parts, open_ids)
+    contacts, rows = graph.read(parts[0])
+    write_contacts(run.tables(task.id), "graph", contacts)
+    return {"contacts": len(contacts)} | _decide(run, task, Work(contacts, rows, open_ids))
+
+
+def _leaf_in_parts(
+    run: Run, task: Task, graph: LeafGraph, parts: list[list[Triple]], open_ids: NDArray[np.int64]
+) -> Counts:
+    """Decide what each part of a leaf's graph can alone, and then what they left, where that fits into memory."""
+    tables, open_to_parts = run.tables(task.id), np.union1d(open_ids, graph.shared(parts))
+    with scratch_folders() as folders:
+        decisions = Decisions(joining_of(run), next(folders))
+
+        def graphs() -> Iterator[Table]:
+            for part in parts:
+                contacts, clusters = graph.read(part)
+                decisions.decide(contacts, clusters, open_to_parts)
+                yield contact_columns(contacts)
+
+        write_groups(tables, "graph", graphs())
+        if decisions.contacts_left <= contacts_that_fit(run.params.task_memory):
+            decisions.decide_what_is_left(open_ids)
+        rows = decisions.write(tables)
+        if run.params.rules:
+            write_clusters(tables, decisions.clusters)
+        _write_names(run, task, decisions.names(), np.union1d(decisions.waiting(), open_ids))
+    _write_sources(tables, [(task.id, "residual")])
+    counts: Counts = {"contacts": count_rows(tables, "graph"), "parts": len(parts)}
+    counts |= {"joins": rows["joins"], "open_contacts": rows["residual"]}
+    return counts | {"vetoes": rows["vetoes"]} if run.params.rules else counts
 
 
 def _merge(run: Run, task: Task) -> Counts:

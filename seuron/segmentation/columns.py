@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ Int64s = NDArray[np.int64]
 #: A face of a box: its axis, and 0 for the low one, 1 for the high one.
 Side = tuple[int, int]
 SIDES = ("low", "high")
+PIN_COLUMNS = tuple(column.name for column in fields(Pins))
 
 
 def contact_columns(contacts: Contacts) -> Table:
@@ -100,9 +101,7 @@ def write_region(storage: Storage, region: Region, view: str = "") -> int:
     stored += write_table(
         storage, f"open-edges{view}", {"a": edges.a, "b": edges.b, "weight": edges.weight, "edge": edges.index}
     )
-    columns = {"origin": pins.origin, "name": pins.name, "voxels": pins.voxels}
-    counts = {"copies": pins.copies, "total": pins.total}
-    return stored + write_table(storage, f"open-pins{view}", columns | counts)
+    return stored + write_table(storage, f"open-pins{view}", {name: getattr(pins, name) for name in PIN_COLUMNS})
 
 
 def read_region(storage: Storage, place: Place, view: str = "") -> Region:
@@ -114,24 +113,25 @@ def read_region(storage: Storage, place: Place, view: str = "") -> Region:
         voxels=clusters["voxels"],
         edges=Edges(edges["a"], edges["b"], edges["weight"], edges["edge"]),
         faces={},
-        pins=Pins(*(pins[name] for name in ("origin", "name", "voxels", "copies", "total"))),
+        pins=Pins(*(pins[name] for name in PIN_COLUMNS)),
     )
 
 
-def view_name(side: Side | None) -> str:
+def view_name(side: Side) -> str:
     """What the tables of one of a leaf's views end in."""
-    return "-rest" if side is None else face_name("", *side)
+    return face_name("", *side)
 
 
-def write_views(storage: Storage, views: dict[Side | None, Region]) -> int:
+def write_views(storage: Storage, views: dict[Side, Region]) -> int:
     """A leaf's open clusters, by the face that they lie at: each seam needs only those of one face."""
     stored = sum(write_region(storage, view, view_name(side)) for side, view in views.items())
     return stored + sum(write_faces(storage, view.faces) for view in views.values())
 
 
-def read_view(storage: Storage, place: Place, side: Side | None) -> Region:
-    region = read_region(storage, place, view_name(side))
-    return region if side is None else replace(region, faces={side: read_names(storage, face_name("face", *side))})
+def read_view(storage: Storage, place: Place, side: Side) -> Region:
+    return replace(
+        read_region(storage, place, view_name(side)), faces={side: read_names(storage, face_name("face", *side))}
+    )
 
 
 def write_faces(storage: Storage, faces: dict[Side, Mapping]) -> int:

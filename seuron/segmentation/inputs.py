@@ -26,22 +26,24 @@ def tables_read(run: Run, task_id: str, *kinds: str) -> dict[str, str]:
     return {name: found[name] for name in sorted(found) if name in kinds or name.startswith(families)}
 
 
-def final_read(run: Run, task_id: str) -> dict[str, str]:
-    """The digest of what a task of an octree is told of the final names; none for a root."""
+def final_read(run: Run, task_id: str) -> list[dict[str, str]]:
+    """The digests of what a task of an octree is told of the final names; none for a root."""
+    closers = list(run.plan.closers(task_id))
+    if closers:
+        return [read for closer, part in closers for read in _closer_read(run, closer, part)]
     parent = run.plan.parents.get(task_id)
     if parent is None:
-        return {}
-    return tables_read(run, run.plan.tellers[parent], final_name(run.plan.tasks[task_id].index))
+        return []
+    return [tables_read(run, run.plan.tellers[parent], final_name(run.plan.tasks[task_id].index))]
+
+
+def _closer_read(run: Run, closer: str, part: str) -> list[dict[str, str]]:
+    return [tables_read(run, closer, f"names-{part}"), *final_read(run, closer)]
 
 
 def leaf_names_read(run: Run, leaf: str) -> list[Any]:
     """The digests of what the clusters of a watershed leaf are called after it, and in the end."""
-    after = [_after_seams_read(run, seams, part) for seams, part in run.plan.seams_of(leaf)]
-    return [tables_read(run, leaf, "names-"), after]
-
-
-def _after_seams_read(run: Run, seams: str, part: str) -> list[dict[str, str]]:
-    return [tables_read(run, seams, f"names-{part}"), final_read(run, seams)]
+    return [tables_read(run, leaf, "names-"), final_read(run, leaf)]
 
 
 def supervoxel_seams_read(run: Run, merge: str) -> list[Any]:
@@ -52,7 +54,7 @@ def supervoxel_seams_read(run: Run, merge: str) -> list[Any]:
 def _seam_names_read(run: Run, seam: Seam) -> list[Any]:
     at_faces = [tables_read(run, seam.below, face_name("face", seam.axis, 1))]
     at_faces.append(tables_read(run, seam.above, face_name("face", seam.axis, 0)))
-    after = [_after_seams_read(run, run.plan.parents[seam.above], part) for part in ("xyz"[seam.axis], "own")]
+    after = [_closer_read(run, run.plan.parents[seam.above], part) for part in ("xyz"[seam.axis], "own")]
     return [_seam_read(run, seam), at_faces, after]
 
 

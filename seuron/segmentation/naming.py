@@ -52,11 +52,23 @@ def hand_down(run: Run, merge: str, above: Mapping, target: Storage) -> int:
 
 
 def told(run: Run, task: str) -> Mapping:
-    """The final names of what a task of an octree sent up; none for a root."""
+    """The final names of what a task of an octree sent up; none for a root.
+
+    Several tasks may have closed copies of a cluster of the watershed: in the end it has one name.
+    """
+    closers = list(run.plan.closers(task))
+    if closers:
+        return Mapping.union([told_by_closer(run, closer, part) for closer, part in closers])
     parent = run.plan.parents.get(task)
     if parent is None:
         return Mapping.union([])
     return read_names(run.tables(run.plan.tellers[parent]), final_name(run.plan.tasks[task].index))
+
+
+def told_by_closer(run: Run, closer: str, part: str) -> Mapping:
+    """The final names of what a task that closes seams or lines heard of one task below, which it calls `part`."""
+    names = read_names(run.tables(closer), f"names-{part}")
+    return Mapping(names.keys, told(run, closer).follow(names.values))
 
 
 class LeafNames:
@@ -64,8 +76,8 @@ class LeafNames:
 
     def __init__(self, run: Run, leaf: str) -> None:
         self._tables = run.tables(leaf)
-        #: Of what the leaf left open. Several seam tasks may have had copies of a cluster: in the end it has one name.
-        self.after = Mapping.union([_after_seams(run, seams, part) for seams, part in run.plan.seams_of(leaf)])
+        #: Of what the leaf left open.
+        self.after = told(run, leaf)
 
     def follow(self, ids: NDArray[np.int64], *chunks: Triple) -> NDArray[np.int64]:
         """The final names of ids of these chunks."""
@@ -80,14 +92,8 @@ def seam_names(run: Run, seam: Seam) -> tuple[Mapping, Mapping]:
     found = []
     for leaf, side, part in sides:
         at_face = read_names(run.tables(leaf), face_name("face", seam.axis, side))
-        found.append(Mapping(at_face.keys, _after_seams(run, seams, part).follow(at_face.values)))
+        found.append(Mapping(at_face.keys, told_by_closer(run, seams, part).follow(at_face.values)))
     return found[0], found[1]
-
-
-def _after_seams(run: Run, seams: str, part: str) -> Mapping:
-    """The final names of what a seam task heard of one leaf."""
-    names = read_names(run.tables(seams), f"names-{part}")
-    return Mapping(names.keys, told(run, seams).follow(names.values))
 
 
 def segments_in(run: Run, leaf: str) -> Mapping:

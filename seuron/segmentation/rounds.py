@@ -58,13 +58,14 @@ class Joining:
     constraints: Sequence[Constraint] = ()
     class_names: Sequence[str] = ()
 
-    def apply(self, contacts: Contacts, clusters: Clusters, stop: float | None = None) -> Agglomeration:
-        """Agglomerate what has no open ends."""
-        none = np.zeros(0, np.int64)
+    def apply(
+        self, contacts: Contacts, clusters: Clusters, open_ids: Int64s | None = None, stop: float | None = None
+    ) -> Agglomeration:
+        """Agglomerate contacts, as far as that can be done where `open_ids` have others elsewhere."""
         return agglomerate(
             contacts,
             clusters,
-            none,
+            np.zeros(0, np.int64) if open_ids is None else open_ids,
             self.threshold,
             self.scale,
             constraints=self.constraints,
@@ -198,7 +199,7 @@ def agglomerate_bin(split: Split, number: int, joining: Joining, target: Storage
     clusters = read_clusters(split.storage)
     own = np.union1d(contacts.a, contacts.b)
     stop = None if split.last else split.stop
-    result = joining.apply(contacts, clusters.take(np.isin(clusters.ids, own)), stop)
+    result = joining.apply(contacts, clusters.take(np.isin(clusters.ids, own)), stop=stop)
     write_names(target, result.mapping, f"names-{number}")
     write_groups(target, f"residual-{number}", [columns_of(result.contacts)], passing=True)
     write_contacts(target, f"joins-{number}", _between_ids(result.joins, split.ids))

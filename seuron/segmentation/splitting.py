@@ -17,7 +17,7 @@ import numpy as np
 
 from abiss_py import Clusters, Contacts, Mapping, Vetoes, affinity_type
 from seuron.planning import Task
-from seuron.planning.segmentation import contacts_that_fit
+from seuron.planning.estimates import contacts_that_fit
 from seuron.runs import Counts, Run
 from seuron.segmentation.columns import contact_columns, contacts_from, read_clusters, veto_columns
 from seuron.segmentation.graph_on_disk import GraphOnDisk
@@ -88,7 +88,7 @@ def finish(run: Run, task: Task, sources: list[Source]) -> tuple[Mapping, Counts
     done: list[Round] = []
     while (planned := planned_round(run, len(done))) is not None:
         done.append(planned)
-    with _scratch() as folders:
+    with scratch_folders() as folders:
         if not done or not done[-1].split.last:
             if done:
                 fit = contacts_that_fit(run.params.task_memory, done[-1].split.ids.size)
@@ -138,7 +138,7 @@ def _put_together(run: Run, task: Task, rounds: list[Round]) -> tuple[Mapping, C
 
 
 @contextmanager
-def _scratch() -> Iterator[Iterator[Storage]]:
+def scratch_folders() -> Iterator[Iterator[Storage]]:
     """Empty folders on this machine's disk, which are gone afterwards."""
     with ExitStack() as stack:
         yield (Storage(stack.enter_context(tempfile.TemporaryDirectory(prefix="seuron-round-"))) for _ in count())

@@ -18,6 +18,12 @@ A task of the next tier closes the seams at a leaf's low faces, one at a time. I
     names-own, -x...  what the clusters are called that the leaf left open, and those of the leaves below
     open-*            what is open still: what lies at the edges of leaves, more than at their faces
 
+In volumes of many leaves there is a tier more, which joins what is open around the lines where seams meet; the
+seam tasks then leave `open-*` as shares, one for each who takes part in that (`split_shares`):
+
+    names-own, -x...  what the clusters are called that the task below left open, and those of its neighbours
+    open-*            what is open still: what lies around the corners of leaves
+
 Merges join what these left, and leave `names` and `open-*` likewise; the root leaves, for each of its children,
 `final-X_Y_Z`: what became of that which it sent up. A cluster's supervoxel id is found from there:
 `naming.py`.
@@ -44,13 +50,13 @@ from abiss_py import (
     close_seams,
     count_classes,
     merge_regions,
+    split_shares,
     split_views,
     watershed_chunk,
 )
 from seuron.box import Box, Triple
 from seuron.errors import DataError
 from seuron.planning import Task
-from seuron.planning.plan import SEAMS_TIER
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.segmentation.columns import (
@@ -75,6 +81,9 @@ from seuron.tables import write_table
 from seuron.volumes import Volume, open_volume
 
 Int64s = NDArray[np.int64]
+#: How a task that closes seams or lines calls the tasks below, in the order of `split_shares`: that of its own leaf,
+#: or that of the leaf below along an axis.
+PARTS = ("own", "x", "y", "z")
 
 
 def inputs(run: Run, task: Task) -> dict[str, str]:
@@ -83,18 +92,21 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
         read: Any = [voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))]
         if run.params.semantic is not None:
             read.append(voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
-    elif task.tier == SEAMS_TIER:
+    elif task.layer == "seams":
         read = [tables_read(run, leaf, *names) for leaf, names in _read_by_seams(run, task)]
+    elif task.layer == "lines":
+        read = [tables_read(run, seams, *_open_tables(f"-{part}")) for part, seams in _meeting_at_lines(run, task)]
     else:
         read = [tables_read(run, child, "open-") for child in task.children]
     return {"tables": inputs_digest(run, task, read)}
 
 
 def run(run: Run, task: Task) -> Counts:
-    """Watershed of a leaf's chunks, the seams between leaves, or what the tasks below left open."""
+    """Watershed of a leaf's chunks, seams between leaves, lines where these meet, or what the tasks below left open."""
     if task.tier == 0:
         return _leaf(run, task)
-    return _close_seams(run, task) if task.tier == SEAMS_TIER else _merge(run, task)
+    steps = {"seams": _close_seams, "lines": _close_lines}
+    return steps.get(task.layer, _merge)(run, task)
 
 
 def rules_of(run: Run) -> WatershedRules:
@@ -107,7 +119,7 @@ def _leaf(run: Run, task: Task) -> Counts:
     volume = open_volume(run.layer("affinities"), run.affinity_mip)
     kind, tables, place = affinity_type(volume.dtype), run.tables(task.id), place_of(run, task.box)
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
-    views: dict[Triple, dict[Side | None, Region]] = {}
+    views: dict[Triple, dict[Side, Region]] = {}
     faces: dict[Triple, Faces] = {}
     met: dict[Triple, list[int]] = {}
     next_pair = 0
@@ -158,34 +170,59 @@ def _close_seams(run: Run, task: Task) -> Counts:
             seen["own"].append(own.keys)
             yield below, own, seam
 
-    def rest() -> Iterator[Region]:
-        view = _view(run, leaf, None)
-        seen["own"].append(view.keys)
-        yield view
-
-    closed = close_seams(pairs(), rest(), place, rules_of(run), affinity_type(run.affinity_dtype))
+    closed = close_seams(pairs(), [], place, rules_of(run), affinity_type(run.affinity_dtype))
     names = closed.names(range(len(closed.pairs)))
     for part, keys in seen.items():
-        ids = np.unique(np.concatenate(keys))
-        write_names(tables, Mapping(ids, names.follow(ids)), f"names-{part}")
-    write_region(tables, closed.region)
+        _write_names_of(tables, part, names, np.concatenate([np.zeros(0, np.int64), *keys]))
+    if run.plan.tasks[run.plan.parents[task.id]].layer == "lines":
+        for part, share in zip(PARTS, split_shares(closed.region), strict=True):
+            write_region(tables, share, f"-{part}")
+    else:
+        write_region(tables, closed.region)
     return counts | _open_counts(closed.region)
 
 
-def _view(run: Run, leaf: str, side: Side | None) -> Region:
+def _close_lines(run: Run, task: Task) -> Counts:
+    """Join the shares of all seams that meet at a leaf's low edges."""
+    place, tables = place_of(run, task.box), run.tables(task.id)
+    shares = {part: read_region(run.tables(seams), place, f"-{part}") for part, seams in _meeting_at_lines(run, task)}
+    merge = merge_regions(list(shares.values()), [], rules_of(run), affinity_type(run.affinity_dtype), place)
+    for part, share in shares.items():
+        _write_names_of(tables, part, merge.mapping, share.keys)
+    write_region(tables, merge.region)
+    return _open_counts(merge.region)
+
+
+def _write_names_of(tables: Storage, part: str, names: Mapping, keys: Int64s) -> None:
+    """What became of that which a task read of one of the tasks below."""
+    ids = np.unique(keys)
+    write_names(tables, Mapping(ids, names.follow(ids)), f"names-{part}")
+
+
+def _meeting_at_lines(run: Run, task: Task) -> Iterator[tuple[str, str]]:
+    """The tasks whose seams meet at a leaf's low edges, with how a task that closes lines calls each."""
+    (own,) = task.children
+    yield "own", own
+    for axis in range(3):
+        below = run.plan.beside(own, axis, -1)
+        if below is not None:
+            yield "xyz"[axis], below
+
+
+def _open_tables(suffix: str) -> list[str]:
+    return [f"open-{kind}{suffix}" for kind in ("clusters", "edges", "pins")]
+
+
+def _view(run: Run, leaf: str, side: Side) -> Region:
     return read_view(run.tables(leaf), place_of(run, run.plan.tasks[leaf].box), side)
 
 
 def _read_by_seams(run: Run, task: Task) -> Iterator[tuple[str, list[str]]]:
     """The leaves of which a seam task reads something, and the tables."""
     (leaf,) = task.children
-    sides: list[tuple[str, Side | None]] = [(leaf, None)]
     for planned in run.plan.seams_made(task.id):
-        sides += [(planned.below, (planned.axis, 1)), (leaf, (planned.axis, 0))]
-    for other, side in sides:
-        open_tables = [f"open-{kind}{view_name(side)}" for kind in ("clusters", "edges", "pins")]
-        at_face = [] if side is None else [face_name(kind, *side) for kind in ("face", "plane")]
-        yield other, open_tables + at_face
+        for other, side in ((planned.below, (planned.axis, 1)), (leaf, (planned.axis, 0))):
+            yield other, _open_tables(view_name(side)) + [face_name(kind, *side) for kind in ("face", "plane")]
 
 
 def _merge(run: Run, task: Task) -> Counts:

@@ -12,6 +12,8 @@ from oracles import segmentation as oracle
 from strategies import affinity_maps, settings_of_segmentation
 
 import abiss_py
+from abiss_py import watershed
+from abiss_py.grid import Grid
 
 
 def whole_chunk(affinities: NDArray[Any], rules: dict[str, Any]) -> abiss_py.ChunkWatershed:
@@ -55,3 +57,33 @@ def test_tables_grow() -> None:
     twin = oracle.region_graph(affinities, chunk.labels.ravel(order="F").tolist())
     assert len(found) > 4096
     assert found == {pair: tuple(row) for pair, row in twin.items()}
+
+
+@settings(max_examples=25, deadline=None)
+@given(affinity_maps(24), st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_contacts_of_any_labels_are_those_of_the_twin(affinities: NDArray[Any], count: int, seed: int) -> None:
+    """Labels strewn at random have many pairs for each label, and meet each again and again: none is lost or split."""
+    place = abiss_py.Place.all_of((affinities.shape[0], affinities.shape[1], affinities.shape[2]))
+    labels = np.random.default_rng(seed).integers(0, count + 1, affinities[..., 0].size).astype(np.uint32)
+    given_labels = labels.tolist()
+    cluster = np.arange(count + 1, dtype=np.uint32)
+    grid = Grid.of(affinities, 0.0, 1.0, place)
+    contacts, _, _ = watershed._contacts(grid, cluster, count, labels)
+    rows = zip(contacts.total.tolist(), contacts.count.tolist(), contacts.first.tolist(), strict=True)
+    found = dict(zip(zip(contacts.a.tolist(), contacts.b.tolist(), strict=True), rows, strict=True))
+    twin = oracle.region_graph(affinities, given_labels)
+    assert found == {pair: tuple(row) for pair, row in twin.items()}
+
+
+def test_contacts_outgrow_what_labels_let_expect() -> None:
+    """The tables begin with room for a few contacts a label, and grow when there are more."""
+    random = np.random.default_rng(6)
+    affinities = np.asfortranarray(random.random((24, 20, 18, 3), np.float32))
+    labels = random.integers(0, 301, affinities[..., 0].size).astype(np.uint32)
+    given_labels = labels.tolist()
+    grid = Grid.of(affinities, 0.0, 1.0, abiss_py.Place.all_of((24, 20, 18)))
+    contacts, _, _ = watershed._contacts(grid, np.arange(301, dtype=np.uint32), 300, labels)
+    twin = oracle.region_graph(affinities, given_labels)
+    assert len(contacts) == len(twin) > 2 * 4096
+    found = zip(contacts.a.tolist(), contacts.b.tolist(), contacts.total.tolist(), strict=True)
+    assert {(a, b): total for a, b, total in found} == {pair: row[0] for pair, row in twin.items()}

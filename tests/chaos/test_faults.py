@@ -1,7 +1,8 @@
 """Runs on a cluster while something goes wrong: they end by themselves, with the same bytes, and leave nothing over.
 
 After each fault the run ends well without anybody's help, its bytes are those of a run without Airflow,
-nothing that had been finished was begun again, and no machine and no worker's process is left.
+nothing that had been finished was begun again, no machine and no worker's process is left, and the run's
+report says what happened.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def test_workers_killed_all_the_time(
         trial.expect_same(reference)
     assert trial.struck >= KILLS
     assert "(spot)" in trial.told()
+    trial.expect_reported(r"\(spot\) is gone and was not asked to go")
     trial.expect_nothing_left()
     note("workers killed at random", trial, SAME)
 
@@ -83,6 +85,7 @@ def test_a_service_killed(
     with Trial(healthy, output, parameters) as trial:
         kill_service(trial, service, at=(1, 10, 20))
         trial.expect_same(reference)
+    trial.expect_reported(f"{service} ended by signal 9 and is started again")
     trial.expect_nothing_left()
     note(f"{service} killed", trial, SAME)
 
@@ -98,6 +101,7 @@ def test_a_zone_without_stock(
         wait_until(lambda: healthy.targets()[SURE] > 0, 300, "the other zone steps in")
         trial.expect_same(reference)
     assert re.search(r"spot is passed over for \d+ s: no stock", trial.told())
+    trial.expect_reported("no stock")
     trial.expect_nothing_left()
     note("a zone without stock", trial, SAME)
 
@@ -112,6 +116,7 @@ def test_resizes_that_time_out(
         trial.expect_same(reference)
     trial.struck = struck_by_hangs(healthy, HANGS)
     assert trial.struck
+    trial.expect_reported(r"resizing \w+ to \d+ took \d+ s, as answers came late")
     trial.expect_nothing_left()
     note("resizes time out", trial, SAME)
 
@@ -125,6 +130,7 @@ def test_a_slow_object_store(healthy: Bench, parameters: dict[str, Any], referen
         trial.expect_same(reference)
     trial.struck = healthy.store.requests - requests
     assert healthy.store.refused > 0
+    trial.expect_reported(r"Tasks waited for \d+\s*% of their time: for the storage")
     trial.expect_nothing_left()
     note("slow object store", trial, SAME)
 
@@ -147,6 +153,7 @@ def test_a_full_disk(healthy: Bench, parameters: dict[str, Any], disk: Path, ref
         fill_disk(trial, disk, at=5)
         trial.expect_same(reference)
     assert trial.tried_again() > 0
+    trial.expect_reported("No space left on device")
     trial.expect_nothing_left()
     note("full disk", trial, SAME)
 
@@ -157,6 +164,7 @@ def test_a_power_cut(healthy: Bench, parameters: dict[str, Any], output: Folder,
     with Trial(healthy, output, parameters) as trial:
         cut_power(trial, at=12)
         trial.expect_same(reference)
+    trial.expect_reported("the deployment was started")
     trial.expect_nothing_left()
     note("all killed (power cut)", trial, SAME)
 
@@ -177,6 +185,7 @@ def test_a_cancelled_run(
     again.watch = trial.watch
     with again:
         again.expect_same(reference)
+    again.expect_reported("The run was started 2 times")
     again.expect_nothing_left()
     with healthy.client() as client:
         assert client.run_state(DAG, trial.run_id) == "failed"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,11 +22,11 @@ from seuron.errors import RunError
 
 DAG = "segmentation"
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
-OWN_FILES = ("run.json", "report.html", "costs.json", "tasks/", "working/")
+OWN_FILES = ("run.json", "report.html", "costs.json", "troubles.json", "tasks/", "working/")
 #: Seconds between looks at the records of finished tasks.
 LOOK_SECONDS = 0.3
 #: A run that has not ended after so long hangs, s.
-RUN_SECONDS = 600.0
+RUN_SECONDS = 1200.0
 #: Machines are gone so long after the run's end, s.
 EMPTY_SECONDS = 180.0
 
@@ -147,7 +149,7 @@ class Trial:
             with suppress(httpx.HTTPError, RunError), self.bench.client() as client:
                 client.cancel(DAG, self.run_id)
 
-    def after(self, finished: int, seconds: float = 400.0) -> None:
+    def after(self, finished: int, seconds: float = 900.0) -> None:
         """Wait until so many tasks have ended."""
         wait_until(lambda: len(self.watch.seen) >= finished, seconds, f"{finished} tasks finished")
 
@@ -189,6 +191,13 @@ class Trial:
         """All of that as text."""
         parts = [(*event.reasons, *event.lost, *event.problems) for event in self.events()]
         return "\n".join(line for part in parts for line in part)
+
+    def expect_reported(self, pattern: str) -> None:
+        """The run's own report says what happened: its text, behind its heading for that, has the pattern."""
+        page = html.unescape(self.output.files("report.html")["report.html"].decode())
+        _, heading, happened = page.partition("<h2>What happened</h2>")
+        assert heading, "the report has nothing that happened"
+        assert re.search(pattern, happened), f"{pattern!r} is not in the report: {happened[:3000]}"
 
     def expect_same(self, reference: Mapping[str, bytes]) -> None:
         """The run ended well, by itself, to the same bytes, and did nothing again that had been finished."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,7 @@ for word in "$@"; do [ "${word:0:1}" = "@" ] && cat "${word:1}" >> "$HEADERS"; d
 case "$*" in
   *service-accounts*) echo '{"access_token": "token-of-the-machine","expires_in":3599}';;
   *instance/name) echo tissue-spot-abcd;;
+  *network-interfaces/0/ip) echo 10.0.0.2;;
   *secretmanager*) printf '{\\n  "name": "x",\\n  "payload": {\\n    "data": "%s"\\n  }\\n}\\n' "$PAYLOAD";;
 esac
 """
@@ -31,14 +33,15 @@ NOTE = '#!/bin/bash\necho "$(basename "$0") $*" >> "$NOTES"\n'
 SLEEP = '#!/bin/bash\nkill "$PPID"\n'
 
 
-def run(script: str, folder: Path) -> tuple[str, str]:
-    """Run a script as its machine would; gives what it called, and the headers that it sent."""
+def run(script: str, folder: Path, **more: str) -> tuple[str, str]:
+    """Run a script as its machine would, with `more` stand-ins; gives what it called, and the headers that it sent."""
     tools = folder / "bin"
     tools.mkdir()
     for name, content in {
         "curl": CURL,
         "sleep": SLEEP,
         **dict.fromkeys(["docker", "shutdown", "mount", "mkfs.ext4", "blkid"], NOTE),
+        **more,
     }.items():
         (tools / name).write_text(content)
         (tools / name).chmod(0o755)
@@ -104,6 +107,25 @@ def test_the_manager_may_have_a_script(tmp_path: Path) -> None:
     (tmp_path / "own.sh").unlink()
     with pytest.raises(ParameterErrors, match=r"manager\.script.*cannot read"):
         manager_metadata(cluster, cluster.tables.manager, "tissue-data")
+
+
+def test_the_examples_manager_starts_compose_with_its_cluster(tmp_path: Path) -> None:
+    """It makes the secrets once, with the broker's password that workers know, and gives compose file and address."""
+    cluster = read_cluster(ROOT / "docs" / "cluster.example.toml")
+    assert cluster.tables.manager is not None
+    script = manager_metadata(cluster, cluster.tables.manager, "tissue-data")["startup-script"]
+    data = tmp_path / "home" / "data"
+    (data / "seuron" / "docker").mkdir(parents=True)
+    shutil.copy(ROOT / "docker" / "make-secrets.sh", data / "seuron" / "docker")
+    (data / "cluster.toml").write_text("name = 'tissue'")
+    docker = '#!/bin/bash\necho "docker $* with $SEURON_CLUSTER_FILE at $SEURON_ADDRESS" >> "$NOTES"\n'
+    notes, _ = run(script, tmp_path, docker=docker)
+    (started,) = [line for line in notes.splitlines() if line.startswith("docker compose")]
+    files = "-f docker-compose.yml -f docker-compose.cluster.yml"
+    assert started == f"docker compose {files} up with {data / 'cluster.toml'} at 10.0.0.2"
+    secrets = data / "seuron" / "secrets"
+    assert (secrets / "redis-password").read_text() == "hunter2"
+    assert (secrets / "broker-url").read_text() == "redis://:hunter2@redis:6379/0"
 
 
 def test_every_script_of_the_example_is_bash() -> None:

@@ -9,7 +9,8 @@ import pytest
 from seuron.compute.groups import Group
 from seuron.compute.money import Ledger, MoneyLook
 from seuron.compute.records import Event, Look, Records
-from seuron.compute.run_costs import ActiveRun, read_costs, tell_runs
+from seuron.compute.run_costs import ActiveRun, read_costs, spent_runs, tell_runs
+from seuron.errors import RunError
 from seuron.storage import Storage
 
 GROUPS = (
@@ -89,3 +90,39 @@ def test_a_folder_that_is_not_prepared_is_left_alone(tmp_path: Path) -> None:
     step(records, Ledger(), 0.0, MoneyLook(0.0, {"cheap": 1}, {}))
     tell_runs(records, GROUPS, [ActiveRun("run", str(tmp_path / "a"), 0.0)])
     assert not (tmp_path / "a").exists()
+
+
+def test_a_run_that_has_spent_its_own_budget_is_held(tmp_path: Path) -> None:
+    """From the look at which its starts together have cost that much, until it may cost more; others are not."""
+    records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
+    ledger, busy = Ledger(), {"run": {"cpu": 4}}
+    held = []
+    for hour in range(4):
+        ledger = step(records, ledger, hour * HOUR, MoneyLook(hour * HOUR, {"cheap": 1}, busy))
+        tell_runs(records, GROUPS, [ActiveRun("run", output, 0.0, budget=0.8)])
+        held.append(spent_runs([ActiveRun("run", output, 0.0, budget=0.8)]) == {"run"})
+    assert held == [False, False, True, True]  # $0.40 an hour
+    assert spent_runs([ActiveRun("run", output, 0.0)]) == frozenset()
+    assert spent_runs([ActiveRun("run", output, 0.0, budget=9.0)]) == frozenset()
+
+
+def test_a_person_is_told_once_that_a_run_waits(tmp_path: Path) -> None:
+    """Once when it begins to wait and once when it goes on; where that failed, again at the next look."""
+    records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
+    said: list[str] = []
+    silent = True
+
+    def alert(run: ActiveRun, text: str) -> None:
+        if silent:
+            raise RunError("no answer")
+        said.append(text)
+
+    counts = []
+    for held in ((), ("cpu",), ("cpu",), ("cpu",), (), ()):
+        step(records, Ledger(), 0.0, MoneyLook(0.0, {}, {}), held=held)
+        counts.append(tell_runs(records, GROUPS, [ActiveRun("run", output, 0.0)], alert))
+        silent = len(counts) < 2
+    assert counts == [0, 1, 1, 1, 0, 0]
+    assert len(said) == 2
+    assert said[0].startswith("held: the budget of the cluster is used up")
+    assert said[1] == ""

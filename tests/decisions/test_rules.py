@@ -34,7 +34,7 @@ from seuron.decisions import (
 from seuron.decisions.wording import sentences
 from seuron.errors import ParameterErrors
 from seuron.local import run_local
-from seuron.planning import segmentation as planning
+from seuron.planning import estimates
 from seuron.runs import Run, prepare_run
 from seuron.volumes import open_volume
 
@@ -173,9 +173,9 @@ def test_runs_that_share_their_root_out_tell_the_same(
     ruled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tasks that take part in rounds leave their vetoes to the root: none is told twice, none is missing."""
-    monkeypatch.setattr(planning, "BYTES_PER_CONTACT", 60_000)
-    monkeypatch.setattr(planning, "BYTES_PER_NODE", 0)
-    monkeypatch.setattr(planning, "CONTACTS_PER_FACE_VOXEL", 10.0)
+    monkeypatch.setattr(estimates, "BYTES_PER_CONTACT", 60_000)
+    monkeypatch.setattr(estimates, "BYTES_PER_NODE", 0)
+    monkeypatch.setattr(estimates, "CONTACTS_PER_FACE_VOXEL", 10.0)
     run = run_local(ruled.params.model_copy(update={"output": str(tmp_path), "task_memory": 0.51}))
     assert any(task.layer for task in run.plan.stage("agglomeration").tasks)
     assert sorted(vetoes(run), key=attrgetter("first")) == sorted(vetoes(ruled), key=attrgetter("first"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from compose import ROOT, make_secrets, metrics_of, read_compose
+from compose import ROOT, make_secrets, metrics_of, read_compose, read_with_cluster
 from jsonschema import Draft7Validator
 
 from seuron.deployment.control import POOLS, UNLIMITED
@@ -91,6 +91,30 @@ def test_ports_are_open_to_this_machine_only(compose: dict[str, Any]) -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="no docker-compose (Debian's docker-compose)")
+def test_a_cluster_needs_its_file_and_an_address(compose: dict[str, Any]) -> None:
+    """Over the file, the one for clusters opens the broker and the API at that address only, gives the manager alone
+    the cluster and a login, and starts no worker of the groups' queues; without either variable it says which.
+    """
+    given = {"SEURON_ADDRESS": "10.0.0.2", "SEURON_CLUSTER_FILE": "./cluster.toml"}
+    for name in given:
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            read_with_cluster({key: value for key, value in given.items() if key != name})
+        assert name in caught.value.stderr
+    services = read_with_cluster(given)["services"]
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert {port.rsplit(":", 2)[0] for ports in published.values() for port in ports} == {"127.0.0.1", "10.0.0.2"}
+    assert {name for name, ports in published.items() if any("10.0.0.2" in port for port in ports)} == {
+        "api-server",
+        "redis",
+    }
+    logs_in = [name for name, service in services.items() if {"source": "scaling-login"} in service.get("secrets", [])]
+    assert logs_in == ["manager"]
+    assert services["manager"]["environment"].items() >= compose["services"]["manager"]["environment"].items()
+    assert {name for name in ("cpu", "memory") if not services.get(name, {"profiles": ["local"]})["profiles"]} == set()
+    assert "SEURON_CLUSTER" in services["dag-processor"]["environment"]
+
+
 def test_a_worker_for_every_queue(compose: dict[str, Any]) -> None:
     """Each pool that the DAG names has a worker that serves the queue of that name."""
     commands = {name: compose["services"][name]["command"] for name in WORKERS}
@@ -117,13 +141,26 @@ def test_secrets_are_made_once(tmp_path: Path, compose: dict[str, Any]) -> None:
     folder = tmp_path / "secrets"
     make_secrets(folder)
     first = {path.name: path.read_text() for path in folder.iterdir()}
-    assert {Path(secret["file"]).name for secret in compose["secrets"].values()} == first.keys()
+    assert {Path(secret["file"]).name for secret in compose["secrets"].values()} | {"scaling-login"} == first.keys()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    user, _, password = first["scaling-login"].partition(":")
+    assert json.loads(first["passwords.json"])[user] == password
     assert first["postgres-password"] in first["database-url"]
     make_secrets(folder)
     assert {path.name: path.read_text() for path in folder.iterdir()} == first
     make_secrets(tmp_path / "other")
     assert all((tmp_path / "other" / name).read_text() != text for name, text in first.items())
+
+
+def test_secrets_of_before_there_was_a_scaling_are_told(tmp_path: Path) -> None:
+    """A file of passwords that lacks its user is left as it is, and it says what to add."""
+    (tmp_path / "passwords.json").write_text('{"admin": "x"}')
+    done = subprocess.run(
+        ["sh", str(ROOT / "docker" / "make-secrets.sh"), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert 'add "scaling"' in done.stderr
+    assert (tmp_path / "passwords.json").read_text() == '{"admin": "x"}'
 
 
 def test_metrics_are_set_up_from_end_to_end(compose: dict[str, Any]) -> None:
@@ -138,6 +175,7 @@ def test_metrics_are_set_up_from_end_to_end(compose: dict[str, Any]) -> None:
     for panel in dashboard["panels"]:
         assert panel["datasource"]["uid"] == source["uid"]
         assert all(list(metrics_of(query["expr"])) for query in panel["targets"])
+    assert all((ROOT / "docker/prometheus" / name).exists() for name in prometheus["rule_files"])
     mounted = [
         volume.split(":")[0] for service in compose["services"].values() for volume in service.get("volumes", [])
     ]

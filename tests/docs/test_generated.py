@@ -19,11 +19,12 @@ def test_reference_pages_are_not_stale(tmp_path: Path) -> None:
     """`python docs/generate.py` would change nothing."""
     copy = tmp_path / "copy"
     (copy / "docs").mkdir(parents=True)
-    shutil.copy(ROOT / "docs" / "generate.py", copy / "docs")
+    for script in ("generate.py", "commands_page.py"):
+        shutil.copy(ROOT / "docs" / script, copy / "docs")
     shutil.copytree(ROOT / "dags", copy / "dags", ignore=shutil.ignore_patterns("__pycache__"))
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path / "airflow"), "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "docs/generate.py"], cwd=copy, env=environment, check=True, capture_output=True)
-    for name in ("parameters.md", "dags.md"):
+    for name in ("parameters.md", "dags.md", "commands.md"):
         written = (copy / "docs" / name).read_text()
         assert (ROOT / "docs" / name).read_text() == written, f"docs/{name} is stale: run python docs/generate.py"
 

@@ -26,7 +26,7 @@ SETTINGS = {"chunk_size": "40,32,64", "batch_chunks": 1, "watershed_high": 0.8, 
 SHAPE = (80, 64, 64)
 
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
-OWN_FILES = ("run.json", "report.html", "costs.json", "tasks/", "working/")
+OWN_FILES = ("run.json", "report.html", "costs.json", "troubles.json", "tasks/", "working/", "stopped/", "gates/")
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +51,11 @@ def environment() -> Iterator[dict[str, str]]:
 def deployment(environment: dict[str, str]) -> Iterator[Deployment]:
     """Airflow, its database and its scheduler, really running; nothing of them is left afterwards."""
     made = Deployment(Home(Path(environment["SEURON_HOME"])))
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start(seconds=600)
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture

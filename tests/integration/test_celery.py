@@ -35,6 +35,9 @@ DAG = "segmentation"
 GIB = 2**30
 #: GiB a slot: between what the small volume's merges need (0.375) and what its leaves need (0.376); ample.
 THIN, WIDE = 0.3755, 2.0
+#: After so long a task that waits is to be sent again, s; Airflow's own tokens of waiting tasks last as long,
+#: and ten seconds of leeway.
+QUEUED_TIMEOUT, LEEWAY = 12, 10
 
 
 class Cluster:
@@ -98,11 +101,13 @@ def wait_until(condition: Callable[[], Any], seconds: float = 120) -> None:
 def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
     """A deployment of this module's own, with a worker for tasks that need little."""
     home = Home(Path(tempfile.mkdtemp(prefix="seuron-celery-")))
-    # Tasks that were taken by a worker that dies come back soon, and dead ones are noticed soon.
+    # Tasks that were taken by a worker that dies come back soon, and dead ones are noticed soon. A task that waits
+    # is due to be sent again soon, and that is looked after late: what it was sent with then is all that it has.
     faster = {
         "celery_broker_transport_options.visibility_timeout": "20",
         "scheduler.task_instance_heartbeat_timeout": "30",
-        "scheduler.task_queued_timeout": "60",
+        "scheduler.task_queued_timeout": str(QUEUED_TIMEOUT),
+        "scheduler.task_queued_timeout_check_interval": "240",
     }
     home.settings.write_text(json.dumps(faster))
     made = Cluster(home, environment)
@@ -174,6 +179,23 @@ def test_tasks_go_where_the_plan_sends_them(
     assert set(wanted.values()) == {"thin", "wide", MANAGER}, {k: v.memory_bytes for k, v in needs(plan).items()}
     assert _queues(client, run_id) == {tier: {queue} for tier, queue in wanted.items()}
     assert results(tmp_path / "run") == results(local_run())
+
+
+def test_a_task_may_wait_for_a_worker_for_longer_than_it_takes_to_send_it_again(
+    client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
+) -> None:
+    """A worker that comes late takes the messages of before, and no task has lost a try by that."""
+    cluster.have("wide", WIDE)
+    drain(cluster.broker, "wide")
+    wait_until(lambda: "wide" not in cluster.accepting(), 20)
+    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="80,64,64"))
+    wait_until(lambda: client.task_instances(DAG, run_id, states=["queued"]))
+    time.sleep(QUEUED_TIMEOUT + LEEWAY + 5)
+    (waiting, *_) = client.task_instances(DAG, run_id, states=["queued"])
+    assert waiting.try_number == 1
+    resume(cluster.broker, "wide")
+    _expect_success(client, run_id)
+    assert {task.try_number for task in client.task_instances(DAG, run_id) if task.state == "success"} == {1}
 
 
 def test_a_drained_worker_finishes_and_takes_no_more(cluster: Cluster) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from compose import ROOT, Native, metrics_of, postgres_programs, read_compose
+from compose import ROOT, Listener, Native, metrics_of, postgres_programs, read_compose
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)"),
@@ -29,38 +27,6 @@ Conf = Callable[..., dict[str, Any]]
 RARE = {"airflow_task_instances_without_heartbeats_killed", "airflow_ti_scheduled"}
 
 
-class Listener:
-    """A StatsD server that remembers the names it was sent, with their tags."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", port))
-        self.tags: dict[str, set[str]] = {}
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                packet = self.socket.recv(65536).decode()
-            except OSError:  # it was closed
-                return
-            for line in packet.splitlines():
-                name, *tags = line.rpartition(":")[0].split(",")
-                suffix = "_bucket" if line.endswith("|ms") else ""
-                found = self.tags.setdefault(name.replace(".", "_") + suffix, set())
-                found.update(tag.split("=")[0] for tag in tags)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, native: Native) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        for name, process in native.processes.items():
-            assert process.poll() is None, f"{name} ended: {native.log(name)[-3000:]}"
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(1)
-
-
 @pytest.fixture(scope="module")
 def native(environment: dict[str, str]) -> Iterator[Native]:
     """Every service of the default profile, in the order of the file's dependencies."""
@@ -70,16 +36,7 @@ def native(environment: dict[str, str]) -> Iterator[Native]:
     variables = {"SEURON_METRICS": "True", "SEURON_CPU_SLOTS": "2"}
     made = Native(folder, read_compose(variables))
     try:
-        for name in ("postgres", "redis"):
-            made.start(name)
-            wait_until(lambda name=name: made.healthy(name), 30, made)  # type: ignore[misc]
-        done = made.run("init")
-        assert done.returncode == 0, done.stderr[-3000:]
-        for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
-            made.start(name)
-        wait_until(lambda: made.healthy("api-server"), 90, made)
-        for name in ("manager", "cpu"):
-            made.start(name)
+        made.bring_up("manager", "cpu")
         yield made
     finally:
         made.end()
@@ -91,14 +48,13 @@ def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_
     health checks hold, and everything that the dashboard asks for is sent.
     """
     listener = Listener(native.ports["statsd-exporter"])
-    wait_until(lambda: native.healthy("manager") and native.healthy("cpu"), 120, native)
-    url = f"http://127.0.0.1:{native.ports['api-server']}"
-    (user, password), *_ = json.loads((native.folder / "secrets" / "passwords.json").read_text()).items()
-    with httpx.Client(base_url=url, timeout=30) as client:
+    native.wait_until(lambda: native.healthy("manager") and native.healthy("cpu"), 120)
+    user, password = "admin", native.passwords()["admin"]
+    with httpx.Client(base_url=native.url, timeout=30) as client:
         assert client.get("/api/v2/dags").status_code == 401
         token = client.post("/auth/token", json={"username": user, "password": password}).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
-        wait_until(lambda: client.get("/api/v2/dags/segmentation").status_code == 200, 60, native)
+        native.wait_until(lambda: client.get("/api/v2/dags/segmentation").status_code == 200, 60)
         body = {"logical_date": None, "conf": conf(tmp_path / "run", chunk_size="80,64,64")}
         run = client.post("/api/v2/dags/segmentation/dagRuns", json=body).json()["dag_run_id"]
 
@@ -106,7 +62,7 @@ def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_
             state = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}").json()["state"]
             return state in ("success", "failed")
 
-        wait_until(ended, 240, native)
+        native.wait_until(ended, 240)
         tasks = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}/taskInstances?limit=100").json()["task_instances"]
         failed = [
             (task["task_id"], task["state"]) for task in tasks if task["state"] not in ("success", "skipped", "removed")
@@ -116,13 +72,7 @@ def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_
     assert (tmp_path / "run" / "report.html").exists()
     for name in ("scheduler", "dag-processor", "triggerer"):
         assert native.healthy(name), name
-    secrets = [
-        path.read_text()
-        for path in (native.folder / "secrets").glob("*")
-        if path.name.endswith(("-password", "-secret", "-key"))
-    ]
-    logs = "".join(native.log(name) for name in native.processes)
-    assert [secret for secret in secrets if secret in logs] == []
+    assert native.shown() == []
     _expect_metrics(listener, native)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import WITHOUT_JIT
 
 from seuron.box import Box, Triple, triple
 from seuron.params import SegmentationParams
-from seuron.planning import STAGES, VolumeFacts, make_plan
+from seuron.planning import STAGES, VolumeFacts, keys, make_plan
 from seuron.planning.keys import (
     PLACE_PARAMETERS,
     RESULTS_VERSIONS,
@@ -162,9 +164,22 @@ def test_readers_come_after_what_they_read() -> None:
         assert all(SOURCE_STAGES[name] == task.stage for name in sources_of(task, params))
     labels = plan.stage("labels").tasks[0]
     meeting = {t.id for t in plan.stage("watershed").tiers[0] if t.box.intersect(labels.box).voxels}
-    seams = {seams for leaf in meeting for seams, _ in plan.seams_of(leaf)}
-    tellers = {plan.tellers[plan.parents[task]] for task in seams}
+    seams = {seams for leaf in meeting for seams, _ in plan.closers(leaf)}
+    tellers = {teller for task in seams for teller in plan.told_by(task)}
     read = {name for name in readers.of(labels) if name.startswith("watershed")}
     assert {name for name in read if name.startswith("watershed-0")} == meeting
     assert seams <= read
     assert tellers <= set(readers.of(labels))
+
+
+@pytest.mark.skipif(WITHOUT_JIT, reason="predicates need compiled kernels")
+def test_a_changed_predicate_changes_what_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that a rule of one's own is in counts: another content, other keys from the agglomeration on."""
+    monkeypatch.syspath_prepend(tmp_path)
+    rule = '[{"rule": "custom", "name": "own", "predicate": "a_rule_of_my_own:never"}]'
+    found = []
+    for answer in ("False", "count < 0"):
+        (tmp_path / "a_rule_of_my_own.py").write_text(f"def never(total, count, a, b):\n    return {answer}\n")
+        keys._code_of_predicates.cache_clear()
+        found.append(keys_of({**VALUES, "constraints": rule}, FACTS))
+    assert stages(changed(*found)) == {"agglomeration", "segment_names", "labels", "pyramid", "evaluation", "report"}

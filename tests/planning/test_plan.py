@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from seuron.box import Box, Triple
 from seuron.params import SegmentationParams
 from seuron.planning import MAX_TIERS, STAGES, Plan, VolumeFacts, make_plan
-from seuron.planning.plan import NAMING, SEAMS_TIER
+from seuron.planning.plan import CLOSING, NAMING
+from seuron.planning.reads import Readers
 
 sizes = st.tuples(*(st.integers(4, 40) for _ in range(3)))
 
@@ -79,8 +80,10 @@ def test_every_task_below_a_root_is_told_its_names(shape: Triple, chunk: int) ->
     order = {task: number for number, task in enumerate(plan.tasks)}
     for name in NAMING:
         *below, (root,) = plan.stage(name).tiers
-        # The tasks that close a watershed leaf's seams need no teller: leaves read what these say of them.
-        for task in itertools.chain(*below[SEAMS_TIER if name == "watershed" else 0 :]):
+        for task in itertools.chain(*below):
+            if list(plan.closers(task.id)):
+                assert all(order[teller] > order[task.id] for teller in plan.told_by(task.id))
+                continue
             parent = plan.parents[task.id]
             teller = plan.tellers[parent]
             assert order[teller] >= order[root.id]
@@ -95,19 +98,44 @@ def test_every_seam_is_closed_once_and_both_leaves_know_where(shape: Triple, chu
     plan, _ = plan_of(shape, (chunk, chunk, chunk), (8, 8, 8), 1)
     leaves = plan.stage("watershed").tiers[0]
     if len(leaves) == 1:
-        assert not list(plan.seams_of(leaves[0].id))
+        assert not list(plan.closers(leaves[0].id))
         return
-    closed = [
-        (s.below, s.above) for task in plan.stage("watershed").tiers[SEAMS_TIER] for s in plan.seams_made(task.id)
-    ]
+    closed = [(s.below, s.above) for task in plan.stage("watershed").tiers[1] for s in plan.seams_made(task.id)]
     at = {leaf.index: leaf.id for leaf in leaves}
     steps = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     above_of = [(at[i], (i[0] + x, i[1] + y, i[2] + z)) for i in at for x, y, z in steps]
     touching = [(below, at[above]) for below, above in above_of if above in at]
     assert sorted(closed) == sorted(touching)
     for below, above in closed:
-        assert {seams for seams, _ in plan.seams_of(below)} & {seams for seams, _ in plan.seams_of(above)}
-        assert (plan.parents[above], "own") in plan.seams_of(above)
+        assert {seams for seams, _ in plan.closers(below)} & {seams for seams, _ in plan.closers(above)}
+        assert (plan.parents[above], "own") in plan.closers(above)
+
+
+def test_lines_are_closed_where_one_merge_does_not_take_all_leaves() -> None:
+    """Sixty-four leaves need their seams closed only, one more needs the lines where seams meet closed as well."""
+    for nz, layers in ((4, ["", "seams", ""]), (5, ["", "seams", "lines", "", ""])):
+        plan, _ = plan_of((32, 32, 8 * nz), (8, 8, 8), (8, 8, 8), 1)
+        tiers = plan.stage("watershed").tiers
+        assert [tier[0].layer for tier in tiers] == layers
+        assert plan.closing_tiers == len(set(layers) & set(CLOSING))
+        merges = plan.stage("agglomeration").tiers[1:]
+        assert [plan.watershed_of(merge) for tier in merges for merge in tier] == [
+            merge.id for tier in tiers[plan.closing_tiers + 1 :] for merge in tier
+        ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*(st.integers(30, 60) for _ in range(3))))
+def test_four_tasks_close_what_is_open_around_a_seam(shape: Triple) -> None:
+    """What a seam task leaves is read by the task of its own leaf and those of the leaves above it, and by no other."""
+    plan, _ = plan_of(shape, (7, 7, 7), (8, 8, 8), 1)
+    readers: dict[str, set[str]] = {}
+    tasks = Readers(plan)
+    for task in plan.stage("watershed").tiers[2]:
+        for other in tasks.of(task):
+            readers.setdefault(other, set()).add(task.id)
+    for seams in plan.stage("watershed").tiers[1]:
+        assert readers[seams.id] == {closer for closer, _ in plan.closers(seams.id)}
 
 
 def test_stages_and_tiers_fit_the_row_that_airflow_draws() -> None:

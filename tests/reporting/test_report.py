@@ -188,9 +188,16 @@ def test_what_a_run_cost_on_a_cluster_is_told(tmp_path: Path, affinity_run: Run)
     text = flat(Page(render_report(run)).text)
     assert "$0.50 for this run" in text
     assert "of a budget of $1.00" in text
-    assert "The budget is used up" in text
+    assert "held: the budget of the cluster is used up ($1.00), and the run waits" in text
     assert "spot2.000.5001.00" in text
     assert "spot-1 (spot) is gone and was not asked to go" in text
+    records.write_look(Look(time=3600.0, spent=ledger.dollars))
+    tell_runs(
+        records, groups, [ActiveRun("r", run.output, 0.0, budget=0.4), ActiveRun("again", run.output, 3600.0, 0.4)]
+    )
+    text = flat(Page(render_report(run)).text)
+    assert "held: the run has cost $0.50 of its budget of $0.40 and waits" in text
+    assert "The run was started 2 times" in text
 
 
 def test_writing_puts_the_page_into_the_run(scored_run: Run) -> None:

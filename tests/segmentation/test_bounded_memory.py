@@ -8,8 +8,7 @@ import pytest
 from runs_on_disk import bytes_of, parameters, save, smooth_affinities
 
 from seuron.local import run_local
-from seuron.planning import segmentation as planning
-from seuron.planning.plan import SEAMS_TIER
+from seuron.planning import estimates
 from seuron.runs import Run
 
 CHUNKS = {"chunk_size": (11, 12, 13), "batch_chunks": 1}
@@ -28,14 +27,14 @@ def test_tasks_without_room_give_the_same_bytes(
     """Merges pass on what they have no room for; the root goes through rounds, its own or planned ones."""
     source = save(tmp_path / "affinities", smooth_affinities((50, 44, 40)))
     whole = run_local(parameters(source, tmp_path / "whole", constraints=constraints))
-    monkeypatch.setattr(planning, "BYTES_PER_CONTACT", 60_000)
-    monkeypatch.setattr(planning, "BYTES_PER_NODE", 0)
-    monkeypatch.setattr(planning, "CONTACTS_PER_FACE_VOXEL", expected)
+    monkeypatch.setattr(estimates, "BYTES_PER_CONTACT", 60_000)
+    monkeypatch.setattr(estimates, "BYTES_PER_NODE", 0)
+    monkeypatch.setattr(estimates, "CONTACTS_PER_FACE_VOXEL", expected)
     run = run_local(parameters(source, tmp_path / "out", constraints=constraints, task_memory=0.51, **CHUNKS))
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
     assert all_joins(run) == all_joins(whole)
     tiers = run.plan.stage("agglomeration").tiers
-    assert len(tiers) == len(run.plan.stage("watershed").tiers) - SEAMS_TIER + 2 * rounds
+    assert len(tiers) == len(run.plan.stage("watershed").tiers) - run.plan.closing_tiers + 2 * rounds
     records = {record.task_id: record.counts for record in run.records()}
     passed = [counts for counts in records.values() if counts.get("passed_on")]
     assert passed, "no merge was short of room"
@@ -45,3 +44,22 @@ def test_tasks_without_room_give_the_same_bytes(
     if rounds:
         used = [task for tier in tiers for task in tier if task.layer == "bin" and records[task.id]["contacts"]]
         assert len(used) > 1, "the root did all by itself"
+
+
+@pytest.mark.parametrize("constraints", [None, RULES])
+@pytest.mark.parametrize("each", [30_000, 90_000])
+def test_leaves_without_room_go_through_their_chunks_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constraints: str | None, each: int
+) -> None:
+    """A leaf decides one part of its chunks after the other; what they leave it decides, or leaves to the merges."""
+    source = save(tmp_path / "affinities", smooth_affinities((50, 44, 40)))
+    whole = run_local(parameters(source, tmp_path / "whole", constraints=constraints))
+    monkeypatch.setattr(estimates, "BYTES_PER_CONTACT", each)
+    monkeypatch.setattr(estimates, "BYTES_PER_NODE", 0)
+    monkeypatch.setattr(estimates, "CONTACTS_PER_FACE_VOXEL", 0.0)
+    chunks = {"chunk_size": (7, 8, 9), "batch_chunks": 4}
+    run = run_local(parameters(source, tmp_path / "out", constraints=constraints, task_memory=0.51, **chunks))
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+    assert all_joins(run) == all_joins(whole)
+    leaves = [run.record(task.id) for task in run.plan.stage("agglomeration").tiers[0]]
+    assert max(record.counts.get("parts", 1) for record in leaves if record is not None) > 2

@@ -1,0 +1,293 @@
+"""Airflow's REST API behind passwords: who asks logs in, and what the scaling asks is answered with what is there.
+
+The server is a real one, on a small database whose rows the tests set: nothing schedules.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from compose import free_port
+
+from seuron.client import AirflowClient
+from seuron.client.login import LOGIN_FILE_VARIABLE, PasswordLogin, login_from
+from seuron.compute.situation import QueueDepth, TasksEnded
+from seuron.errors import RunError
+from seuron.orchestration.airflow_queues import AirflowQueues
+
+PASSWORDS = {"scaling": "a secret of the scaling", "reader": "a secret of the reader"}
+#: How long a token is good, s.
+TOKEN_SECONDS = 6
+TASKS = 12
+NODE = "affinities.tier_0"
+QUEUES = ("cpu", "memory", "gpu")
+DAG = f"""
+from airflow.sdk import DAG, TaskGroup, task
+
+with DAG("work", schedule=None, max_active_runs=20) as dag:
+    with TaskGroup("batches"):
+        @task(task_id="work", queue="manager")
+        def work():
+            pass
+        work()
+    with TaskGroup("affinities"):
+        @task(task_id="tier_0", queue="cpu")
+        def tier(number):
+            pass
+        tier.expand(number=list(range({TASKS})))
+"""
+
+
+@dataclass
+class Server:
+    """Airflow's API server and the file of its database."""
+
+    folder: Path
+    url: str
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "airflow.db"
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        with sqlite3.connect(self.database, timeout=30) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def login(self, user: str = "scaling") -> PasswordLogin:
+        return PasswordLogin(self.url, user, PASSWORDS[user])
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    settings = {
+        "CORE__DAGS_FOLDER": folder / "dags",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": "scaling:user,reader:viewer",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": folder / "passwords.json",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
+        "API__HOST": "127.0.0.1",
+        "API__PORT": port,
+        "API__SECRET_KEY": "a session's secret",
+        "API_AUTH__JWT_SECRET": "a secret that is long enough for tokens",
+        "API_AUTH__JWT_EXPIRATION_TIME": TOKEN_SECONDS,
+        "API_AUTH__JWT_LEEWAY": 0,
+    }
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "SEURON_"))}
+    named = {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
+    return {**outside, **named, "AIRFLOW_HOME": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server of this module's own; nothing of it is left afterwards."""
+    folder, port = Path(tempfile.mkdtemp(prefix="seuron-api-")), free_port()
+    (folder / "dags").mkdir()
+    (folder / "dags" / "work.py").write_text(DAG)
+    (folder / "passwords.json").write_text(json.dumps(PASSWORDS))
+    environment = _environment(folder, port)
+    for words in (["db", "migrate"], ["dags", "reserialize"]):
+        command = [sys.executable, "-m", "airflow", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stderr
+    with (folder / "server.log").open("wb") as log:
+        command = [sys.executable, "-m", "airflow", "api-server"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            made = Server(folder, f"http://127.0.0.1:{port}")
+            _wait(made, process)
+            yield made
+        finally:
+            process.terminate()
+            process.wait(20)
+    shutil.rmtree(folder)
+
+
+def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        assert process.poll() is None, server.log()[-3000:]
+        assert time.monotonic() < deadline, "the server does not answer"
+        try:
+            if httpx.get(f"{server.url}/api/v2/monitor/health", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def queues(server: Server) -> Iterator[AirflowQueues]:
+    """As the scaling asks, with no run in the database."""
+    for table in ("task_instance", "xcom", "log", "dag_run"):
+        server.execute(f"DELETE FROM {table}")
+    with AirflowQueues(server.url, auth=server.login()) as made:
+        yield made
+
+
+def _run(server: Server, queues: AirflowQueues, states: Mapping[str, int], queue: str = "cpu", **conf: str) -> str:
+    """A run that Airflow works on, with so many tasks of the mapped node in each state; the others have none."""
+    run_id = queues.trigger("work", conf)
+    now = datetime.now(UTC)
+    server.execute("UPDATE dag_run SET state='running', start_date=? WHERE run_id=?", now.isoformat(" "), run_id)
+    where = "run_id=? AND task_id=? AND map_index=?"
+    number = 0
+    for state, count in states.items():
+        for _ in range(count):
+            server.execute(
+                f"UPDATE task_instance SET state=?, queue=?, start_date=?, end_date=?, duration=? WHERE {where}",
+                *(state, queue, now.isoformat(" "), (now + timedelta(seconds=number)).isoformat(" "), float(number)),
+                *(run_id, NODE, number),
+            )
+            number += 1
+    return run_id
+
+
+def test_without_a_login_airflow_refuses(server: Server) -> None:
+    """It is an error that says so, and nothing is taken for an empty queue."""
+    with AirflowQueues(server.url) as queues, pytest.raises(RunError, match="401"):
+        queues.look(QUEUES, 0.0)
+
+
+def test_a_wrong_password_is_told_without_it(server: Server) -> None:
+    """The message names the user and where its password comes from, and shows no password."""
+    login = PasswordLogin(server.url, "scaling", "not the secret")
+    with AirflowQueues(server.url, auth=login) as queues, pytest.raises(RunError) as caught:
+        queues.look(QUEUES, 0.0)
+    assert "scaling" in str(caught.value)
+    assert LOGIN_FILE_VARIABLE in str(caught.value)
+    assert "not the secret" not in str(caught.value)
+
+
+def test_a_token_that_ended_is_renewed(server: Server, tmp_path: Path) -> None:
+    """A connection goes on for longer than a token is good, with one login for each token, not one for each request."""
+    file = tmp_path / "login"
+    file.write_text(f"reader:{PASSWORDS['reader']}\n")
+    before = server.log().count("method=POST path=/auth/token")
+    with AirflowClient(server.url, auth=login_from({LOGIN_FILE_VARIABLE: str(file)}, server.url)) as client:
+        for _ in range(3):
+            assert client.parsed_dags().keys() == {"work"}
+        time.sleep(TOKEN_SECONDS + 1)
+        assert client.parsed_dags().keys() == {"work"}
+    assert server.log().count("method=POST path=/auth/token") - before == 2
+    assert [word for word in PASSWORDS.values() if word in server.log()] == []
+
+
+def test_the_scalings_user_may_forget_runs_and_a_reader_may_not(server: Server, queues: AirflowQueues) -> None:
+    """The role `user` is enough for all that a step does; `viewer` is not."""
+    run_id = _run(server, queues, {})
+    server.execute("UPDATE dag_run SET state='success' WHERE run_id=?", run_id)
+    with AirflowClient(server.url, auth=server.login("reader")) as reader, pytest.raises(RunError, match="403"):
+        reader.forget_runs("work", 0)
+    assert queues.forget_runs("work", 0) == [run_id]
+    assert queues.forget_runs("work", 0) == []
+
+
+def test_an_idle_airflow_has_empty_queues(queues: AirflowQueues) -> None:
+    """Every queue that was asked for is in the answer, so that its groups may go to nothing."""
+    look = queues.look(QUEUES, 0.0)
+    assert look.depths == dict.fromkeys(QUEUES, QueueDepth(0, 0))
+    assert look.running == {}
+    assert look.ended == {}
+    assert queues.active_runs() == []
+
+
+def test_what_waits_and_runs_is_counted_by_queue(server: Server, queues: AirflowQueues) -> None:
+    """Waiting is scheduled or queued; the other states ask for no slot. Tasks at work are told by run as well."""
+    first = _run(server, queues, {"scheduled": 2, "queued": 3, "running": 1, "up_for_retry": 2})
+    second = _run(server, queues, {"running": 4, "deferred": 1}, queue="memory")
+    _run(server, queues, {"success": 1}, queue="memory")
+    look = queues.look(QUEUES, 0.0)
+    counts = {queue: (depth.ready, depth.running) for queue, depth in look.depths.items()}
+    assert counts == {"cpu": (5, 1), "memory": (0, 4), "gpu": (0, 0)}
+    assert look.running == {first: {"cpu": 1}, second: {"memory": 4}}
+
+
+def test_a_task_takes_what_others_of_its_node_took(server: Server, queues: AirflowQueues) -> None:
+    """The mean of those that succeeded in its run, and what the plan says where `prepare` has left it."""
+    run_id = _run(server, queues, {"success": 3, "failed": 2, "queued": 2})
+    other = _run(server, queues, {"success": 1, "running": 1}, queue="memory")
+    (number,) = server.execute("SELECT id FROM dag_run WHERE run_id=?", run_id)
+    work = json.dumps({NODE: {"queue": "cpu", "tasks": 12, "seconds": 7.5}})
+    server.execute(
+        "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp) "
+        "VALUES (?, 'batches.work', -1, 'return_value', 'work', ?, ?, ?)",
+        *(number[0], run_id, json.dumps(work), datetime.now(UTC).isoformat(" ")),
+    )
+    depths = queues.look(QUEUES, 0.0).depths
+    assert depths["cpu"] == QueueDepth(2, 0, mean_seconds=(0 + 1 + 2) / 3, planned_seconds=7.5)
+    assert depths["memory"] == QueueDepth(0, 1, mean_seconds=0.0), other
+
+
+def test_tasks_that_ended_are_counted_by_worker(server: Server, queues: AirflowQueues) -> None:
+    """Successes and tries that failed since the last look, over several pages; older ones and other events are not."""
+    run_id = _run(server, queues, {})
+    now = datetime.now(UTC)
+    rows = [("one", "success", 1)] * 120 + [("one", "up_for_retry", 1)] * 3 + [("two", "up_for_retry", 2)] * 2
+    rows += [("two", "failed", 1), ("two", "running", 1), ("one", "success", 900)]
+    for host, event, ago in rows:
+        server.execute(
+            "INSERT INTO log (dttm, dag_id, task_id, run_id, event, extra) VALUES (?, 'work', ?, ?, ?, ?)",
+            *((now - timedelta(seconds=ago)).isoformat(" "), NODE, run_id, event, json.dumps({"host_name": host})),
+        )
+    server.execute(
+        "INSERT INTO log (dttm, dag_id, event, extra) VALUES (?, 'work', 'success', NULL)", now.isoformat(" ")
+    )
+    ended = queues.look(QUEUES, (now - timedelta(seconds=60)).timestamp()).ended
+    assert ended == {"one": TasksEnded(failed=3, succeeded=120), "two": TasksEnded(failed=2)}
+
+
+def test_active_runs_are_those_with_a_folder(server: Server, queues: AirflowQueues) -> None:
+    """A run that has ended, and one of a DAG that writes nowhere, have nothing to be told."""
+    run_id = _run(server, queues, {}, output="/data/run")
+    _run(server, queues, {})
+    ended = _run(server, queues, {}, output="/data/other")
+    server.execute("UPDATE dag_run SET state='success' WHERE run_id=?", ended)
+    (found,) = queues.active_runs()
+    assert (found.id, found.output) == (run_id, "/data/run")
+    assert abs(found.started - time.time()) < 60
+
+
+def test_what_waits_of_a_held_run_asks_for_no_machines(server: Server, queues: AirflowQueues) -> None:
+    """Its running tasks count, as they are to be finished; other runs are counted as before."""
+    held = _run(server, queues, {"queued": 3, "running": 1})
+    _run(server, queues, {"scheduled": 2})
+    queues.held = frozenset({held})
+    depth = queues.look(QUEUES, 0.0).depths["cpu"]
+    assert (depth.ready, depth.running) == (2, 1)
+
+
+def test_a_run_says_what_it_may_cost_and_a_note_says_why_it_waits(server: Server, queues: AirflowQueues) -> None:
+    """The budget that it was given, as a number or as text; the note is on its page until it is taken away."""
+    run_id = queues.trigger("work", {"output": "/data/run", "budget_dollars": "2.50"})
+    server.execute("UPDATE dag_run SET state='running', start_date=? WHERE run_id=?", "2026-01-01 00:00:00", run_id)
+    (run,) = queues.active_runs()
+    assert run.budget == 2.5
+    for text in ("held: its budget is used up", ""):
+        queues.alert(run, text)
+        (row,) = queues._pages("/dags/work/dagRuns", "dag_runs", {})
+        assert (row["note"] or "") == text
+
+
+def test_an_airflow_that_is_away_is_an_error_of_its_own(server: Server) -> None:
+    """Silence is a RunError, which stops no step, whatever was asked; the login's silence as well."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with AirflowQueues(url, auth=PasswordLogin(url, "scaling", "x")) as queues:
+        with pytest.raises(RunError, match="does not answer"):
+            queues.look(QUEUES, 0.0)
+        with pytest.raises(RunError, match="does not answer"):
+            queues.active_runs()
