@@ -130,7 +130,7 @@ def neuroglancer_ready(page: Page) -> None:
 def form_ready(page: Page) -> None:
     page.get_by_role("button", name="Trigger").first.click(timeout=PATIENCE)
     page.get_by_role("button", name="Preset").click(timeout=PATIENCE)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(5000)
 
 
 def gate_ready(page: Page) -> None:
