@@ -5,7 +5,7 @@ from __future__ import annotations
 from seuron.datasets.files import Dataset, Registered
 from seuron.datasets.looking import check_volumes
 from seuron.errors import ParameterErrors
-from seuron.notifications import unknown_names
+from seuron.notifications.settings import unknown_names
 
 
 def problems_of(dataset: Dataset) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from seuron.datasets.files import Dataset
-from seuron.notifications import Cause, Notice
-from seuron.notifications.notices import one_line
+from seuron.notifications.notices import Cause, Notice, one_line
 
 #: Nodes whose failure is told of, in their order, with what each does.
 NODES = {

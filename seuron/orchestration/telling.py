@@ -39,8 +39,7 @@ def tell_end(context: Mapping[str, Any]) -> None:
 def tell_retry(context: Mapping[str, Any]) -> None:
     """Tell why a task of a run is tried again."""
     from seuron.client.naming import short_name
-    from seuron.notifications import Cause
-    from seuron.notifications.notices import one_line
+    from seuron.notifications.notices import Cause, one_line
     from seuron.notifications.telling import retry_notice, tell
     from seuron.orchestration.segmentation import EXCEPTION_TRIES
 

@@ -12,7 +12,7 @@ from runs_on_disk import smooth_affinities
 from seuron.datasets.checks import problems_of
 from seuron.datasets.files import Dataset, read_dataset
 from seuron.datasets.news import NODES, news_of
-from seuron.notifications import FILE_VARIABLE, read_notifications
+from seuron.notifications.settings import FILE_VARIABLE, read_notifications
 from seuron.notifications.telling import tell
 
 RECIPIENTS = (
