@@ -40,7 +40,7 @@ def parameters_page() -> str:
 
 
 def _written(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     return "`" + (",".join(map(str, value)) if isinstance(value, tuple) else str(value)) + "`"
 
@@ -56,6 +56,7 @@ def dags_page() -> str:
     lines += [
         "",
         "A mapped node has as many tasks as the run's plan puts into its tier; a node without any is skipped.",
+        "The nodes `inspect` ask a person where `inspect_after` names their stage, and are skipped elsewhere.",
         "The empty nodes `batches.*`, not listed, hold the lists that the tiers expand by.",
         "With a cluster, `segmentation` also has the setups `machines_affinities` and `machines_watershed` and their",
         "teardowns, around `affinities` and around `watershed` to `evaluation`. A last node, `ended`, fails where the",

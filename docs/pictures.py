@@ -2,7 +2,8 @@
 
 RUN is the output folder of a finished run and URL its page in Airflow, as `make run` prints them. Writes
 docs/images/synthetic.png (a section of `seuron synth` tissue), sweep.svg, and with headless Chromium
-viewer.png, report.png and airflow.png.
+viewer.png, report.png, airflow.png, and those of docs/web-ui.md: runs.png, volume.png, volume-viewer.png,
+form.png, and gate.png where a run waits at a gate. `--only-pages` writes the last five alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from PIL import Image
@@ -19,6 +21,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from seuron.cli.decisions import DEFAULT_THRESHOLDS
 from seuron.cli.words import thresholds
+from seuron.client import AirflowClient
+from seuron.client.gates import waiting_gates
 from seuron.decisions import sweep_run
 from seuron.reporting.sweeps import render_plot
 from seuron.runs import Run
@@ -33,6 +37,8 @@ FLAGS = [
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",  # WebGL2 without a graphics card
 ]
+#: How long a page is waited for, ms.
+PATIENCE = 120_000
 #: Neuroglancer has drawn all it needs.
 LOADED = "() => window.viewer && viewer.isReady()"
 
@@ -77,20 +83,82 @@ def airflow_ready(page: Page) -> None:
     page.wait_for_timeout(4000)
 
 
+def pages(page: Page, url: str) -> None:
+    """Our pages in Airflow, the form, and a gate where a run waits for an answer."""
+    base, name = url.partition("/dags/")[0], unquote(url.rsplit("/", 1)[-1])
+    shoot(page, f"{base}/plugin/seuron-runs", "runs.png", framed("#runs tbody tr"), height=700)
+    volume = f"{base}/plugin/seuron-volume/seuron/volume?dag_id=segmentation&run_id={quote(name, safe='')}"
+    shoot(page, volume, "volume.png", task_ready)
+    shoot(page, volume, "volume-viewer.png", neuroglancer_ready)
+    shoot(page, f"{base}/dags/segmentation", "form.png", form_ready, height=1150)
+    with AirflowClient(base) as client:
+        for gate in waiting_gates(client)[:1]:
+            shoot(page, gate.page, "gate.png", gate_ready, height=720)
+
+
+def framed(selector: str) -> Any:
+    """Wait for something in the frame of one of our pages."""
+
+    def ready(page: Page) -> None:
+        page.frame_locator("iframe").locator(selector).first.wait_for(timeout=PATIENCE)
+        page.wait_for_timeout(1500)
+
+    return ready
+
+
+def task_ready(page: Page) -> None:
+    """A task of the leaves, clicked on the map."""
+    frame = page.frame_locator("iframe")
+    frame.locator("#stages button", has_text="watershed").click(timeout=PATIENCE)
+    page.wait_for_timeout(1500)
+    frame.locator("#cells").click(position={"x": 90, "y": 90})
+    frame.locator("#details dl").first.wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(1500)
+
+
+def neuroglancer_ready(page: Page) -> None:
+    frame = page.frame_locator("iframe")
+    frame.locator("#tab-viewer").click(timeout=PATIENCE)
+    inside = frame.locator("body").element_handle(timeout=PATIENCE).owner_frame()
+    inside.wait_for_function(
+        "() => { const v = document.getElementById('neuroglancer').contentWindow.viewer; return v && v.isReady(); }",
+        timeout=PATIENCE,
+    )
+    page.wait_for_timeout(4000)
+
+
+def form_ready(page: Page) -> None:
+    page.get_by_role("button", name="Trigger").first.click(timeout=PATIENCE)
+    page.get_by_role("button", name="Preset").click(timeout=PATIENCE)
+    page.wait_for_timeout(1500)
+
+
+def gate_ready(page: Page) -> None:
+    page.get_by_role("button", name="approve").wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(1500)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="output folder of a finished run")
     parser.add_argument("--airflow", help="the run's page in Airflow")
+    parser.add_argument("--only-pages", action="store_true", help="only those of docs/web-ui.md")
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    synthetic()
     run = Run.open(arguments.run)
-    sweep_plot(run)
+    if not arguments.only_pages:
+        synthetic()
+        sweep_plot(run)
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("chromium is not on the PATH; install it (on Debian: apt-get install chromium)")
     with tempfile.TemporaryDirectory() as state, sync_playwright() as started:
         page = started.chromium.launch(executable_path=chromium, args=FLAGS).new_page()
+        page.set_default_timeout(PATIENCE)
+        if arguments.airflow:
+            pages(page, arguments.airflow)
+        if arguments.only_pages:
+            return
         try:
             shoot(page, view_run(run, Path(state)), "viewer.png", viewer_ready)
         finally:

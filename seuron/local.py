@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from seuron.errors import RunError
+from seuron.errors import ParameterErrors, RunError
 from seuron.params import SegmentationParams
 from seuron.planning import Task
 from seuron.runs import Run, TaskRecord, prepare_run
@@ -23,6 +23,13 @@ def run_local(params: SegmentationParams, *, workers: int = 1, progress: Progres
     `workers` above 1 takes that many processes. Raises what a task raises; what was finished stays,
     and the same call goes on from there.
     """
+    if params.inspect_after:
+        raise ParameterErrors(
+            [
+                f"`inspect_after`: {', '.join(params.inspect_after)}; without Airflow nobody can be asked. "
+                "Leave it out, or start the run in Airflow"
+            ]
+        )
     run = prepare_run(params)
     records = _in_pool(run, workers) if workers > 1 else _in_process(run)
     for done, record in enumerate(records, start=1):

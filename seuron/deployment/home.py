@@ -121,6 +121,8 @@ def _fernet_key() -> str:
 
 def code_fingerprint() -> str:
     """What changes when the source does: workers keep the code they were started with."""
-    sources = sorted(path for name in ("abiss_py", "seuron", "dags") for path in (PROJECT / name).rglob("*.py"))
+    sources = sorted(
+        path for name in ("abiss_py", "seuron", "dags", "plugins") for path in (PROJECT / name).rglob("*.py")
+    )
     stamps = ((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sources)
     return hashlib.sha256(repr(list(stamps)).encode()).hexdigest()[:16]

@@ -13,7 +13,10 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.configuration import conf
@@ -29,13 +32,34 @@ _API_SECONDS = 120.0
 
 
 class WarmLocalExecutor(LocalExecutor):
-    """Loads what tasks need, waits for the API server, and only then forks its workers."""
+    """Loads what tasks need, waits for the API server, and only then forks its workers.
+
+    A task that waits for a person gives its process back, and is sent again once it was answered. Where the
+    answer comes in the same turn of the scheduler, the end of the first process is read after the second was
+    sent, and Airflow takes it for the end of that one: it calls the task lost, and the answer with it. So an
+    end counts only when it is the last that is due.
+    """
 
     def start(self) -> None:
         """Called once by the scheduler, before it schedules anything."""
+        self._due: Counter[Any] = Counter()
         preload()
         wait_for_api()
         super().start()
+
+    def _process_workloads(self, workload_list: Sequence[Any]) -> None:
+        self._due.update(workload.key for workload in workload_list)
+        super()._process_workloads(workload_list)  # type: ignore[no-untyped-call]
+
+    def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
+        """What the scheduler is told of a task; its process has ended where it is not running any more."""
+        if remove_running:
+            self._due[key] -= 1
+            if self._due[key] > 0:
+                log.info("%s was sent again before its first process had ended", key)
+                return
+            del self._due[key]
+        super().change_state(key, state, info, remove_running)
 
 
 def preload(*, kernels: bool = True) -> None:

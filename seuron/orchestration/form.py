@@ -6,6 +6,7 @@ again before the run's first task, with all problems in one message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -14,17 +15,22 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from seuron.params.model import Parameters
+from seuron.params.presets import PRESETS, with_preset
 
 #: Lists are typed as `1,2,3`: Airflow's own widget for lists of numbers is a JSON editor. A list
 #: in a run's JSON is taken as well.
 _NUMBERS = r"^\s*\[?\s*-?\d+([\s,]+-?\d+){%d}\s*\]?\s*$"
+#: The field that names a preset, and its value when none is chosen: the form takes no empty one.
+PRESET = "preset"
+NO_PRESET = "none"
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "enum")
 
 
 def form_parameters(model: type[Parameters]) -> dict[str, Param]:
-    """One form field for each field of the model, in its order, in sections by group."""
+    """The choice of a preset, then a field for each field of the model, in its order, in sections by group."""
     properties = model.model_json_schema()["properties"]
-    return {name: _form_field(name, field, properties[name]) for name, field in model.model_fields.items()}
+    fields = {name: _form_field(name, field, properties[name]) for name, field in model.model_fields.items()}
+    return {PRESET: preset_field("segmentation"), **fields}
 
 
 def _form_field(name: str, field: FieldInfo, described: dict[str, Any]) -> Param:
@@ -50,6 +56,8 @@ def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any
     kind = inner.get("type", "string")
     schema = {key: inner[key] for key in _LIMITS if key in inner}
     types = [kind]
+    if kind == "array" and "maxItems" not in inner:
+        return _choices(inner["items"])
     if kind == "array":
         types = ["string", "array"]
         # With null allowed, an emptied field sends an empty text.
@@ -60,9 +68,50 @@ def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any
     return {"type": [*types, "null"] if nullable else types if len(types) > 1 else kind, **schema}
 
 
+def _choices(item: dict[str, Any]) -> dict[str, Any]:
+    """Any of some words: Airflow's form makes a choice of several of the examples. A text `a,b` is taken as well."""
+    return {"type": ["array", "string", "null"], "items": {"type": "string"}, "examples": list(item["enum"])}
+
+
+def preset_field(pipeline: str) -> Param:
+    """The choice of a preset, whose values fill what is left at its default (`filled`)."""
+    known = {name: preset for name, preset in PRESETS.items() if preset.pipeline == pipeline}
+    told = "\n".join(f"- **{name}**: {preset.data}" for name, preset in known.items())
+    text = "values for a kind of data; they fill all fields that are left at their defaults"
+    # Airflow shows a plain description before one with markup, so that there is none.
+    return Param(
+        NO_PRESET,
+        type="string",
+        enum=[NO_PRESET, *known],
+        title=PRESET,
+        section="Preset",
+        description_md=f"{text}\n\n{told}",
+    )
+
+
+def filled(model: type[Parameters], values: Mapping[str, Any], pipeline: str = "segmentation") -> dict[str, Any]:
+    """What came from a form, with the values of the preset that it names for what was left at its default.
+
+    A form sends every field, so that one which was set to its default cannot be told from one that was left alone.
+    """
+    named = {name: value for name, value in values.items() if name != PRESET}
+    if values.get(PRESET) in (None, "", NO_PRESET):
+        return named
+    defaults = {name: _form_value(field.default) for name, field in model.model_fields.items()}
+    chosen = {name: value for name, value in named.items() if name not in defaults or _differs(value, defaults[name])}
+    return with_preset({PRESET: values[PRESET], **chosen}, pipeline)
+
+
+def _differs(value: Any, default: Any) -> bool:
+    shown = _form_value(tuple(value)) if isinstance(value, (list, tuple)) else value
+    return bool(shown != default) and not (default is None and shown == "")
+
+
 def _is_nullable(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation)
 
 
 def _form_value(value: Any) -> Any:
+    if value == ():
+        return []
     return ",".join(str(item) for item in value) if isinstance(value, tuple) else value

@@ -21,12 +21,15 @@ from airflow.sdk import (
 )
 from airflow.sdk.bases.xcom import BaseXCom
 
-from seuron.orchestration.form import form_parameters
+from seuron.orchestration.form import filled, form_parameters
+from seuron.orchestration.gates import GATE_ID, InspectionGate
+from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
+from seuron.orchestration.notes import leave_note
 from seuron.orchestration.retrying import FewTries
 from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, WORK_TASK, node
 from seuron.orchestration.scaling import has_cluster, machines_for, unless_cancelled
 from seuron.orchestration.telling import run_hooks, task_hooks
-from seuron.params import SegmentationParams
+from seuron.params import INSPECTED_STAGES, SegmentationParams
 from seuron.planning import MAX_TIERS
 from seuron.planning.plan import Work
 
@@ -85,8 +88,9 @@ def _add_tiers(prepared: Any) -> None:
             for stage, tiers in MAX_TIERS.items()
             for tier in range(tiers)
         }
+        gates = {stage: EmptyOperator(task_id=f"{GATE_ID}_{stage}") for stage in MAX_TIERS if stage in INSPECTED_STAGES}
         told = [EmptyOperator(task_id=name.removeprefix("batches.")) for name in (ROUTES_TASK, WORK_TASK)]
-    prepared >> [*lists.values(), *told]
+    prepared >> [*lists.values(), *gates.values(), *told]
     row: list[Any] = [prepared]
     places = {}
     for stage, tiers in MAX_TIERS.items():
@@ -96,6 +100,10 @@ def _add_tiers(prepared: Any) -> None:
                 row[-1] >> tasks
                 places[stage, tier] = len(row)
                 row.append(tasks)
+            if stage in gates:
+                gate = InspectionGate.partial(stage=stage, **GATE_SETTINGS).expand(subject=gates[stage].output)
+                row[-1] >> gate
+                row.append(gate)
     if has_cluster():
         _add_machines(row, places)
 
@@ -104,6 +112,7 @@ def _add_machines(row: Sequence[Any], places: Mapping[tuple[str, int], int]) -> 
     """A pair of setup and teardown around each span of stages that needs machines."""
     for first, last in MACHINES:
         begin, end = places[first, 0], places[last, MAX_TIERS[last] - 1]
+        # The gates in between wait for people: machines with nothing to do are removed by the scaling meanwhile.
         nodes = [node(*tier) for tier, place in places.items() if begin <= place <= end]
         begun, done = machines_for(first, nodes)
         # Airflow wants everything behind a setup to need its success, and the tiers pass over skipped ones.
@@ -118,13 +127,19 @@ def _prepare() -> None:
     """Check the parameters and the input, write the plan, say which queues its tasks go to, and fill the lists
     that tiers expand by.
     """
+    from seuron.errors import SeuronError
+    from seuron.gates import stages_to_inspect
     from seuron.orchestration.offers import routes_of
     from seuron.orchestration.work import NodeWork
     from seuron.preflight import parse_run
     from seuron.runs import prepare_run
 
     context: Mapping[str, Any] = get_current_context()
-    run = prepare_run(parse_run(context["params"]))
+    try:
+        run = prepare_run(parse_run(filled(SegmentationParams, context["params"])))
+    except SeuronError as error:
+        leave_note(context, str(error))
+        raise
     routes = routes_of(run.plan, context["ti"].xcom_pull(task_ids=ROUTES_TASK) or {})
     _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
     work: dict[str, NodeWork] = {}
@@ -142,6 +157,10 @@ def _prepare() -> None:
                     "seconds": seconds,
                 }
     _give_result(context, WORK_TASK, work)
+    asked = stages_to_inspect(run)
+    for stage in INSPECTED_STAGES:
+        subjects = [f"Is {stage.replace('_', ' ')} good enough to go on?"] if stage in asked else []
+        _give_result(context, f"batches.{GATE_ID}_{stage}", subjects)
 
 
 def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:

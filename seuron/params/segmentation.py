@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -49,6 +49,13 @@ def _as_names(value: Any) -> Any:
     return _none_if_blank(",".join(str(word).strip() for word in words))
 
 
+def _as_list(value: Any) -> Any:
+    """The text `a,b,c`, or nothing, as a list of names."""
+    if value is None or isinstance(value, str):
+        return [word.strip() for word in (value or "").split(",") if word.strip()]
+    return value
+
+
 def _parsed_rules(text: str | None) -> tuple[Constraint, ...]:
     """The rules that a preset's name or a JSON list stands for; raises ValueError for what is neither."""
     if text is None:
@@ -69,6 +76,19 @@ Corners = Annotated[tuple[int, int, int, int, int, int] | None, _numbers(6), Bef
 Path = Annotated[str | None, BeforeValidator(_none_if_blank)]
 Rules = Annotated[str | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)]
 Names = Annotated[str | None, BeforeValidator(_as_names)]
+#: Stages after which a run can be asked to wait for a person: all but the last.
+InspectedStage = Literal[
+    "affinities",
+    "watershed",
+    "supervoxel_names",
+    "agglomeration",
+    "segment_names",
+    "labels",
+    "pyramid",
+    "evaluation",
+]
+INSPECTED_STAGES: tuple[InspectedStage, ...] = get_args(InspectedStage)
+Stages = Annotated[tuple[InspectedStage, ...], BeforeValidator(_as_list)]
 
 
 def _field(default: Any, group: str, help: str, *, unit: str = "", **limits: Any) -> Any:
@@ -175,6 +195,11 @@ class SegmentationParams(Parameters):
     )
     semantic_classes: Names = _field(
         None, "Agglomeration", "the names of class 1, 2, ... of `semantic`, for example axon,dendrite,soma,glia"
+    )
+    inspect_after: Stages = _field(
+        (),
+        "Inspection",
+        "stages after which the run waits until a person has looked: approve, redo with other parameters, or end",
     )
 
     @model_validator(mode="after")

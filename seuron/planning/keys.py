@@ -65,7 +65,7 @@ SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
 #: Parameters that no result depends on.
-WITHOUT_INFLUENCE = ("output", "store")
+WITHOUT_INFLUENCE = ("output", "store", "inspect_after")
 
 #: The inputs that runs read, by the parameter that names them, and the stage whose leaves read them.
 SOURCE_STAGES: dict[str, str] = {

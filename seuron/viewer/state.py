@@ -7,7 +7,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,21 @@ def _opened(paths: dict[str, str | None]) -> Iterator[tuple[str, Volume]]:
             continue  # an unfinished run has not all its layers; the others can be looked at
 
 
-def viewer_state(run: Run, source: Callable[[str], str] = cloud_path, focus: Focus | None = None) -> dict[str, Any]:
+def viewer_state(
+    run: Run,
+    source: Callable[[str], str] = cloud_path,
+    focus: Focus | None = None,
+    *,
+    shown: Container[str] | None = None,
+) -> dict[str, Any]:
     """Neuroglancer's state for a run: the whole of its box, or what `focus` points at.
+
+    `shown` names the layers to show, by default all that can be opened.
 
     `source` gives the URL under which Neuroglancer finds a layer's path; `registered_source` makes
     one for the local server. Raises SeuronError when the run has no layer yet.
     """
-    layers = run_layers(run)
+    layers = [layer for layer in run_layers(run) if shown is None or layer.name in shown]
     if not layers:
         raise SeuronError(f"{run.output} has no layer to show yet; wait for its first stage or look at its input")
     box, resolution = run.facts.box, run.facts.resolution_nm

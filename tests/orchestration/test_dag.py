@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seuron.box import Box
-from seuron.params import SegmentationParams
+from seuron.params import INSPECTED_STAGES, SegmentationParams
 from seuron.planning import MAX_TIERS, VolumeFacts, make_plan
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -43,14 +43,22 @@ def test_the_docstring_is_the_page(parsed: dict[str, Any]) -> None:
 
 
 def test_one_mapped_task_for_every_tier(parsed: dict[str, Any]) -> None:
-    """Every tier that a plan may have has one mapped task, and nothing else is mapped."""
+    """Every tier that a plan may have has one mapped task, and beside these only gates are mapped."""
     mapped = {name for name, task in parsed["tasks"].items() if task["mapped"]}
-    assert mapped == {f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)}
+    tiers = {f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)}
+    assert mapped == tiers | {f"{stage}.inspect" for stage in INSPECTED_STAGES}
 
 
 def test_tiers_form_one_row(parsed: dict[str, Any]) -> None:
-    """Each tier waits for the tier before it, and a skipped tier blocks nothing."""
-    row = [f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)]
+    """Each tier waits for the tier before it, or the gate between them; what is skipped blocks nothing."""
+    row = [
+        name
+        for stage, tiers in MAX_TIERS.items()
+        for name in (
+            *(f"{stage}.tier_{tier}" for tier in range(tiers)),
+            *([f"{stage}.inspect"] if stage in INSPECTED_STAGES else []),
+        )
+    ]
     for before, name in zip(["prepare", *row], row, strict=False):
         task = parsed["tasks"][name]
         assert before in task["upstream"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 from pydantic_core import PydanticUndefined
 
-from seuron.params import SegmentationParams, parse_parameters
+from seuron.params import INSPECTED_STAGES, SegmentationParams, parse_parameters
+from seuron.params.presets import PRESETS
 
 
 def test_the_form_has_the_models_fields_in_order(parsed: dict[str, Any]) -> None:
-    """No field is missing, added or elsewhere."""
-    assert list(parsed["schemas"]) == list(SegmentationParams.model_fields)
+    """No field is missing, added or elsewhere; the choice of a preset comes first."""
+    assert list(parsed["schemas"]) == ["preset", *SegmentationParams.model_fields]
 
 
 def test_the_form_shows_what_the_model_documents(parsed: dict[str, Any]) -> None:
@@ -23,13 +25,14 @@ def test_the_form_shows_what_the_model_documents(parsed: dict[str, Any]) -> None
         assert schema["section"] == extra["group"]
         unit = f" ({extra['unit']})" if extra["unit"] else ""
         assert schema["description_md"] == f"{field.description}{unit}"
-        assert schema.get("examples", []) == (field.examples or [])
+        choices = list(INSPECTED_STAGES) if name == "inspect_after" else []
+        assert schema.get("examples", []) == (field.examples or choices)
 
 
 def test_the_forms_defaults_are_the_models(parsed: dict[str, Any]) -> None:
     """A form that is left alone, but for what is required, gives the model's defaults."""
     required = {"output": "/run", "image": "/image"}
-    left_alone = {name: value for name, value in parsed["defaults"].items() if name not in required}
+    left_alone = {name: value for name, value in parsed["defaults"].items() if name not in {"preset", *required}}
     assert parse_parameters(SegmentationParams, {**left_alone, **required}) == SegmentationParams(**required)
     for name, field in SegmentationParams.model_fields.items():
         if field.default is PydanticUndefined:
@@ -51,6 +54,40 @@ def test_the_form_takes_a_run_written_as_json(parsed: dict[str, Any]) -> None:
 
 def test_the_form_refuses_what_the_model_refuses(parsed: dict[str, Any]) -> None:
     """Typing errors are caught in the form: wrong counts, words for numbers, values off the scale."""
-    wrong = {"chunk_size": "64,64", "bbox": "0,0,0,1", "watershed_high": 1.5, "mip": -1, "missing_blocks": "maybe"}
+    wrong = {
+        "preset": "no-such",
+        "chunk_size": "64,64",
+        "bbox": "0,0,0,1",
+        "watershed_high": 1.5,
+        "mip": -1,
+        "missing_blocks": "maybe",
+    }
     for name, value in wrong.items():
         assert not Draft202012Validator(parsed["schemas"][name]).is_valid(value), name
+
+
+def test_the_form_offers_the_presets(parsed: dict[str, Any]) -> None:
+    """Every preset by its name, with what data it is for, and none of them chosen."""
+    schema = parsed["schemas"]["preset"]
+    assert schema["enum"] == ["none", *PRESETS]
+    assert parsed["defaults"]["preset"] == "none"
+    assert all(preset.data in schema["description_md"] for preset in PRESETS.values())
+
+
+@pytest.fixture
+def filled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+    from seuron.orchestration.form import filled
+
+    return lambda values: filled(SegmentationParams, values)
+
+
+def test_a_preset_fills_what_was_left_at_its_default(parsed: dict[str, Any], filled) -> None:
+    """Fields that a person has set stay, all others are the preset's; without a preset nothing changes."""
+    form = {**parsed["defaults"], "image": "/image", "output": "/run", "watershed_dust": 7}
+    plain = parse_parameters(SegmentationParams, filled(form))
+    assert plain == SegmentationParams(image="/image", output="/run", watershed_dust=7)
+    for name, preset in PRESETS.items():
+        made = parse_parameters(SegmentationParams, filled({**form, "preset": name}))
+        expected = {**preset.values, "image": "/image", "output": "/run", "watershed_dust": 7}
+        assert made == parse_parameters(SegmentationParams, expected)

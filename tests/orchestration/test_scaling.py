@@ -32,7 +32,7 @@ def test_with_a_cluster_steps_are_scheduled(parsed_with_cluster: dict[str, Any])
     ("name", "before", "first", "last"),
     [
         ("affinities", "prepare", "affinities.tier_0", "affinities.tier_0"),
-        ("watershed", "affinities.tier_0", "watershed.tier_0", f"evaluation.tier_{MAX_TIERS['evaluation'] - 1}"),
+        ("watershed", "affinities.inspect", "watershed.tier_0", f"evaluation.tier_{MAX_TIERS['evaluation'] - 1}"),
     ],
 )
 def test_machines_are_set_up_around_stages(

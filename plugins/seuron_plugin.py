@@ -1,0 +1,31 @@
+"""The pages Runs and Volume, at home in Airflow's web UI, and the notes that runs leave.
+
+Airflow loads this file in every process, each task's too, so what only the API server needs is loaded
+when it asks for it.
+"""
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from seuron.orchestration import notes
+from seuron.orchestration.views import PREFIX, views
+
+
+class SeuronPlugin(AirflowPlugin):
+    """Registers what seuron.orchestration defines."""
+
+    name = "seuron"
+    listeners = [notes]  # noqa: RUF012
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The application with the pages' routes."""
+        from seuron.orchestration.pages import pages_app
+
+        return [{"name": "seuron", "app": pages_app(), "url_prefix": PREFIX}]
+
+    @property
+    def external_views(self) -> list[dict[str, Any]]:
+        """The pages in the navigation, and on the page of a run."""
+        return views()

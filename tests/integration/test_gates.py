@@ -1,0 +1,116 @@
+"""Inspection gates through a real scheduler: a run waits for a person, and does what that person answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seuron.client import AirflowClient
+from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
+from seuron.errors import RunError
+from seuron.gates import answers, last_answer
+from seuron.states import read_stop
+from seuron.storage import Storage
+
+DAG = "segmentation"
+Conf = Callable[..., dict[str, Any]]
+
+
+def _gate(client: AirflowClient, run_id: str, seconds: float = 400) -> WaitingGate:
+    """The gate of a run, once it waits."""
+    deadline = time.monotonic() + seconds
+    while not (found := waiting_gates(client, DAG, run_id)):
+        assert client.run_state(DAG, run_id) in ("queued", "running"), client.task_errors(DAG, run_id)
+        assert time.monotonic() < deadline, f"no gate waits after {seconds} s"
+        time.sleep(0.5)
+    return found[0]
+
+
+def test_a_redo_gives_the_bytes_of_a_fresh_run(
+    client: AirflowClient,
+    conf: Conf,
+    local_run: Callable[..., Path],
+    results: Callable[[Path], dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    """Wrong changes are refused and asked for again; right ones end the run and another one goes on in its folder.
+
+    That one waits at the same gate, as what was looked at has changed, and has, once it is approved, the bytes of a
+    run that had these parameters from the start. What does not depend on them is not done again.
+    """
+    output = tmp_path / "run"
+    run_id = client.trigger(DAG, conf(output, inspect_after=["agglomeration"]))
+    gate = _gate(client, run_id)
+    assert gate.stage == "agglomeration"
+    assert not (output / "report.html").exists()
+    leaf = (output / "tasks/watershed-0-0_0_0.json").read_bytes()
+
+    answer_gate(client, gate, "redo", "agglomeration_threshold=7 chunk_sice=3")
+    deadline = time.monotonic() + 240
+    while not (again := [g for g in waiting_gates(client, DAG, run_id) if g.tries > gate.tries]):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    refused = refusal_of(client, again[0])
+    assert "agglomeration_threshold" in refused
+    assert "chunk_size" in refused
+
+    answer_gate(client, again[0], "redo", {"agglomeration_threshold": 0.5})
+    assert client.wait(DAG, run_id, seconds=480) == "failed"
+    successor = successor_of(client, DAG, run_id)
+    ended = last_answer(Storage(output), run_id)
+    assert ended is not None
+    assert (ended.choice, ended.successor, ended.changes) == ("redo", successor, {"agglomeration_threshold": 0.5})
+    assert client.run_parameters(DAG, successor)["agglomeration_threshold"] == 0.5
+    assert "agglomeration_threshold=0.5" in client.dag_run(DAG, run_id).note
+
+    answer_gate(client, _gate(client, successor), "approve")
+    assert client.wait(DAG, successor, seconds=480) == "success", client.task_errors(DAG, successor)
+    made = {name: found for name, found in results(output).items() if not name.startswith(("gates/", "earlier/"))}
+    fresh = results(local_run(agglomeration_threshold=0.5))
+    assert made == fresh
+    assert (output / "tasks/watershed-0-0_0_0.json").read_bytes() == leaf
+
+
+def test_an_end_is_a_cancelled_run(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+    """A run that is ended at a gate does nothing more, is not a success, and says who ended it; it can be taken up.
+
+    Two answers to one gate are refused. A gate that was approved is not asked again.
+    """
+    output = tmp_path / "run"
+    run_id = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
+    first = _gate(client, run_id)
+    assert first.stage == "watershed"
+    answer_gate(client, first, "approve")
+    with pytest.raises(RunError, match="refused"):
+        answer_gate(client, first, "end")
+    second = _gate(client, run_id)
+    assert second.stage == "labels"
+    answer_gate(client, second, "end")
+    assert client.wait(DAG, run_id, seconds=480) == "failed"
+    assert not (output / "report.html").exists()
+    ended = last_answer(Storage(output), run_id)
+    assert ended is not None
+    assert ended.choice == "end"
+    stop = read_stop(Storage(output), run_id)
+    assert stop is not None
+    assert stop.kind == "cancelled"
+    assert "cancelled by" in client.dag_run(DAG, run_id).note
+    again = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
+    gate = _gate(client, again)
+    assert gate.stage == "labels"  # the watershed was approved, and is the same
+    answer_gate(client, gate, "approve")
+    assert client.wait(DAG, again, seconds=480) == "success", client.task_errors(DAG, again)
+    assert [answer.choice for answer in answers(Storage(output), "labels")] == ["end", "approve"]
+
+
+def test_a_run_without_gates_starts_no_process_for_them(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+    """Every gate of such a run is skipped by the scheduler, without a try."""
+    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="80,64,64"))
+    assert client.wait(DAG, run_id, seconds=480) == "success"
+    gates = [task for task in client.task_instances(DAG, run_id) if task.task_id.endswith(".inspect")]
+    assert len(gates) == 8
+    assert {(task.state, task.try_number, task.map_index) for task in gates} == {("skipped", 0, -1)}

@@ -1,0 +1,60 @@
+"""The pages Runs and Volume, in a real browser that can reach this machine only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from browser import browser
+
+from seuron.client import AirflowClient
+
+PATIENCE_MS = 120_000
+READY = "() => { const v = document.getElementById('neuroglancer').contentWindow.viewer; return v && v.isReady(); }"
+SHOWN = "() => document.getElementById('neuroglancer').contentWindow.viewer.state.toJSON()"
+
+
+def test_the_pages_show_a_run_and_lead_to_its_tasks(
+    client: AirflowClient, conf: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Runs lists the run, and the one with wrong parameters with its reasons; Volume has its map, tasks and layers.
+
+    Both are inside Airflow's own page, whose window a link to a log leads on; nothing in the browser fails.
+    """
+    wrong = client.trigger("segmentation", conf(tmp_path / "wrong", watershed_low=0.95))
+    run_id = client.trigger("segmentation", conf(tmp_path / "cortex"))
+    assert client.wait("segmentation", wrong, seconds=240) == "failed"
+    assert client.wait("segmentation", run_id, seconds=480) == "success"
+    assert "watershed_low" in client.dag_run("segmentation", wrong).note
+    problems: list[str] = []
+    with browser() as opened:
+        page = opened.new_page(viewport={"width": 1400, "height": 900})
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{client.url}/plugin/seuron-runs", timeout=PATIENCE_MS)
+        frame = page.frame_locator("iframe")
+        row = frame.locator(f"tr[data-run='{run_id}']")
+        row.get_by_text("succeeded").wait_for(timeout=PATIENCE_MS)
+        assert "16 of 16 tasks" in row.inner_text()
+        failed = frame.locator(f"tr[data-run='{wrong}']")
+        assert "`watershed_low` must be below `watershed_high`" in failed.inner_text()
+        assert "failed" in failed.inner_text()
+
+        page.goto(f"{client.run_url('segmentation', run_id)}/plugin/seuron-run-volume", timeout=PATIENCE_MS)
+        frame = page.frame_locator("iframe")
+        frame.locator("#stages").get_by_text("watershed").click(timeout=PATIENCE_MS)
+        frame.get_by_text("2 × 2 × 1 tasks").wait_for(timeout=PATIENCE_MS)
+        frame.locator("#cells").click(position={"x": 90, "y": 20})
+        frame.get_by_text("watershed 0 (1, 0, 0)").wait_for(timeout=PATIENCE_MS)
+        assert "computed" in frame.locator("#details").inner_text()
+        frame.get_by_text("Log in Airflow").click()
+        page.wait_for_url("**/tasks/watershed.tier_0/mapped/*", timeout=PATIENCE_MS)
+
+        page.goto(f"{client.url}/seuron/volume?dag_id=segmentation&run_id={quote(run_id, safe='')}")
+        page.locator("#tab-viewer").click(timeout=PATIENCE_MS)
+        page.wait_for_function(READY, timeout=PATIENCE_MS)
+        shown = page.evaluate(SHOWN)
+        assert [layer["name"] for layer in shown["layers"]] == ["affinities", "supervoxels", "segmentation"]
+        assert page.locator("#map").is_hidden()
+    assert problems == []

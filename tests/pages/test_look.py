@@ -1,0 +1,130 @@
+"""Looks at runs on disk: what is done, what one task did, which layers may be seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from runs_on_disk import parameters, save, smooth_affinities
+
+from seuron.errors import RunError
+from seuron.local import run_local
+from seuron.pages.details import task_details
+from seuron.pages.layers import layer_folder, layer_info, layer_versions, scales_made, viewer_state_of
+from seuron.pages.look import Look, Looks
+from seuron.runs import Run, prepare_run
+from seuron.tasks import run_task
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save(tmp_path_factory.mktemp("input") / "affinities", smooth_affinities((70, 40, 33)))
+
+
+def test_a_look_sees_tasks_as_they_are_finished(source: str, tmp_path: Path) -> None:
+    """Before the run is prepared there is nothing; then the finished tasks are those with a record."""
+    looks = Looks(seconds=0)
+    assert looks.at(str(tmp_path / "run")) is None
+    run = prepare_run(parameters(source, tmp_path / "run", chunk_size=(16, 16, 16), batch_chunks=1))
+    first = looks.at(run.output)
+    assert first is not None
+    assert first.done == frozenset()
+    for task in run.plan.stage("watershed").tiers[0][:3]:
+        run_task(run, task.id)
+    second = looks.at(run.output)
+    assert second is not None
+    assert second.done == {task.id for task in run.plan.stage("watershed").tiers[0][:3]}
+    assert second.version == first.version
+    assert second.run is first.run  # the plan is not made again
+
+
+def test_a_run_started_again_is_looked_at_anew(source: str, tmp_path: Path) -> None:
+    """Other parameters make another version, whose finished tasks are those that stay."""
+    looks = Looks(seconds=0)
+    run_local(parameters(source, tmp_path / "run"))
+    before = looks.at(str(tmp_path / "run"))
+    prepare_run(parameters(source, tmp_path / "run", agglomeration_threshold=0.6))
+    after = looks.at(str(tmp_path / "run"))
+    assert before is not None
+    assert after is not None
+    assert after.version != before.version
+    assert {task.split("-")[0] for task in before.done - after.done} >= {"agglomeration", "labels"}
+    assert {task for task in after.done if task.startswith("watershed")}
+
+
+def test_looks_are_kept_for_a_moment(source: str, tmp_path: Path) -> None:
+    """Within its time, the same look is given again, so that many pages cost one."""
+    run = prepare_run(parameters(source, tmp_path / "run"))
+    looks = Looks(seconds=60)
+    first = looks.at(run.output)
+    run_task(run, next(iter(run.plan.tasks)))
+    assert looks.at(run.output) is first
+
+
+def test_a_folder_of_another_layout_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """A run that this version cannot read says so, for the page to show."""
+    (tmp_path / "run.json").write_text(json.dumps({"layout": 1, "version": "0.1"}))
+    with pytest.raises(RunError, match="layout"):
+        Looks().at(str(tmp_path))
+
+
+def test_details_are_those_of_the_record(source: str, tmp_path: Path) -> None:
+    """A finished task tells what it took and counted; one that waits tells what is planned; others are unknown."""
+    run = prepare_run(parameters(source, tmp_path / "run"))
+    leaf = run.plan.stage("watershed").tiers[0][0].id
+    record = run_task(run, leaf)
+    look = Looks(seconds=0).at(run.output)
+    assert look is not None
+    done = task_details(look, leaf)
+    assert done is not None
+    assert done["state"] == "done"
+    assert done["record"]["seconds"] == record.seconds
+    assert done["record"]["counts"] == record.counts
+    assert done["chunks"] >= 1
+    waiting = task_details(look, run.plan.stage("report").tasks[0].id)
+    assert waiting is not None
+    assert waiting["state"] == "waiting"
+    assert waiting["record"] is None
+    assert task_details(look, "../run") is None
+
+
+def test_layers_appear_as_they_are_written(source: str, tmp_path: Path) -> None:
+    """Only what has something in it is shown, with the scales that are made; its address changes as it grows."""
+    run = prepare_run(parameters(source, tmp_path / "run", chunk_size=(32, 32, 32)))
+    looks, versions, states = Looks(seconds=0), [], []
+    for tier in run.plan.tiers():
+        look = _look(looks, run)
+        versions.append(layer_versions(look))
+        states.append(
+            [layer["name"] for layer in viewer_state_of(look, lambda name, v: f"http://h/{v}/{name}")["layers"]]
+        )
+        for task in tier:
+            run_task(run, task.id)
+    look = _look(looks, run)
+    assert versions[0] == {"affinities": "0"}
+    assert states[0] == ["affinities"]
+    assert list(layer_versions(look)) == ["affinities", "supervoxels", "segmentation"]
+    assert len({shown["segmentation"] for shown in [*versions, layer_versions(look)] if "segmentation" in shown}) >= 2
+    whole = json.loads((tmp_path / "run/segmentation/info").read_bytes())
+    assert len(whole["scales"]) > 1
+    assert scales_made(look, "segmentation") >= len(whole["scales"])
+    early = Look(run, look.version, frozenset(id for id in look.done if not id.startswith("pyramid")))
+    content = (tmp_path / "run/segmentation/info").read_bytes()
+    assert len(json.loads(layer_info(early, "segmentation", content))["scales"]) == 1
+    assert json.loads(layer_info(look, "segmentation", content)) == whole
+
+
+def test_addresses_lead_to_layers_of_the_run_only(source: str, tmp_path: Path) -> None:
+    """A layer's folder is what the run says; any other name has none."""
+    run = prepare_run(parameters(source, tmp_path / "run"))
+    assert layer_folder(run, "segmentation") == tmp_path / "run/segmentation"
+    assert layer_folder(run, "affinities") == Path(source.removeprefix("file://"))
+    for name in ("tasks", "..", "objects", "", "image"):
+        assert layer_folder(run, name) is None
+
+
+def _look(looks: Looks, run: Run) -> Look:
+    look = looks.at(run.output)
+    assert look is not None
+    return look
