@@ -56,7 +56,7 @@ class TerminalChat:
 def attachments(line: str) -> tuple[str, list[Attachment]]:
     """A line without its `@FILE` words, and the files; raises ParameterErrors for those that cannot be read."""
     words, files, problems = [], list[Attachment](), list[str]()
-    for word in line.split(" "):
+    for word in line.strip().split(" "):
         if not word.startswith("@") or len(word) == 1:
             words.append(word)
             continue

@@ -31,7 +31,10 @@ def tell_end(context: Mapping[str, Any]) -> None:
     from seuron.client import connect
 
     deployment = connect(str(conf.get("api", "base_url")))
-    notifications.tell_end(deployment.find(str(context["run_id"])))
+    try:
+        notifications.tell_end(deployment.find(str(context["run_id"])))
+    finally:
+        deployment.close()
 
 
 def tell_retry(context: Mapping[str, Any]) -> None:

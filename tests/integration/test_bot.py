@@ -88,9 +88,11 @@ def slack() -> Iterator[SlackStandIn]:
 def bot(telling: Deployment, slack: SlackStandIn) -> Iterator[SlackBot]:
     """The bot of that deployment; both Ada and Eve may run things."""
     allowed = Permissions.model_validate({"allow": [{"who": [ADA, EVE], "may": ["run"]}]})
-    talk = Conversation(connect(telling.url), allowed)
+    asked = connect(telling.url)
+    talk = Conversation(asked, allowed)
     with SlackBot(talk, SlackTokens(BOT_TOKEN, APP_TOKEN), base_url=slack.url, edit_seconds=1.0) as made:
         yield made
+    asked.close()
 
 
 def told(hook: _Hook, run: str, event: str) -> dict[str, Any]:
