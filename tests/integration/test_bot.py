@@ -172,7 +172,7 @@ def test_a_run_that_waits_is_answered_in_slack(
     approved = slack.say("approve looked", user=EVE)
     assert "looked goes on after agglomeration" in slack.answer(approved, 1, SECONDS)["text"]
     followed = slack.say("status looked watch=yes")
-    assert "succeeded" in slack.answer(followed, 2, SECONDS)["text"]
+    assert "s of work" in slack.answer(followed, 2, SECONDS)["text"]
     assert bot.conversation.deployment.find("looked").parameters()["agglomeration_threshold"] == 0.5
     late = slack.say("approve looked")
     assert "looked waits for nobody: it is succeeded" in slack.answer(late, 1, SECONDS)["text"]
