@@ -13,6 +13,7 @@ HIDDEN = "[hidden]"
 #: Shorter values are words that may stand anywhere.
 SHORTEST_SECRET = 8
 
+_NAMES = r"(?:password|passwd|secret|token|api_?key)"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Slack's tokens and webhooks.
     (re.compile(r"\bx(?:ox[a-z]|app)(?:\.xox[a-z])?-[\w.-]+"), HIDDEN),
@@ -23,10 +24,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Google's and Amazon's keys, and JSON web tokens.
     (re.compile(r"\b(?:AIza[\w-]{30,}|ya29\.[\w.-]+|(?:AKIA|ASIA)[A-Z0-9]{16}|eyJ[\w-]+\.[\w-]+\.[\w-]+)"), HIDDEN),
     (re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"), HIDDEN),
-    (
-        re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key)\w*)(\s*[=:]\s*)(['\"]?)[^\s'\",;&]+\3"),
-        rf"\1\2{HIDDEN}",
-    ),
+    # `password=...`, in JSON, and in YAML.
+    (re.compile(rf"(?i)\b(\w*{_NAMES}\w*\s*=\s*)(['\"]?)[^\s'\",;&]+\2"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)(['\"]\w*{_NAMES}\w*['\"]\s*:\s*)(['\"]).*?\2"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)\b(\w*passw(?:or)?d:\s*)\S+"), rf"\1{HIDDEN}"),
 )
 
 

@@ -82,7 +82,7 @@ def _read(file: Attachment) -> Any:
         raise ParameterErrors([f"{file.name} has {len(file.content)} bytes; at most {LARGEST_FILE}"], "the message")
     try:
         return json.loads(file.content, object_pairs_hook=_object)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         allowed = "attach JSON: an object of key: value, or a list of them"
         raise ParameterErrors([f"{file.name} is not JSON: {error}; {allowed}"], "the message") from error
 
@@ -100,7 +100,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -78,7 +78,7 @@ def plain(text: str) -> Any:
     """A value as JSON where it is JSON, else as the text that it is."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or a number or a nesting that Python does not take
         return text
 
 

@@ -19,15 +19,24 @@ from seuron.pipelines import Pipeline
 def merged(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as given, those of the session and below all those of a preset; paths are made absolute.
 
-    A path without a scheme means this machine's: tasks run in another folder.
+    A path without a scheme means this machine's: tasks run in another folder. Who is not at this machine has no
+    folder that a path could begin at; raises ParameterErrors for such a one.
     """
     if getattr(values, "batch", ()):
         raise ParameterErrors(["a list of sets is for `run`; give one set of parameters here"], "the file")
     found = with_preset({**session.parameters, **values}, pipeline.name)
+    problems: list[str] = []
     for name in pipeline.paths:
         text = found.get(name)
         if isinstance(text, str) and text.strip() and "://" not in text:
-            found[name] = os.path.abspath(os.path.expanduser(text))
+            path = os.path.expanduser(text.strip())
+            if not session.here and not Path(path).is_absolute():
+                problems.append(
+                    f"`{name}`: got {text!r}; give the whole path, such as /data/runs/first or gs://bucket/first"
+                )
+            found[name] = os.path.abspath(path)
+    if problems:
+        raise ParameterErrors(problems)
     return found
 
 

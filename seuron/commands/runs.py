@@ -100,7 +100,7 @@ def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WH
 
     Who, when and why stands at the run in Airflow and in its folder: it is cancelled, not failed.
     """
-    from seuron.notifications import tell_end
+    from seuron.notifications.telling import tell_end
 
     handle = session.deployment.find(run)
     stop = handle.cancel(why, session.who)

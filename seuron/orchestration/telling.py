@@ -27,12 +27,12 @@ def task_hooks() -> dict[str, Any]:
 
 def tell_end(context: Mapping[str, Any]) -> None:
     """Tell how a run has ended."""
-    from seuron import notifications
     from seuron.client import connect
+    from seuron.notifications import telling
 
     deployment = connect(str(conf.get("api", "base_url")))
     try:
-        notifications.tell_end(deployment.find(str(context["run_id"])))
+        telling.tell_end(deployment.find(str(context["run_id"])))
     finally:
         deployment.close()
 
@@ -40,9 +40,8 @@ def tell_end(context: Mapping[str, Any]) -> None:
 def tell_retry(context: Mapping[str, Any]) -> None:
     """Tell why a task of a run is tried again."""
     from seuron.client.naming import short_name
-    from seuron.notifications import Cause, tell
-    from seuron.notifications.notices import one_line
-    from seuron.notifications.telling import retry_notice
+    from seuron.notifications.notices import Cause, one_line
+    from seuron.notifications.telling import retry_notice, tell
     from seuron.orchestration.segmentation import EXCEPTION_TRIES
 
     ti, error = context["ti"], context.get("exception")

@@ -18,7 +18,7 @@ def size_histogram(sizes: Sizes) -> Image.Image:
     bins = sizes.bins()
     picture = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
     draw, font, small = ImageDraw.Draw(picture), ImageFont.load_default(15), ImageFont.load_default(12)
-    draw.text((LEFT, 14), f"{count(len(sizes.ids))} segments by size (voxels)", _INK, font)
+    draw.text((LEFT, 14), _plain(f"{count(len(sizes.ids))} segments by size (voxels)"), _INK, font)
     floor = HEIGHT - BOTTOM
     draw.line((LEFT, floor, WIDTH - RIGHT, floor), _LINE)
     if not bins:
@@ -30,7 +30,12 @@ def size_histogram(sizes: Sizes) -> Image.Image:
         top = floor - (floor - TOP - 18) * found.segments / most
         if found.segments:
             draw.rectangle((left + 2, min(top, floor - 1), left + max(step - 2, 3), floor - 1), _BAR)
-            draw.text((left + step / 2, top - 4), count(found.segments), _INK, small, anchor="ms")
-        draw.text((left + step / 2, floor + 8), big(found.low), _INK, small, anchor="ma")
+            draw.text((left + step / 2, top - 4), _plain(count(found.segments)), _INK, small, anchor="ms")
+        draw.text((left + step / 2, floor + 8), _plain(big(found.low)), _INK, small, anchor="ma")
     draw.text((WIDTH / 2, HEIGHT - 26), "smallest size of each bin", _INK, small, anchor="ma")
     return picture
+
+
+def _plain(text: str) -> str:
+    """The font has no narrow space."""
+    return " ".join(text.split())

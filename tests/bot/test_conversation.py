@@ -138,6 +138,7 @@ def test_json_may_come_in_three_ways() -> None:
         ("run segmentation", [Attachment("p.json", b'{"mip": 1, "mip": 2}')], "mip stands there twice"),
         ("run segmentation", [Attachment("p.json", b"[1, 2]")], "holds a list of other things"),
         ("run segmentation", [Attachment("p.json", b"7")], "holds a int"),
+        ("run segmentation", [Attachment("p.json", b"[" * 200_000)], "is not JSON"),
         ("run segmentation {}", [Attachment("p.json", b"{}")], "came 2 times"),
         ("run segmentation", [Attachment("p.json", b" " * 2_000_000)], "at most 1000000"),
         ('cancel first why="wrong', [], "not closed"),
@@ -154,6 +155,12 @@ def test_apostrophes_and_curly_quotes_are_words() -> None:
     assert said("cancel first why=“wrong threshold”").words == ("cancel", "first", "why=wrong threshold")
     assert said("cancel first why='wrong threshold'").words == ("cancel", "first", "why=wrong threshold")
     assert said("cancel first why=it's").words == ("cancel", "first", "why=it's")
+
+
+@pytest.mark.parametrize("word", ["mip=" + "9" * 5000, "mip=" + "[" * 5000, "[" * 5000, "{" * 5000])
+def test_no_word_is_too_strange(talk: Conversation, word: str) -> None:
+    """Numbers and nestings that no parameter has are refused as any wrong value is."""
+    assert tell(talk, f"update parameters {word}").failed
 
 
 @given(st.text(max_size=60))

@@ -68,6 +68,16 @@ def test_what_is_allowed_is_said(session: Session) -> None:
     assert "did you mean watershed_dust" in obey(session, ["params", "explain", "watershed_dst"]).text
 
 
+def test_a_chat_gives_whole_paths(session: Session) -> None:
+    """Nobody in a chat knows in which folder the bot runs; a shell's folder is the user's own."""
+    refused = obey(session, ["params", "check", "affinities=data/a", "output=runs/first"])
+    assert refused.code == BAD_PARAMETERS
+    assert [problem.split("`")[1] for problem in refused.data["problems"]] == ["affinities", "output"]
+    session.here = True
+    shown = obey(session, ["params", "show", "output=runs/first"])
+    assert shown.data["output"] == str(Path.cwd() / "runs" / "first")
+
+
 def test_check_finds_all_that_a_start_would(session: Session, tmp_path: Path) -> None:
     """Types, combinations and volumes at once; and good parameters are said to be good."""
     source = save(tmp_path / "affinities", smooth_affinities((16, 16, 16)))

@@ -20,7 +20,7 @@ from seuron.bot import Conversation, Permissions
 from seuron.bot.slack import SlackBot, SlackTokens
 from seuron.client import connect
 from seuron.deployment import Deployment, Home
-from seuron.notifications import FILE_VARIABLE
+from seuron.notifications.settings import FILE_VARIABLE
 
 ADA, EVE = "UADA00001", "UEVE00001"
 SECONDS = 240.0

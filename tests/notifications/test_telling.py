@@ -23,12 +23,11 @@ from hypothesis import strategies as st
 from slack_stand_in import BOT_TOKEN, SlackStandIn
 
 from seuron.errors import ParameterErrors
-from seuron.notifications import Cause, Notice, NotificationSettings, read_notifications, tell
 from seuron.notifications.folding import Folding
-from seuron.notifications.notices import one_line
+from seuron.notifications.notices import Cause, Notice, one_line
 from seuron.notifications.notifiers import NOTIFIERS
-from seuron.notifications.settings import NotifyError, Recipient
-from seuron.notifications.telling import retry_notice
+from seuron.notifications.settings import NotificationSettings, NotifyError, Recipient, read_notifications
+from seuron.notifications.telling import retry_notice, tell
 
 LOG_PAGE = "http://127.0.0.1:8080/dags/segmentation/runs/1/tasks/watershed.tier_0/mapped/3"
 CAUSE = Cause("watershed 0 (1, 0, 0)", "VolumeError: block 64-128 of gs://lab/aff is missing", LOG_PAGE)
