@@ -69,9 +69,10 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
 
     answer_gate(client, _gate(client, successor), "approve")
     assert client.wait(DAG, successor, seconds=480) == "success", client.task_errors(DAG, successor)
-    made = {name: found for name, found in results(output).items() if not name.startswith(("gates/", "earlier/"))}
-    fresh = results(local_run(agglomeration_threshold=0.5))
-    assert made == fresh
+    made, fresh = results(output), results(local_run(agglomeration_threshold=0.5))
+    assert fresh.items() <= made.items()
+    left = {name.partition("/")[0] for name in made.keys() - fresh.keys()}
+    assert left <= {"objects", "gates", "stopped"}  # tables of the first threshold, and who answered what
     assert (output / "tasks/watershed-0-0_0_0.json").read_bytes() == leaf
 
 
