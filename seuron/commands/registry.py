@@ -24,7 +24,7 @@ from seuron.errors import NotFoundError
 #: What a front end may let somebody do: look at things, make and end runs, change machines, run the deployment.
 Permission = Literal["look", "run", "machines", "admin"]
 #: The modules that hold commands, in the order in which help lists them.
-MODULES = ("runs", "planning", "history", "closing", "parameters", "machines", "datasets", "general")
+MODULES = ("runs", "inspection", "planning", "history", "closing", "parameters", "machines", "datasets", "general")
 
 Function = TypeVar("Function", bound=Callable[..., Answer])
 

@@ -132,6 +132,7 @@ def continue_(session: Session, run: Annotated[str, RUN], *, wait: Annotated[boo
 def redo(
     session: Session,
     run: Annotated[str, RUN],
+    values: Values,
     stage: Annotated[str, Word("forget this stage and all that depends on it first")] = "",
     *,
     wait: Annotated[bool, WAIT] = True,
@@ -139,7 +140,12 @@ def redo(
     """Start a run again; with a stage, do that one again and all that depends on it.
 
     The same inputs give the same bytes: this is for results that were damaged, or to measure a stage again.
+    With parameters it answers a run that waits for a person after a stage, which then does what depends on them.
     """
+    from seuron.commands.inspection import redo_with
+
+    if values:
+        return _followed(session, redo_with(session, session.deployment.find(run), values), wait=wait)
     started, forgotten = session.deployment.find(run).redo(stage or None)
     if forgotten is not None:
         tasks = ", ".join(f"{number} {name}" for name, number in forgotten.tasks.items())

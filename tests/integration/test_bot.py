@@ -154,3 +154,25 @@ def test_a_run_that_fails_is_told_with_its_cause(telling: Deployment, hook: _Hoo
     assert cause["log"].startswith(telling.url)
     assert "continue broken" in notice["next"]
     assert os.environ.get(FILE_VARIABLE)
+
+
+def test_a_run_that_waits_is_answered_in_slack(
+    bot: SlackBot, slack: SlackStandIn, conf: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A run that waits for a person is redone with another threshold, then approved, by words; who waits for it
+    hears of both, and nobody answers for a run that waits for nothing."""
+    values = conf(tmp_path / "looked", inspect_after=["agglomeration"])
+    asked = slack.say("run segmentation", files=[slack.file("p.json", json.dumps(values).encode())])
+    slack.wait(lambda: "looked: inspecting" in str(slack.thread(asked)), "word that it waits", SECONDS)
+    assert "looked: waits after agglomeration" in slack.answer(slack.say("inspections"), 1, SECONDS)["text"]
+    redone = slack.say("redo looked agglomeration_threshold=0.5 wait=no", user=EVE)
+    assert "looked is started" in slack.answer(redone, 1, SECONDS)["text"]
+    assert "redone after agglomeration" in slack.answer(asked, 2, SECONDS)["text"]
+    slack.wait(lambda: bot.conversation.deployment.find("looked").status().state == "inspecting", "2nd wait", SECONDS)
+    approved = slack.say("approve looked", user=EVE)
+    assert "looked goes on after agglomeration" in slack.answer(approved, 1, SECONDS)["text"]
+    followed = slack.say("status looked watch=yes")
+    assert "s of work" in slack.answer(followed, 2, SECONDS)["text"]
+    assert bot.conversation.deployment.find("looked").parameters()["agglomeration_threshold"] == 0.5
+    late = slack.say("approve looked")
+    assert "looked waits for nobody: it is succeeded" in slack.answer(late, 1, SECONDS)["text"]

@@ -1,0 +1,71 @@
+"""Commands that answer a run which waits for a person after a stage: approve, end; `redo` with parameters as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from seuron.client import RunHandle
+from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
+from seuron.commands.answers import Answer, Session
+from seuron.commands.registry import command
+from seuron.commands.runs import RUN
+from seuron.errors import NotFoundError
+from seuron.gates import Choice
+
+GROUP = "Runs"
+
+
+@command("inspections", aliases=("show inspections", "gates"), may="look", group=GROUP)
+def inspections(session: Session) -> Answer:
+    """List the runs that wait until a person has looked, and what they ask."""
+    found = [(session.deployment.find(gate.run_id), gate) for gate in waiting_gates(session.deployment.client)]
+    if not found:
+        return Answer("no run waits for a person", [])
+    lines = [f"{handle.name}: {_asks(session, gate)}" for handle, gate in found]
+    data = [{"name": handle.name, "run": gate.run_id, "stage": gate.stage, "page": gate.page} for handle, gate in found]
+    return Answer("\n".join(lines), data, {handle.name: gate.page for handle, gate in found})
+
+
+@command("approve", aliases=("approve run",), may="run", group=GROUP)
+def approve(session: Session, run: Annotated[str, RUN]) -> Answer:
+    """Let a run go on that waits for a person after a stage."""
+    handle = session.deployment.find(run)
+    gate = _answered(session, handle, "approve")
+    return Answer(f"{handle.name} goes on after {gate.stage}", {"run": handle.id, "stage": gate.stage})
+
+
+@command("end", aliases=("end run",), may="run", group=GROUP)
+def end(session: Session, run: Annotated[str, RUN]) -> Answer:
+    """End a run that waits for a person after a stage: it is cancelled, and what it has finished stays."""
+    handle = session.deployment.find(run)
+    gate = _answered(session, handle, "end")
+    text = f"{handle.name} is ended after {gate.stage}; `continue {handle.name}` goes on with it"
+    return Answer(text, {"run": handle.id, "stage": gate.stage})
+
+
+def redo_with(session: Session, handle: RunHandle, changes: Mapping[str, Any]) -> RunHandle:
+    """The run that goes on with changed parameters from one that waits for a person."""
+    _answered(session, handle, "redo", changes)
+    found = successor_of(session.deployment.client, handle.dag, handle.id)
+    return RunHandle(handle.deployment, handle.dag, found, handle.output)
+
+
+def _answered(
+    session: Session, handle: RunHandle, choice: Choice, changes: Mapping[str, Any] | None = None
+) -> WaitingGate:
+    """Answer what a run asks. Airflow knows the front end only, so who answered stands in the run's note first."""
+    client = session.deployment.client
+    gates = waiting_gates(client, handle.dag, handle.id) if handle.id else []
+    if not gates:
+        state = handle.status(stages=False).state
+        raise NotFoundError(f"{handle.name} waits for nobody: it is {state}; `inspections` lists the runs that do")
+    client.write_note(handle.dag, handle.id, f"{choice} after {gates[0].stage}, answered by {session.who}")
+    answer_gate(client, gates[0], choice, changes)
+    return gates[0]
+
+
+def _asks(session: Session, gate: WaitingGate) -> str:
+    refused = refusal_of(session.deployment.client, gate)
+    again = f"; the last answer was refused: {refused}" if refused else ""
+    return f"waits after {gate.stage} for `approve`, `redo` with changed parameters, or `end`{again}"
