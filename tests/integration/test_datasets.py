@@ -138,6 +138,9 @@ def test_a_failed_run_publishes_nothing_and_the_next_one_goes_on(
     while not (active := client.active_run("segmentation", dataset.published.folder(number))):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    while not client.count_tasks("segmentation", active, "success"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     client.cancel("segmentation", active)
     assert client.wait(DAG, run_id, seconds=SECONDS) == "failed"
     assert states(client)["wait"] == "failed"
