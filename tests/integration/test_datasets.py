@@ -162,7 +162,7 @@ def test_a_backfill_computes_once_and_never_overlaps(
     repair(folder / "input", 99)
     client.parse_again("datasets")
     deadline = time.monotonic() + SECONDS
-    while client.dag_times(DAG).next_run is None:
+    while DAG not in client.parsed_dags() or client.dag_times(DAG).next_run is None:
         assert time.monotonic() < deadline
         time.sleep(1)
     scheduled = {run.run_id for run in client.dag_runs(DAG)}
