@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-#: Nodes that only wait look again after so many seconds, `wait` less often the longer a run takes.
-TURN_SECONDS, WAIT_SECONDS, LONGEST_WAIT_SECONDS = 20.0, 10.0, 120.0
+#: Nodes that only wait look again after so many seconds; each look is a process of some tenths of a second.
+TURN_SECONDS, WAIT_SECONDS = 20.0, 20.0
 #: A run may take long; one that takes longer than this is for a person to look at.
 LONGEST_RUN = timedelta(days=60)
 NODE: dict[str, Any] = {"queue": "manager", "pool": "manager", "priority_weight": 10}
@@ -128,14 +128,17 @@ def _add_nodes(name: str, pipeline: str) -> None:
     started = TriggerDagRunOperator(
         task_id="run",
         trigger_dag_id=pipeline,
-        # Of a node that is done again the earlier run may be there; a run in the same folder goes on from it.
-        trigger_run_id=f"{dag_of(name)}__{{{{ run_id }}}}__{{{{ ti.try_number }}}}",
+        trigger_run_id=drafted["run_id"],
         conf=drafted["conf"],
+        # A request that Airflow's client sends again, as on a busy machine, finds the run that it has made.
+        skip_when_already_exists=True,
         note=f"a version of the dataset {name}",
         **NODE,
     )
     published = _publish(name)
-    _turn(name) >> _look(name) >> drafted >> started >> _wait(name, pipeline) >> published
+    waited = _wait(name, pipeline)
+    _turn(name) >> _look(name) >> drafted >> started >> waited >> published
+    drafted >> waited  # which goes on if `run` was skipped, and not if both were
     published >> _forget(name)
     published >> _tell(name)
 
@@ -198,7 +201,9 @@ def _draft(name: str) -> Any:
             if begins_afresh(dataset, found["number"]):
                 discard_draft(dataset.published, found["number"])
             folder = make_draft(dataset.published, found["number"], found["base"])
-            return {"conf": dataset.params(folder).model_dump(mode="json")}
+            conf = dataset.params(folder).model_dump(mode="json")
+        run_id = f"{dag_of(name)}__{found['number']:04d}__{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        return {"conf": conf, "run_id": run_id}
 
     return draft()
 
@@ -208,16 +213,15 @@ def _wait(name: str, pipeline: str) -> Any:
         task_id="wait",
         mode="reschedule",
         poke_interval=WAIT_SECONDS,
-        exponential_backoff=True,
-        max_wait=LONGEST_WAIT_SECONDS,
         timeout=LONGEST_RUN.total_seconds(),
+        trigger_rule="none_failed_min_one_success",
         **NODE,
     )
     def wait() -> bool:
         """Wait for the end of the run that was started."""
         context: Any = get_current_context()
         ti = context["ti"]
-        run_id = ti.xcom_pull(task_ids="run", key="trigger_run_id")
+        run_id = ti.xcom_pull(task_ids="draft", key="run_id")
 
         def is_in(*states: str) -> bool:
             return bool(ti.get_dr_count(dag_id=pipeline, run_ids=[run_id], states=list(states)))

@@ -138,6 +138,9 @@ def test_a_failed_run_publishes_nothing_and_the_next_one_goes_on(
     while not (active := client.active_run("segmentation", dataset.published.folder(number))):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    while not client.count_tasks("segmentation", active, "success"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     client.cancel("segmentation", active)
     assert client.wait(DAG, run_id, seconds=SECONDS) == "failed"
     assert states(client)["wait"] == "failed"
@@ -159,7 +162,7 @@ def test_a_backfill_computes_once_and_never_overlaps(
     repair(folder / "input", 99)
     client.parse_again("datasets")
     deadline = time.monotonic() + SECONDS
-    while client.dag_times(DAG).next_run is None:
+    while DAG not in client.parsed_dags() or client.dag_times(DAG).next_run is None:
         assert time.monotonic() < deadline
         time.sleep(1)
     scheduled = {run.run_id for run in client.dag_runs(DAG)}
