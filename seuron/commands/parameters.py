@@ -177,6 +177,8 @@ def _allowed(schema: dict[str, Any]) -> str:
     inner = next((option for option in schema.get("anyOf", []) if option.get("type") != "null"), schema)
     if "enum" in inner:
         return "one of " + ", ".join(map(str, inner["enum"]))
+    if inner.get("type") == "array" and "enum" in inner.get("items", {}):
+        return "any of " + ", ".join(map(str, inner["items"]["enum"]))
     if inner.get("type") == "array":
         return f"{inner['minItems']} numbers"
     kind = {"integer": "a whole number", "number": "a number"}.get(str(inner.get("type")), "")
