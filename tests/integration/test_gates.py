@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import seuron
 from seuron.client import AirflowClient
 from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
 from seuron.commands import NOT_FOUND, OK, Session, obey
+from seuron.deployment import Deployment
 from seuron.errors import RunError
 from seuron.gates import answers, last_answer
 from seuron.states import read_stop
@@ -75,13 +76,20 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
     assert (output / "tasks/watershed-0-0_0_0.json").read_bytes() == leaf
 
 
-def test_an_end_is_a_cancelled_run(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+@pytest.fixture
+def session(deployment: Deployment) -> Iterator[Session]:
+    """Somebody who gives commands."""
+    made = Session(seuron.connect(), "ada")
+    yield made
+    made.deployment.close()
+
+
+def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf: Conf, tmp_path: Path) -> None:
     """A run that is ended at a gate does nothing more, is not a success, and says who ended it; it can be taken up.
 
     Two answers to one gate are refused. A gate that was approved is not asked again. The commands of all front ends
     list what waits, and answer it.
     """
-    session = Session(seuron.connect(), "ada")
     output = tmp_path / "run"
     run_id = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
     first = _gate(client, run_id)
