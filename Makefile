@@ -1,6 +1,7 @@
 # make run     the demonstration: environment, Airflow, a volume through the whole pipeline
 # make stop    end what was started
 # make test    the tests
+# make test-long   those that take minutes each, beside them
 # make chaos   a cluster on which everything is killed; about twenty minutes, result in docs/reliability.md
 # make lint    ruff and mypy
 # make kernel-coverage    which lines of the kernels the tests run, without compiling them
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run stop test chaos lint kernel-coverage lock secrets clean install
+.PHONY: run stop test test-long chaos lint kernel-coverage lock secrets clean install
 
 run: $(INSTALLED)
 	$(BIN)/seuron demo
@@ -24,6 +25,9 @@ stop:
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-long: $(INSTALLED)
+	$(BIN)/python -m pytest -m long
 
 chaos: $(INSTALLED)
 	SEURON_CHAOS_TABLE=1 $(BIN)/python -m pytest tests/chaos tests/integration -m chaos

@@ -12,6 +12,7 @@ from chaos.faults import hold_stock, kill_workers
 from chaos.trial import Folder, Trial
 
 
+@pytest.mark.long
 def test_workers_die_while_a_zone_is_sold_out(
     healthy: Bench, parameters: dict[str, Any], reference: Mapping[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

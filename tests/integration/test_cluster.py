@@ -163,6 +163,7 @@ def test_a_cancelled_run_lets_its_machines_go(
     wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
 
 
+@pytest.mark.long
 def test_a_budget_that_is_used_up_holds_the_run(
     client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_dataset_from_its_first_version_to_a_rollback(
     assert client.wait("dataset_later", followed[-1].run_id, seconds=SECONDS) == "success"
 
 
+@pytest.mark.long
 def test_a_failed_run_publishes_nothing_and_the_next_one_goes_on(
     client: AirflowClient, dataset: Dataset, command: Command, folder: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_failed_run_publishes_nothing_and_the_next_one_goes_on(
     assert read(dataset) != before
 
 
+@pytest.mark.long
 def test_a_backfill_computes_once_and_never_overlaps(
     client: AirflowClient, dataset: Dataset, folder: Path, environment: dict[str, str]
 ) -> None:
