@@ -27,8 +27,6 @@ from abiss_py.views import Closed, close_seams, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
-#: Slabs of tissue differ in work by half and more: with two for each thread, one that is done early takes the next.
-SLABS_A_THREAD = 2
 #: `agglomerate`, with all arguments but contacts, clusters and open ids.
 Decide = Callable[[Contacts, Clusters, Int64s], Agglomeration]
 #: What rules look at, of a chunk whose numbers have these ids.
@@ -79,7 +77,7 @@ def segment(
         semantic: class number of every voxel, (X, Y, Z) unsigned integers, 0 for none.
         class_names: the names of class 1, 2, ...
         chunk_size: work in chunks of this size; the result is the same, bit for bit.
-        threads: how many chunks are worked on at once; without a chunk_size, several slabs along z for each.
+        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along z.
 
     Raises ArgumentError and AffinityError for what it cannot take. The method is that of
     arXiv 2106.10795; docs/algorithm.md says exactly what is computed.
@@ -96,8 +94,7 @@ def segment(
     if affinities.size == 0:
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
         return Segmentation(empty, empty, Contacts.empty(), Contacts.empty(), Vetoes.join([]))
-    slabs = 1 if threads == 1 else SLABS_A_THREAD * threads
-    places = _places((nx, ny, nz), chunk_size or (nx, ny, -(-nz // slabs)))
+    places = _places((nx, ny, nz), chunk_size or (nx, ny, -(-nz // threads)))
     decide = partial(
         agglomerate, threshold=threshold, scale=kind.scale, constraints=constraints, class_names=class_names
     )
