@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.kernels import components as kernels
-from abiss_py.relabel import roots
 
 Uint32s = NDArray[np.uint32]
 #: A piece of edges: the node numbers of both ends.
@@ -28,21 +27,21 @@ def edge_ends(nodes: int, pieces: Iterable[Pairs]) -> NDArray[np.int64]:
 
 
 def components_within(most: int, ends: NDArray[np.int64], levels: Iterable[Iterable[Pairs]]) -> tuple[int, Uint32s]:
-    """The components of as many levels as keep every component within `most` inner edges.
+    """Components of as many levels as keep every component within `most` inner edges.
 
-    `ends` are `edge_ends` of the whole graph: half of their sum is at least the number of a component's
-    inner edges, those of weaker levels included. Returns how many levels were taken, from the first on,
-    and every node's root.
+    `ends` are `edge_ends` of the whole graph, which are used up: half of their sum is at least the number of a
+    component's inner edges, those of weaker levels included. Returns how many levels were taken, from the
+    first on, and every node's root. No edge of these levels is between two components; some are already
+    joined by edges of the next level, which spares a copy of all nodes to go back to.
     """
     parent = np.arange(ends.size, dtype=np.uint32)
-    taken, ends = 0, ends.copy()
+    taken = 0
     for level in levels:
-        kept = parent.copy()
         if not all(kernels.unite_within(a, b, 2 * most, parent, ends) for a, b in level):
-            parent = kept
             break
         taken += 1
-    return taken, roots(parent)
+    kernels.point_to_roots(parent)
+    return taken, parent
 
 
 def inner_edges(root: Uint32s, pieces: Iterable[Pairs]) -> NDArray[np.int64]:
@@ -51,3 +50,18 @@ def inner_edges(root: Uint32s, pieces: Iterable[Pairs]) -> NDArray[np.int64]:
     for a, b in pieces:
         kernels.count_inner(a, b, root, inner)
     return inner
+
+
+def packed(inner: NDArray[np.int64], most: int, most_bins: int | None) -> tuple[Uint32s, int, bool]:
+    """The bin, from 1, of each component with edges inside, by its root; how many; whether all have one.
+
+    `inner` are `inner_edges`. A bin holds at most `most`. The largest components come first, each to the bin
+    that is being filled or to a new one.
+    """
+    roots = np.flatnonzero(inner)
+    roots = roots[np.argsort(-inner[roots], kind="stable")]
+    bins = np.zeros(roots.size, np.uint32)
+    placed = kernels.pack(inner[roots], most, bins, roots.size if most_bins is None else most_bins)
+    bin_of_root = np.zeros(inner.size, np.uint32)
+    bin_of_root[roots] = bins
+    return bin_of_root, max(1, int(bins.max(initial=0))), placed == roots.size

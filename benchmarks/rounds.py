@@ -25,7 +25,7 @@ import numpy as np
 
 from abiss_py import Clusters, Contacts, affinity_type
 from seuron.decisions.stored import region_graph
-from seuron.planning.estimates import contacts_that_fit
+from seuron.planning.estimates import bytes_of_nodes, contacts_that_fit
 from seuron.runs import Run
 from seuron.segmentation.columns import read_contacts, write_contacts
 from seuron.segmentation.rounds import Joining, final_mapping, finish_rounds, number_graph
@@ -101,7 +101,7 @@ def agglomerate(folder: str, memory: float, threshold: float) -> None:
     rows = sum(count_rows(source, name) for name in facts["tables"])
     ids = np.arange(1, facts["nodes"] + 1)
     joining = Joining(threshold, affinity_type(facts["dtype"]).scale)
-    fit = contacts_that_fit(memory, ids.size)
+    fit = contacts_that_fit(memory, bytes_of_nodes(ids.size))
     scratch = (Storage(f"{folder}/memory-{memory}/{i}") for i in itertools.count())
     start, cpu = time.perf_counter(), time.process_time()
     pieces = (read_contacts(source, name) for name in facts["tables"])

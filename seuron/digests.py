@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Hexadecimal digits that are kept: 128 bits, so that a chance collision is out of the question.
 DIGITS = 32
+#: Bytes of a file that are read at once.
+PART = 2**20
 
 
 def digest_of_bytes(parts: Iterable[bytes]) -> str:
@@ -22,6 +25,16 @@ def digest_of_bytes(parts: Iterable[bytes]) -> str:
     found = hashlib.sha256()
     for part in parts:
         found.update(len(part).to_bytes(8, "little"))
+        found.update(part)
+    return found.hexdigest()[:DIGITS]
+
+
+def digest_of_file(file: IO[bytes]) -> str:
+    """The digest of a file's whole content, as `digest_of_bytes` has it; the file is at its end then."""
+    length = file.seek(0, os.SEEK_END)
+    found = hashlib.sha256(length.to_bytes(8, "little"))
+    file.seek(0)
+    while part := file.read(PART):
         found.update(part)
     return found.hexdigest()[:DIGITS]
 

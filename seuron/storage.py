@@ -12,18 +12,21 @@ import gzip
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloudfiles import CloudFiles
 
 #: Fast and good enough: labels are already packed before gzip sees them.
 GZIP_LEVEL = 4
+#: What goes to an object store is on this machine's disk until it is sent, if it is larger than this.
+SPOOLED_BYTES = 2**26
 #: What cloud-files puts behind the names of compressed files on a file system.
 SUFFIXES = ("", ".gz", ".br", ".zstd", ".xz", ".bz2")
 
@@ -195,20 +198,33 @@ class Storage:
         """
         if compress:
             content = gzip.compress(content, compresslevel=GZIP_LEVEL, mtime=0)
+        with self.writing(name, compressed=compress) as file:
+            file.write(content)
+        return len(content)
+
+    @contextmanager
+    def writing(self, name: str, *, compressed: bool = False) -> Iterator[IO[bytes]]:
+        """A file to write to, and to read again, which has its name once it is whole.
+
+        Memory need not hold its content, except while that is sent to an object store. `compressed` says
+        that what is written is gzipped, as by `put`.
+        """
         if self._folder is None:
-            self._cloud().put(
-                name, content, compress="gzip" if compress else None, raw=compress, cache_control="no-cache"
-            )
-            return len(content)
-        target = self._folder / (name + ".gz" if compress else name)
+            with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as file:
+                yield file
+                file.seek(0)
+                encoding = "gzip" if compressed else None
+                self._cloud().put(name, file.read(), compress=encoding, raw=compressed, cache_control="no-cache")
+            return
+        target = self._folder / (name + ".gz" if compressed else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.partial"
         try:
-            partial.write_bytes(content)
+            with partial.open("w+b") as file:
+                yield file
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-        return len(content)
 
     def names(self, folder: str = "") -> list[str]:
         """Names of the finished files and folders directly in `folder`, sorted; none when it does not exist.

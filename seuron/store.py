@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import IO
 
-from seuron.digests import digest_of_bytes, digest_of_data
+from seuron.digests import digest_of_data, digest_of_file
 from seuron.storage import Storage, join
 
 #: What a task counted, by name; counts of a stage's tasks add up.
@@ -43,11 +45,12 @@ class NewObject(Storage):
         self.tables: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
 
-    def put(self, name: str, content: bytes, *, compress: bool = False) -> int:
-        stored = super().put(name, content, compress=compress)
-        table = name.removesuffix(".parquet")
-        self.tables[table], self._sizes[table] = digest_of_bytes([content]), stored
-        return stored
+    @contextmanager
+    def writing(self, name: str, *, compressed: bool = False) -> Iterator[IO[bytes]]:
+        with super().writing(name, compressed=compressed) as file:
+            yield file
+            table = name.removesuffix(".parquet")
+            self.tables[table], self._sizes[table] = digest_of_file(file), file.tell()
 
     @property
     def stored_bytes(self) -> int:

@@ -25,7 +25,7 @@ def unite_within(
     parent: NDArray[np.uint32],
     ends: NDArray[np.int64],
 ) -> bool:
-    """Join the ends of all edges; False as soon as a component has more than `most` edge ends.
+    """Join the ends of all edges; False at the first that would give a component more than `most` edge ends.
 
     `ends` is kept at the roots of `parent`.
     """
@@ -33,11 +33,34 @@ def unite_within(
         left, right = find(parent, a[i]), find(parent, b[i])
         if left != right:
             total = ends[left] + ends[right]
-            root = union(parent, left, right)
-            ends[root] = total
             if total > most:
                 return False
+            ends[union(parent, left, right)] = total
     return True
+
+
+@compiled
+def point_to_roots(parent: NDArray[np.uint32]) -> None:
+    """Make every node's parent its root."""
+    for node in range(parent.size):
+        parent[node] = parent[parent[node]]  # a parent is a smaller number, so its own is its root by now
+
+
+@compiled
+def pack(sizes: NDArray[np.int64], room: int, bins: NDArray[np.uint32], most_bins: int) -> int:
+    """Put components into bins 1, 2, ... of at most `room`, each into the last one or a new one.
+
+    Returns how many found room in `most_bins`. A component that is larger than that has a bin to itself.
+    """
+    number, filled = 1, 0
+    for i in range(sizes.size):
+        if filled > 0 and filled + sizes[i] > room:
+            number, filled = number + 1, 0
+        if number > most_bins:
+            return i
+        bins[i] = number
+        filled += sizes[i]
+    return sizes.size
 
 
 @compiled

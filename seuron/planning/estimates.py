@@ -27,9 +27,11 @@ RATES: dict[str, tuple[float, int]] = {
 #: What Python and its libraries take before a task does anything.
 BASE_BYTES = 400_000_000
 #: Bytes that a task needs for each contact that it agglomerates or pools, and for each node of a graph
-#: that it splits, at most.
+#: that it splits, at most; and, where there are rules, for each number that a node's cluster has for them:
+#: three copies, while clusters are summed under new names.
 BYTES_PER_CONTACT = 230
 BYTES_PER_NODE = 60
+BYTES_PER_NODE_COLUMN = 24
 #: Bytes and seconds that a merge of the watershed needs for each cluster that is open.
 BYTES_PER_CLUSTER = 230
 SECONDS_PER_CLUSTER = 2e-6
@@ -107,9 +109,14 @@ def contacts_waiting(parts: Iterable[Box]) -> float:
     return sum(face_area(part) for part in parts) * CONTACTS_PER_FACE_VOXEL
 
 
-def contacts_that_fit(task_memory: float, nodes: int = 0) -> int:
-    """How many contacts a task of that memory (GiB) may hold, beside a graph of so many nodes."""
-    return max(1, int(task_memory * 2**30 - BASE_BYTES - nodes * BYTES_PER_NODE) // BYTES_PER_CONTACT)
+def bytes_of_nodes(nodes: int, columns: int = 0) -> int:
+    """What the nodes of a graph take that is split; rules look at so many `columns` of their clusters."""
+    return nodes * (BYTES_PER_NODE + columns * BYTES_PER_NODE_COLUMN)
+
+
+def contacts_that_fit(task_memory: float, beside: int = 0) -> int:
+    """How many contacts a task of that memory (GiB) may hold, beside so many bytes of something else."""
+    return max(1, int(task_memory * 2**30 - BASE_BYTES - beside) // BYTES_PER_CONTACT)
 
 
 def face_area(box: Box) -> int:

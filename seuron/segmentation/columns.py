@@ -53,7 +53,11 @@ def write_clusters(storage: Storage, clusters: Clusters) -> int:
 
 
 def read_clusters(storage: Storage) -> Clusters:
-    table = read_table(storage, "clusters")
+    return clusters_from(read_table(storage, "clusters"))
+
+
+def clusters_from(table: Table) -> Clusters:
+    """The clusters that `write_clusters` laid out."""
     return Clusters(table["id"], table["voxels"], table["supervoxels"], classes_of(table))
 
 

@@ -19,16 +19,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Agglomeration, Clusters, Constraint, Contacts, Mapping, Vetoes, agglomerate
-from abiss_py.components import components_within, edge_ends, inner_edges
+from abiss_py.components import components_within, edge_ends, inner_edges, packed
 from seuron.errors import RunError
 from seuron.segmentation.columns import (
+    clusters_from,
     read_clusters,
     read_names,
     write_clusters,
@@ -38,7 +38,7 @@ from seuron.segmentation.columns import (
 )
 from seuron.segmentation.graph_on_disk import GraphOnDisk, columns_of, contacts_of, grouped, store_graph
 from seuron.storage import Storage
-from seuron.tables import read_group, read_groups, read_table, write_groups, write_table
+from seuron.tables import count_rows, read_group, read_groups, read_table, write_groups, write_table
 
 Int64s = NDArray[np.int64]
 Uint32s = NDArray[np.uint32]
@@ -89,17 +89,28 @@ class Split:
     rows: int
     last: bool
 
-    @cached_property
-    def ids(self) -> Int64s:
-        """The id of every node; entry 0 is background."""
-        ids: Int64s = read_table(self.storage, "nodes")["id"]
-        return ids
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, background included."""
+        return count_rows(self.storage, "nodes")
 
-    @cached_property
-    def names(self) -> Uint32s:
-        """The number that every node's cluster goes by since the rounds before."""
-        names: Uint32s = read_table(self.storage, "nodes")["name"]
-        return names
+    def read_nodes(self) -> tuple[Int64s, Uint32s]:
+        """The id of every node, and the number that its cluster goes by since the rounds before.
+
+        Entry 0 is background. They are as long as the graph has nodes, so nobody keeps them.
+        """
+        table = read_table(self.storage, "nodes")
+        return table["id"], table["name"]
+
+    def ids_of(self, numbers: Int64s) -> Int64s:
+        """The ids of some nodes, whose numbers are sorted; the table is read a row group at a time."""
+        found, start = [np.zeros(0, np.int64)], 0
+        for group in read_groups(self.storage, "nodes", ("id",)):
+            end = start + group["id"].size
+            first, last = np.searchsorted(numbers, [start, end])
+            found.append(group["id"][numbers[first:last] - start])
+            start = end
+        return np.concatenate(found)
 
     def group(self, number: int) -> Iterator[Contacts]:
         """The contacts of one group, a piece at a time."""
@@ -126,7 +137,7 @@ def number_graph(
     `ids`, sorted and unique, are all that the tables name; `rows` is about how many rows these have,
     `task_rows` how many fit into memory.
     """
-    numbers = np.concatenate([[0], ids])
+    numbers = np.insert(ids, 0, 0)
     write_table(storage, "nodes", {"id": numbers, "name": np.arange(numbers.size, dtype=np.uint32)})
     write_clusters(storage, replace(clusters, ids=np.searchsorted(numbers, clusters.ids)))
     numbered = (
@@ -145,18 +156,18 @@ def split_graph(graph: GraphOnDisk, joining: Joining, task_rows: int, most_bins:
             rest = columns_of(Contacts.empty())
             write_groups(graph.storage, f"routed-{piece}", [rest, columns_of(graph.partition(piece))], passing=True)
         return _saved(Split(graph.storage, 1, joining.threshold, graph.partitions, graph.rows, last=True))
-    nodes = read_table(graph.storage, "nodes")["id"].size
-    ends = edge_ends(nodes, graph.pieces())
     levels = list(graph.levels(joining.threshold))
+    ends = edge_ends(count_rows(graph.storage, "nodes"), graph.pieces())
     taken, root = components_within(task_rows, ends, levels)
+    del ends  # as long as there are nodes
     everything = taken == len(levels)
     stop = joining.threshold if everything else max(joining.threshold, min(1.0, _bound(graph, taken) + ROUNDING))
-    bin_of_root, bins, all_binned = _packed(inner_edges(root, graph.pieces()), task_rows, most_bins)
-    bin_of_node = bin_of_root[root]
+    bin_of_root, bins, all_binned = packed(inner_edges(root, graph.pieces()), task_rows, most_bins)
     for piece in range(graph.partitions):
         contacts = graph.partition(piece)
-        inside = root[contacts.a] == root[contacts.b]
-        groups = grouped(contacts, np.where(inside, bin_of_node[contacts.a], 0), bins + 1)
+        component = root[contacts.a]
+        bin_of_contact = np.where(component == root[contacts.b], bin_of_root[component], 0).astype(np.int64)
+        groups = grouped(contacts, bin_of_contact, bins + 1)
         write_groups(graph.storage, f"routed-{piece}", [columns_of(group) for group in groups], passing=True)
     return _saved(Split(graph.storage, bins, stop, graph.partitions, graph.rows, last=everything and all_binned))
 
@@ -171,24 +182,6 @@ def _saved(split: Split) -> Split:
     return split
 
 
-def _packed(inner: Int64s, task_rows: int, most_bins: int | None) -> tuple[Int64s, int, bool]:
-    """The bin, from 1, of each component with contacts inside, by its root; how many; whether all have one.
-
-    The largest components come first, each to the bin that is being filled or to a new one.
-    """
-    roots = np.flatnonzero(inner)
-    roots = roots[np.argsort(-inner[roots], kind="stable")]
-    bin_of_root, number, filled = np.zeros(inner.size, np.int64), 1, 0
-    for start, size in zip(roots.tolist(), inner[roots].tolist(), strict=True):
-        if filled and filled + size > task_rows:
-            number, filled = number + 1, 0
-        if most_bins is not None and number > most_bins:
-            return bin_of_root, most_bins, False
-        bin_of_root[start] = number
-        filled += size
-    return bin_of_root, number, True
-
-
 def agglomerate_bin(split: Split, number: int, joining: Joining, target: Storage) -> int:
     """Agglomerate bin `number`, from 0, down to the split's stop; returns how many contacts it had.
 
@@ -196,15 +189,21 @@ def agglomerate_bin(split: Split, number: int, joining: Joining, target: Storage
     `vetoes-N` by ids.
     """
     contacts = Contacts.join(list(split.group(number + 1)))
-    clusters = read_clusters(split.storage)
     own = np.union1d(contacts.a, contacts.b)
     stop = None if split.last else split.stop
-    result = joining.apply(contacts, clusters.take(np.isin(clusters.ids, own)), stop=stop)
+    result = joining.apply(contacts, _clusters_of(split, own), stop=stop)
     write_names(target, result.mapping, f"names-{number}")
     write_groups(target, f"residual-{number}", [columns_of(result.contacts)], passing=True)
-    write_contacts(target, f"joins-{number}", _between_ids(result.joins, split.ids))
-    write_vetoes(target, _between_ids(result.vetoes, split.ids), f"vetoes-{number}")
+    to_ids = Mapping(own, split.ids_of(own))
+    write_contacts(target, f"joins-{number}", _renamed(result.joins, to_ids))
+    write_vetoes(target, _renamed(result.vetoes, to_ids), f"vetoes-{number}")
     return len(contacts)
+
+
+def _clusters_of(split: Split, own: Int64s) -> Clusters:
+    """The rows of some nodes' clusters; the table is read a row group at a time."""
+    groups = map(clusters_from, read_groups(split.storage, "clusters"))
+    return Clusters.join([group.take(np.isin(group.ids, own)) for group in groups])
 
 
 def gather_round(
@@ -213,8 +212,11 @@ def gather_round(
     """The graph that a round left, in `target`; `bins` says where each bin's tables are."""
     names = round_names(split, bins)
     clusters = read_clusters(split.storage).renamed(_as_mapping(names)) if joining.constraints else Clusters.empty()
-    write_table(target, "nodes", {"id": split.ids, "name": names[split.names]})
     write_clusters(target, clusters)
+    del clusters
+    ids, since_before = split.read_nodes()
+    write_table(target, "nodes", {"id": ids, "name": names[since_before]})
+    del ids, since_before
 
     def tables() -> Iterator[Contacts]:
         for rest in split.group(0):
@@ -233,7 +235,7 @@ def gather_round(
 
 def round_names(split: Split, bins: Sequence[Storage]) -> Uint32s:
     """What the number of every node, as it was at the round's start, became in the round."""
-    names = np.arange(split.ids.size, dtype=np.uint32)
+    names = np.arange(split.nodes, dtype=np.uint32)
     for number, storage in enumerate(bins):
         mapping = read_names(storage, f"names-{number}")
         names[mapping.keys] = mapping.values
@@ -247,9 +249,10 @@ def _as_mapping(names: Uint32s) -> Mapping:
 
 def final_mapping(split: Split, bins: Sequence[Storage]) -> Mapping:
     """After the last round: the ids that got another name, and that name."""
-    names = split.ids[round_names(split, bins)[split.names]]
-    changed = np.flatnonzero(names != split.ids)
-    return Mapping(split.ids[changed], names[changed])
+    ids, since_before = split.read_nodes()
+    names = ids[round_names(split, bins)[since_before]]
+    changed = names != ids
+    return Mapping(ids[changed], names[changed])
 
 
 def finish_rounds(graph: GraphOnDisk, joining: Joining, task_rows: int, folders: Iterator[Storage]) -> Iterator[Split]:
@@ -267,5 +270,5 @@ def finish_rounds(graph: GraphOnDisk, joining: Joining, task_rows: int, folders:
         graph = gather_round(split, [split.storage] * split.bins, joining, next(folders), task_rows)
 
 
-def _between_ids(rows: Rows, ids: Int64s) -> Rows:
-    return replace(rows, a=ids[rows.a], b=ids[rows.b])
+def _renamed(rows: Rows, names: Mapping) -> Rows:
+    return replace(rows, a=names.follow(rows.a), b=names.follow(rows.b))

@@ -17,7 +17,7 @@ import numpy as np
 
 from abiss_py import Clusters, Contacts, Mapping, Vetoes, affinity_type
 from seuron.planning import Task
-from seuron.planning.estimates import contacts_that_fit
+from seuron.planning.estimates import bytes_of_nodes, contacts_that_fit
 from seuron.runs import Counts, Run
 from seuron.segmentation.columns import contact_columns, contacts_from, read_clusters, veto_columns
 from seuron.segmentation.graph_on_disk import GraphOnDisk
@@ -64,7 +64,7 @@ def split_task(run: Run, task: Task, sources: list[Source], children: tuple[str,
         before = planned_round(run, number - 1)
         if before is None or before.split.last:
             return {"bins": 0}
-        fit = contacts_that_fit(run.params.task_memory, before.split.ids.size)
+        fit = _fit_beside(run, before.split.nodes)
         graph = gather_round(before.split, before.bins, joining_of(run), target, fit)
     planned = run.plan.round_of(number)
     assert planned is not None
@@ -91,7 +91,7 @@ def finish(run: Run, task: Task, sources: list[Source]) -> tuple[Mapping, Counts
     with scratch_folders() as folders:
         if not done or not done[-1].split.last:
             if done:
-                fit = contacts_that_fit(run.params.task_memory, done[-1].split.ids.size)
+                fit = _fit_beside(run, done[-1].split.nodes)
                 graph = gather_round(done[-1].split, done[-1].bins, joining_of(run), next(folders), fit)
             else:
                 graph, fit = _graph(run, sources, task.children, next(folders))
@@ -109,6 +109,12 @@ def planned_round(run: Run, number: int) -> Round | None:
     return Round(split, [run.tables(task) for task in planned[1][: split.bins]])
 
 
+def _fit_beside(run: Run, nodes: int) -> int:
+    """How many contacts fit into a task's memory beside so many nodes."""
+    columns = 3 + len(run.params.class_names) if run.params.rules else 0
+    return contacts_that_fit(run.params.task_memory, bytes_of_nodes(nodes, columns))
+
+
 def _opened(run: Run, split_task_id: str) -> Split | None:
     return Split.open(run.tables(split_task_id)) if run.has_tables(split_task_id) else None
 
@@ -121,7 +127,7 @@ def _graph(run: Run, sources: list[Source], children: tuple[str, ...], target: S
     if run.params.rules:
         clusters = Clusters.join([read_clusters(run.tables(child)) for child in children])
     rows = sum(count_rows(run.tables(task), name) for task, name in sources)
-    fit = contacts_that_fit(run.params.task_memory, ids.size)
+    fit = _fit_beside(run, ids.size)
     groups = (group for task, name in sources for group in read_groups(run.tables(task), name))
     return number_graph(target, ids, map(contacts_from, groups), clusters, joining_of(run).scale, rows, fit), fit
 

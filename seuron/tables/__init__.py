@@ -27,11 +27,11 @@ def write_table(storage: Storage, name: str, columns: Mapping[str, NDArray[Any]]
     `dictionary` suits columns of few different values.
     """
     table = pa.table({key: pa.array(np.ascontiguousarray(column)) for key, column in columns.items()})
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table, sink, compression="zstd", compression_level=1, use_dictionary=dictionary, write_page_checksum=True
-    )
-    return storage.put(f"{name}.parquet", sink.getvalue().to_pybytes())
+    with storage.writing(f"{name}.parquet") as file:
+        pq.write_table(
+            table, file, compression="zstd", compression_level=1, use_dictionary=dictionary, write_page_checksum=True
+        )
+        return file.tell()
 
 
 def write_groups(
@@ -43,13 +43,13 @@ def write_groups(
     """
     tables = (pa.table({key: pa.array(np.ascontiguousarray(column)) for key, column in g.items()}) for g in groups)
     first = next(tables)
-    sink = pa.BufferOutputStream()
     codec = "lz4" if passing else "zstd"
     options = {"compression": codec, "use_dictionary": False, "write_page_checksum": True}
-    with pq.ParquetWriter(sink, first.schema, **options) as writer:
-        for table in chain([first], tables):
-            writer.write_table(table, row_group_size=max(1, table.num_rows))
-    return storage.put(f"{name}.parquet", sink.getvalue().to_pybytes())
+    with storage.writing(f"{name}.parquet") as file:
+        with pq.ParquetWriter(file, first.schema, **options) as writer:
+            for table in chain([first], tables):
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
+        return file.tell()
 
 
 def count_rows(storage: Storage, name: str) -> int:

@@ -29,6 +29,7 @@ def test_tasks_without_room_give_the_same_bytes(
     whole = run_local(parameters(source, tmp_path / "whole", constraints=constraints))
     monkeypatch.setattr(estimates, "BYTES_PER_CONTACT", 60_000)
     monkeypatch.setattr(estimates, "BYTES_PER_NODE", 0)
+    monkeypatch.setattr(estimates, "BYTES_PER_NODE_COLUMN", 0)
     monkeypatch.setattr(estimates, "CONTACTS_PER_FACE_VOXEL", expected)
     run = run_local(parameters(source, tmp_path / "out", constraints=constraints, task_memory=0.51, **CHUNKS))
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
@@ -56,6 +57,7 @@ def test_leaves_without_room_go_through_their_chunks_in_parts(
     whole = run_local(parameters(source, tmp_path / "whole", constraints=constraints))
     monkeypatch.setattr(estimates, "BYTES_PER_CONTACT", each)
     monkeypatch.setattr(estimates, "BYTES_PER_NODE", 0)
+    monkeypatch.setattr(estimates, "BYTES_PER_NODE_COLUMN", 0)
     monkeypatch.setattr(estimates, "CONTACTS_PER_FACE_VOXEL", 0.0)
     chunks = {"chunk_size": (7, 8, 9), "batch_chunks": 4}
     run = run_local(parameters(source, tmp_path / "out", constraints=constraints, task_memory=0.51, **chunks))
