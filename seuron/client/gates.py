@@ -40,7 +40,7 @@ class WaitingGate:
 def waiting_gates(client: AirflowClient, dag_id: str = "~", run_id: str = "~") -> list[WaitingGate]:
     """The gates that wait now, of one run or of all that may be seen."""
     path = f"/dags/{quote(dag_id, safe='~')}/dagRuns/{quote(run_id, safe='~')}/hitlDetails"
-    rows = client._pages(path, "hitl_details", {"response_received": False, "state": "awaiting_input"})
+    rows = client.pages(path, "hitl_details", {"response_received": False, "state": "awaiting_input"})
     return [_gate(row, client.url) for row in rows if str(row["task_instance"]["task_id"]).endswith(f".{NODE}")]
 
 
@@ -66,7 +66,7 @@ def answer_gate(
         f"/taskInstances/{quote(gate.stage)}.{NODE}/{gate.map_index}/hitlDetails"
     )
     body = {"chosen_options": [choice], "params_input": {CHANGES: json.dumps(values) if values else ""}}
-    client._checked(client._send("PATCH", path, json=body))
+    client.checked(client.send("PATCH", path, json=body))
 
 
 def refusal_of(client: AirflowClient, gate: WaitingGate) -> str:

@@ -3,7 +3,8 @@
 Airflow's auth managers give a token for a user's password (`POST /auth/token`), which ends after a day or whatever
 `[api_auth] jwt_expiration_time` says. Whoever has a token from elsewhere gives that instead.
 
-Passwords and tokens come from files, so that none is in an environment, a command line, a DAG or a log.
+Passwords come from files, so that none is in an environment, a command line, a DAG or a log. Tokens do as well,
+for whatever runs by itself; a person may have one in `SEURON_TOKEN` (`deployment.py`) until it ends.
 """
 
 from __future__ import annotations

@@ -83,17 +83,17 @@ class AirflowClient:
         body: dict[str, Any] = {"logical_date": None, "conf": dict(conf)}
         if run_id is not None:
             body["dag_run_id"] = run_id
-        response = self._send("POST", f"/dags/{quote(dag_id)}/dagRuns", json=body)
+        response = self.send("POST", f"/dags/{quote(dag_id)}/dagRuns", json=body)
         if response.status_code == 409 and run_id is not None:
             return run_id
-        return str(self._checked(response)["dag_run_id"])
+        return str(self.checked(response)["dag_run_id"])
 
     def dag_runs(self, dag_id: str, most: int = 1000, *, active: bool = False) -> list[DagRun]:
         """The newest runs of a DAG, the last one first; `active` leaves out those that have ended."""
         query: dict[str, Any] = {"order_by": "-run_after"}
         if active:
             query["state"] = ["queued", "running"]
-        rows = self._pages(f"/dags/{quote(dag_id)}/dagRuns", "dag_runs", query)
+        rows = self.pages(f"/dags/{quote(dag_id)}/dagRuns", "dag_runs", query)
         return [dag_run(row) for row in islice(rows, most)]
 
     def dag_run(self, dag_id: str, run_id: str) -> DagRun:
@@ -103,7 +103,7 @@ class AirflowClient:
     def write_note(self, dag_id: str, run_id: str, note: str) -> None:
         """Put a note at a run, in place of the one that it has; what is over 1000 characters is cut off."""
         body = {"note": note[:NOTE_LENGTH]}
-        self._checked(self._send("PATCH", _run_path(dag_id, run_id), json=body))
+        self.checked(self.send("PATCH", _run_path(dag_id, run_id), json=body))
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self._get(_run_path(dag_id, run_id))["state"])
@@ -170,15 +170,15 @@ class AirflowClient:
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """Mark the run failed, which ends its tasks; what they finished stays."""
-        self._checked(self._send("PATCH", _run_path(dag_id, run_id), json={"state": "failed"}))
+        self.checked(self.send("PATCH", _run_path(dag_id, run_id), json={"state": "failed"}))
 
     def forget_runs(self, dag_id: str, kept: int) -> list[str]:
         """Delete the ended runs of a DAG but for the newest `kept`; returns their ids."""
         path = f"/dags/{quote(dag_id)}/dagRuns"
         query = {"state": sorted(FINISHED), "order_by": "-run_after"}
-        old = [str(row["dag_run_id"]) for row in self._pages(path, "dag_runs", query)][kept:]
+        old = [str(row["dag_run_id"]) for row in self.pages(path, "dag_runs", query)][kept:]
         for run_id in old:
-            self._checked(self._send("DELETE", _run_path(dag_id, run_id)), allow=(404,))
+            self.checked(self.send("DELETE", _run_path(dag_id, run_id)), allow=(404,))
         return old
 
     # --------------------------------------------------------------- tasks
@@ -186,7 +186,7 @@ class AirflowClient:
     def task_instances(self, dag_id: str, run_id: str, *, states: Sequence[str] = ()) -> list[TaskInstance]:
         """Every task instance of the run, those of mapped tasks one by one."""
         query = {"state": list(states)} if states else {}
-        rows = self._pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances", query)
+        rows = self.pages(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances", query)
         return [task_instance(row) for row in rows]
 
     def count_tasks(self, dag_id: str, run_id: str, state: str) -> int:
@@ -211,8 +211,8 @@ class AirflowClient:
         """The structured lines of the log of the task's last try."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/logs/{max(1, task.try_number)}"
         query = {"map_index": task.map_index, "full_content": True}
-        response = self._send("GET", path, params=query, headers={"Accept": "application/json"})
-        content = self._checked(response)["content"] if response.status_code != 404 else []
+        response = self.send("GET", path, params=query, headers={"Accept": "application/json"})
+        content = self.checked(response)["content"] if response.status_code != 404 else []
         return [line for line in content if isinstance(line, dict)]
 
     def overhead(self, dag_id: str, run_id: str, work_seconds: Mapping[str, float]) -> Overhead:
@@ -248,12 +248,12 @@ class AirflowClient:
 
     def parsed_dags(self) -> dict[str, datetime]:
         """The DAGs Airflow knows, and when it last parsed each."""
-        rows = self._pages("/dags", "dags", {})
+        rows = self.pages("/dags", "dags", {})
         return {str(row["dag_id"]): time for row in rows if (time := parse_time(row["last_parsed_time"]))}
 
     def import_errors(self) -> list[str]:
         """What Airflow could not import, with the reason."""
-        return [f"{row['filename']}: {row['stack_trace']}" for row in self._pages("/importErrors", "import_errors", {})]
+        return [f"{row['filename']}: {row['stack_trace']}" for row in self.pages("/importErrors", "import_errors", {})]
 
     def dag_times(self, dag_id: str) -> DagTimes:
         """Whether a DAG is paused, and when it runs next."""
@@ -262,23 +262,23 @@ class AirflowClient:
 
     def pause_dag(self, dag_id: str, *, paused: bool) -> None:
         """Have a DAG not be scheduled any more, or again; what runs goes on."""
-        self._checked(self._send("PATCH", f"/dags/{quote(dag_id)}", json={"is_paused": paused}))
+        self.checked(self.send("PATCH", f"/dags/{quote(dag_id)}", json={"is_paused": paused}))
 
     def parse_again(self, dag_id: str) -> None:
         """Have the file of a DAG parsed soon, which otherwise happens once a minute."""
         token = self._get(f"/dags/{quote(dag_id)}")["file_token"]
         # Asked for twice at once, Airflow notes it once.
-        self._checked(self._send("PUT", f"/parseDagFile/{quote(token, safe='')}"), allow=(409,))
+        self.checked(self.send("PUT", f"/parseDagFile/{quote(token, safe='')}"), allow=(409,))
 
     def size_pools(self, slots: Mapping[str, int]) -> None:
         """Create the pools or change their sizes, whichever is needed."""
-        have = {str(row["name"]): int(row["slots"]) for row in self._pages("/pools", "pools", {})}
+        have = {str(row["name"]): int(row["slots"]) for row in self.pages("/pools", "pools", {})}
         for name, count in slots.items():
             body = {"name": name, "slots": count, "include_deferred": False}
             if name not in have:
-                self._checked(self._send("POST", "/pools", json=body), allow=(409,))
+                self.checked(self.send("POST", "/pools", json=body), allow=(409,))
             elif have[name] != count:
-                self._checked(self._send("PATCH", f"/pools/{quote(name)}", json=body))
+                self.checked(self.send("PATCH", f"/pools/{quote(name)}", json=body))
 
     # -------------------------------------------------------------- addresses
 
@@ -301,7 +301,8 @@ class AirflowClient:
     def _reason(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
         return first_reason(self.log_events(dag_id, run_id, task)) or "it left no message; see its log"
 
-    def _pages(self, path: str, key: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str, key: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """All rows under `key` of a list that Airflow gives a page at a time."""
         offset = 0
         while True:
             page = self._get(path, {**query, "limit": PAGE, "offset": offset})
@@ -311,9 +312,10 @@ class AirflowClient:
                 return
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._checked(self._send("GET", path, params=dict(query or {})))
+        return self.checked(self.send("GET", path, params=dict(query or {})))
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Airflow's answer, whatever it is; raises NoAnswerError where there is none."""
         try:
             return self._http.request(method, path, **options)
         except httpx.TransportError as error:
@@ -322,7 +324,8 @@ class AirflowClient:
                 f"Airflow at {self.url} does not answer ({why}); `seuron up` starts the one of this machine"
             ) from error
 
-    def _checked(self, response: httpx.Response, *, allow: Sequence[int] = ()) -> dict[str, Any]:
+    def checked(self, response: httpx.Response, *, allow: Sequence[int] = ()) -> dict[str, Any]:
+        """An answer's content; raises the error that a refusal is, unless its status is in `allow`."""
         if response.is_success or response.status_code in allow:
             content: dict[str, Any] = response.json() if response.content else {}
             return content

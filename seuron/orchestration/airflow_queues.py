@@ -56,7 +56,7 @@ class AirflowQueues(AirflowClient):
     def active_runs(self) -> list[ActiveRun]:
         """The runs that Airflow works on and their folders. Raises RunError without an answer."""
         try:
-            rows = list(self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}))
+            rows = list(self.pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}))
         except httpx.HTTPError as error:
             raise self._silence(error) from error
         return [
@@ -70,9 +70,9 @@ class AirflowQueues(AirflowClient):
     def alert(self, run: ActiveRun, text: str) -> None:
         """Say it on the run's page, as its note. Raises RunError where that cannot be done."""
         try:
-            for row in self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
+            for row in self.pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
                 if row["dag_run_id"] == run.id:
-                    self._checked(self._send("PATCH", _run(row), json={"note": text or None}))
+                    self.checked(self.send("PATCH", _run(row), json={"note": text or None}))
         except httpx.HTTPError as error:
             raise self._silence(error) from error
 
@@ -85,7 +85,7 @@ class AirflowQueues(AirflowClient):
     def _running(self, queues: Sequence[str]) -> dict[str, dict[str, int]]:
         """Tasks at work, by run and queue; runs without any are left out."""
         found = {}
-        for run in self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
+        for run in self.pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]}):
             path = f"{_run(run)}/taskInstances"
             counts = {queue: self._count(path, {"state": ["running"], "queue": [queue]}) for queue in queues}
             if any(counts.values()):
@@ -107,7 +107,7 @@ class AirflowQueues(AirflowClient):
         if not self.held:
             return 0
         query = {"state": list(WAITING), "queue": [queue]}
-        runs = self._pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        runs = self.pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
         held = (run for run in runs if run["dag_run_id"] in self.held)
         return sum(self._count(f"{_run(run)}/taskInstances", query) for run in held)
 
@@ -121,10 +121,10 @@ class AirflowQueues(AirflowClient):
     def _planned_seconds(self, row: Mapping[str, Any]) -> float | None:
         """What the plan says of a task of the row's node, as `prepare` left it; None for other DAGs."""
         path = f"{_run(row)}/taskInstances/{WORK_TASK}/xcomEntries/return_value"
-        response = self._send("GET", path, params={"deserialize": True})
+        response = self.send("GET", path, params={"deserialize": True})
         if response.status_code == 404:
             return None
-        value = self._checked(response)["value"]
+        value = self.checked(response)["value"]
         work = json.loads(value) if isinstance(value, str) else value
         return float(work[row["task_id"]]["seconds"]) if row["task_id"] in work else None
 

@@ -38,7 +38,7 @@ QUEUES = ("cpu", "memory", "gpu")
 DAG = f"""
 from airflow.sdk import DAG, TaskGroup, task
 
-with DAG("work", schedule=None, max_active_runs=20) as dag:
+with DAG("day-shift", schedule=None, max_active_runs=20) as dag:
     with TaskGroup("batches"):
         @task(task_id="work", queue="manager")
         def work():
@@ -141,7 +141,7 @@ def queues(server: Server) -> Iterator[AirflowQueues]:
 
 def _run(server: Server, queues: AirflowQueues, states: Mapping[str, int], queue: str = "cpu", **conf: str) -> str:
     """A run that Airflow works on, with so many tasks of the mapped node in each state; the others have none."""
-    run_id = queues.trigger("work", conf)
+    run_id = queues.trigger("day-shift", conf)
     now = datetime.now(UTC)
     server.execute("UPDATE dag_run SET state='running', start_date=? WHERE run_id=?", now.isoformat(" "), run_id)
     where = "run_id=? AND task_id=? AND map_index=?"
@@ -180,9 +180,9 @@ def test_a_token_that_ended_is_renewed(server: Server, tmp_path: Path) -> None:
     before = server.log().count("method=POST path=/auth/token")
     with AirflowClient(server.url, auth=login_from({LOGIN_FILE_VARIABLE: str(file)}, server.url)) as client:
         for _ in range(3):
-            assert client.parsed_dags().keys() == {"work"}
+            assert client.parsed_dags().keys() == {"day-shift"}
         time.sleep(TOKEN_SECONDS + 1)
-        assert client.parsed_dags().keys() == {"work"}
+        assert client.parsed_dags().keys() == {"day-shift"}
     assert server.log().count("method=POST path=/auth/token") - before == 2
     assert [word for word in PASSWORDS.values() if word in server.log()] == []
 
@@ -192,9 +192,9 @@ def test_the_scalings_user_may_forget_runs_and_a_reader_may_not(server: Server, 
     run_id = _run(server, queues, {})
     server.execute("UPDATE dag_run SET state='success' WHERE run_id=?", run_id)
     with AirflowClient(server.url, auth=server.login("reader")) as reader, pytest.raises(RunError, match="403"):
-        reader.forget_runs("work", 0)
-    assert queues.forget_runs("work", 0) == [run_id]
-    assert queues.forget_runs("work", 0) == []
+        reader.forget_runs("day-shift", 0)
+    assert queues.forget_runs("day-shift", 0) == [run_id]
+    assert queues.forget_runs("day-shift", 0) == []
 
 
 def test_an_idle_airflow_has_empty_queues(queues: AirflowQueues) -> None:
@@ -225,7 +225,7 @@ def test_a_task_takes_what_others_of_its_node_took(server: Server, queues: Airfl
     work = json.dumps({NODE: {"queue": "cpu", "tasks": 12, "seconds": 7.5}})
     server.execute(
         "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp) "
-        "VALUES (?, 'batches.work', -1, 'return_value', 'work', ?, ?, ?)",
+        "VALUES (?, 'batches.work', -1, 'return_value', 'day-shift', ?, ?, ?)",
         *(number[0], run_id, json.dumps(work), datetime.now(UTC).isoformat(" ")),
     )
     depths = queues.look(QUEUES, 0.0).depths
@@ -241,11 +241,11 @@ def test_tasks_that_ended_are_counted_by_worker(server: Server, queues: AirflowQ
     rows += [("two", "failed", 1), ("two", "running", 1), ("one", "success", 900)]
     for host, event, ago in rows:
         server.execute(
-            "INSERT INTO log (dttm, dag_id, task_id, run_id, event, extra) VALUES (?, 'work', ?, ?, ?, ?)",
+            "INSERT INTO log (dttm, dag_id, task_id, run_id, event, extra) VALUES (?, 'day-shift', ?, ?, ?, ?)",
             *((now - timedelta(seconds=ago)).isoformat(" "), NODE, run_id, event, json.dumps({"host_name": host})),
         )
     server.execute(
-        "INSERT INTO log (dttm, dag_id, event, extra) VALUES (?, 'work', 'success', NULL)", now.isoformat(" ")
+        "INSERT INTO log (dttm, dag_id, event, extra) VALUES (?, 'day-shift', 'success', NULL)", now.isoformat(" ")
     )
     ended = queues.look(QUEUES, (now - timedelta(seconds=60)).timestamp()).ended
     assert ended == {"one": TasksEnded(failed=3, succeeded=120), "two": TasksEnded(failed=2)}
@@ -273,13 +273,13 @@ def test_what_waits_of_a_held_run_asks_for_no_machines(server: Server, queues: A
 
 def test_a_run_says_what_it_may_cost_and_a_note_says_why_it_waits(server: Server, queues: AirflowQueues) -> None:
     """The budget that it was given, as a number or as text; the note is on its page until it is taken away."""
-    run_id = queues.trigger("work", {"output": "/data/run", "budget_dollars": "2.50"})
+    run_id = queues.trigger("day-shift", {"output": "/data/run", "budget_dollars": "2.50"})
     server.execute("UPDATE dag_run SET state='running', start_date=? WHERE run_id=?", "2026-01-01 00:00:00", run_id)
     (run,) = queues.active_runs()
     assert run.budget == 2.5
     for text in ("held: its budget is used up", ""):
         queues.alert(run, text)
-        (row,) = queues._pages("/dags/work/dagRuns", "dag_runs", {})
+        (row,) = queues.pages("/dags/day-shift/dagRuns", "dag_runs", {})
         assert (row["note"] or "") == text
 
 
