@@ -40,6 +40,18 @@ def test_a_task_that_is_begun_again_is_seen(tmp_path: Path) -> None:
     assert watch.at_once == {"tasks/b.json"}
 
 
+def test_files_of_a_run_are_found_by_folder_and_by_name(tmp_path: Path) -> None:
+    """What the trials ask for: all files, those of a folder, and the report alone."""
+    _record(tmp_path, "a.json", started=1.0)
+    (tmp_path / "report.html").write_text("told")
+    (tmp_path / ".b.partial").write_text("half")
+    output = Folder(tmp_path)
+    assert output.files().keys() == {"tasks/a.json", "report.html"}
+    assert output.files("tasks/").keys() == {"tasks/a.json"}
+    assert output.files("report.html") == {"report.html": b"told"}
+    assert output.files("tables/") == {}
+
+
 def test_rows_go_between_the_markers() -> None:
     """What stands before and after the table stays, and so do rows of other faults; one of the same is replaced."""
     first = Row("workers killed", 20, 80.4, 7, "same bytes", "2026-01-02", 1.6)

@@ -40,7 +40,7 @@ class Output(Protocol):
         ...
 
     def files(self, below: str = "") -> dict[str, bytes]:
-        """The files whose names begin with `below`, whole ones only."""
+        """The files in a folder or the one of that name, by their names in the output; whole ones only."""
         ...
 
 
@@ -56,7 +56,8 @@ class Folder:
 
     def files(self, below: str = "") -> dict[str, bytes]:
         found = {}
-        for file in (self.folder / below).rglob("*"):
+        start = self.folder / below
+        for file in [start] if start.is_file() else start.rglob("*"):
             if file.is_file() and not file.name.endswith(".partial"):
                 with suppress(FileNotFoundError):  # claims come and go
                     found[file.relative_to(self.folder).as_posix()] = file.read_bytes()
