@@ -32,6 +32,11 @@ Decide = Callable[[Contacts, Clusters, Int64s], Agglomeration]
 #: What rules look at, of a chunk whose numbers have these ids.
 RowsOf = Callable[[ChunkWatershed, Int64s], Clusters]
 
+#: A plane of voxels costs this much more with all affinities below a half than with none: most is spent
+#: between basins (docs/performance.md). Every so many voxels along x, and y, tell how many there are.
+WEAK_COST = 5.0
+SAMPLED = 8
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -77,7 +82,8 @@ def segment(
         semantic: class number of every voxel, (X, Y, Z) unsigned integers, 0 for none.
         class_names: the names of class 1, 2, ...
         chunk_size: work in chunks of this size; the result is the same, bit for bit.
-        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along z.
+        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along z, of about
+            the same work.
 
     Raises ArgumentError and AffinityError for what it cannot take. The method is that of
     arXiv 2106.10795; docs/algorithm.md says exactly what is computed.
@@ -94,7 +100,8 @@ def segment(
     if affinities.size == 0:
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
         return Segmentation(empty, empty, Contacts.empty(), Contacts.empty(), Vetoes.join([]))
-    places = _places((nx, ny, nz), chunk_size or (nx, ny, -(-nz // threads)))
+    ends = _chunk_ends((nx, ny, nz), chunk_size) if chunk_size else ([nx], [ny], _slab_ends(affinities, threads))
+    places = _places(ends)
     decide = partial(
         agglomerate, threshold=threshold, scale=kind.scale, constraints=constraints, class_names=class_names
     )
@@ -193,13 +200,28 @@ def _summed(tables: Sequence[Contacts]) -> Contacts:
     return joined.renamed(joined.a, joined.b)
 
 
-def _places(whole: Triple, chunk: Triple) -> dict[Triple, Place]:
-    """Where the chunks of a volume lie, by their places in the grid."""
+def _chunk_ends(whole: Triple, chunk: Triple) -> tuple[list[int], ...]:
+    """Where chunks of one size end, along each axis."""
+    return tuple([min(end, n) for end in range(c, n + c, c)] for n, c in zip(whole, chunk, strict=True))
+
+
+def _slab_ends(affinities: NDArray[Any], threads: int) -> list[int]:
+    """Where slabs along z end that take about equally long, by the share of weak affinities in each plane."""
+    half = 128 if affinities.dtype == np.uint8 else 0.5
+    weak = np.mean(affinities[::SAMPLED, ::SAMPLED] < half, axis=(0, 1, 3))
+    work = np.cumsum(1 + WEAK_COST * weak)
+    parts = np.searchsorted(work, work[-1] * np.arange(1, threads) / threads) + 1
+    return sorted({*parts.tolist(), affinities.shape[2]})
+
+
+def _places(ends: Sequence[Sequence[int]]) -> dict[Triple, Place]:
+    """Where the chunks of a volume lie, by their places in the grid, from where they end along each axis."""
+    whole: Triple = (ends[0][-1], ends[1][-1], ends[2][-1])
     places = {}
-    for x, y, z in product(*(range(-(-n // c)) for n, c in zip(whole, chunk, strict=True))):
-        low = (x * chunk[0], y * chunk[1], z * chunk[2])
-        high = tuple(min(a + c, n) for a, c, n in zip(low, chunk, whole, strict=True))
-        places[x, y, z] = Place(low, (high[0], high[1], high[2]), whole)
+    for x, y, z in product(*(range(len(along)) for along in ends)):
+        high: Triple = (ends[0][x], ends[1][y], ends[2][z])
+        low = tuple(along[i - 1] if i else 0 for along, i in zip(ends, (x, y, z), strict=True))
+        places[x, y, z] = Place((low[0], low[1], low[2]), high, whole)
     return places
 
 

@@ -14,6 +14,7 @@ from oracles import segmentation as oracle
 from strategies import affinity_maps, settings_of_segmentation, shapes
 
 import abiss_py
+from abiss_py import octree
 from abiss_py.dtypes import affinity_type, exact_threshold
 from abiss_py.kernels.exact import compare_means, mean_below, mean_exceeds
 
@@ -188,3 +189,17 @@ def test_wrong_arguments_are_refused(shape: Any, dtype: Any, rules: dict[str, An
 def test_empty_volumes_are_empty() -> None:
     """A volume without voxels gives one without labels."""
     assert abiss_py.segment(np.zeros((0, 4, 4, 3), np.uint8), **DEFAULT).segments.shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_slabs_are_thinner_where_there_is_more_to_do(dtype: type) -> None:
+    """Threads share the planes by what they hold: even tissue in halves, and less of what is full of boundaries."""
+    one = 255 if dtype is np.uint8 else 1
+    even = np.full((16, 16, 40, 3), one, dtype)
+    assert octree._slab_ends(even, 2) == [20, 40]
+    uneven = even.copy()
+    uneven[:, :, 20:] = 0
+    first, last = octree._slab_ends(uneven, 2)
+    assert 25 < first < 32
+    assert last == 40
+    assert octree._slab_ends(even[:, :, :1], 3) == [1]
