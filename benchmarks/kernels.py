@@ -5,7 +5,8 @@ Each volume is an affinity map (X, Y, Z, 3), float32, Fortran order, as the proj
 one chunk, as float32 and as uint8, each in a process of its own; stages are timed inside it in processor
 seconds (kernels have one thread). Medians are printed as Markdown tables for docs/performance.md: Mvox/s
 of one core, and memory as bytes a voxel above the input. With `--waterz`, waterz agglomerates the same
-supervoxels beside it. With `--two-cores`, `segment` is timed with one thread and with two.
+supervoxels beside it. With `--two-cores`, `segment` is timed with one thread and with two,
+and two processes that have nothing in common beside one: no threads can gain more than these.
 """
 
 from __future__ import annotations
@@ -155,6 +156,33 @@ def measure_two_cores(path: Path, dtype: str, size: int, repeats: int) -> dict[s
     return {"two cores": one / two}
 
 
+def measure_two_processes(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]:
+    """What two cores give at most: two processes that share nothing each segment the volume, over one alone."""
+    medians = []
+    context = multiprocessing.get_context("spawn")
+    for number in (1, 2):
+        together, results = context.Barrier(number), context.Queue()
+        arguments = (path, dtype, size, repeats, together, results)
+        processes = [context.Process(target=_segment_repeatedly, args=arguments) for _ in range(number)]
+        for process in processes:
+            process.start()
+        medians.append(statistics.median([seconds for _ in processes for seconds in results.get()]))
+        for process in processes:
+            process.join()
+    one, two = medians
+    return {"two processes": 2 * one / two}
+
+
+def _segment_repeatedly(path: Path, dtype: str, size: int, repeats: int, together: Any, results: Any) -> None:
+    affinities, seconds = load(path, dtype), []
+    for _ in range(repeats + 1):
+        together.wait()
+        start = time.perf_counter()
+        abiss_py.segment(affinities, size=size, threshold=THRESHOLD, **RULES)
+        seconds.append(time.perf_counter() - start)
+    results.put(seconds[1:])  # the first call compiles
+
+
 def machine() -> str:
     """The processor's name and how many of its cores are ours."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -193,13 +221,14 @@ def main() -> None:
             stages.append([*name, *(f"{found[stage]:.3f}" for stage in STAGES)])
             if arguments.two_cores:
                 both = in_process(measure_two_cores, path, dtype, size, arguments.repeats)
-                rates[-1].append(f"{both['two cores']:.2f}")
+                most = measure_two_processes(path, dtype, size, arguments.repeats)
+                rates[-1] += [f"{both['two cores']:.2f}", f"{most['two processes']:.2f}"]
             if arguments.waterz:
                 other = in_process(measure_waterz, path, size) if dtype == "float32" else None
                 ours = found["region graph"] + found["agglomeration"]
                 rates[-1].append(f"{ours:.2f} / {other['seconds']:.2f}" if other else "")
     columns = ["volume, size", "type", "basins / supervoxels / segments", "watershed", "region graph", "whole chunk"]
-    columns += ["bytes a voxel"] + ["two cores over one"] * arguments.two_cores
+    columns += ["bytes a voxel"] + ["two threads over one", "two processes over one"] * arguments.two_cores
     columns += ["region graph and agglomeration, s: ours / waterz"] * arguments.waterz
     print(f"{machine()}. Mvox/s of one core, median of {arguments.repeats}.\n")
     print(table(columns, rates))
