@@ -76,15 +76,16 @@ def _load_kernels() -> None:
     """Segment a few voxels of each affinity type: numba loads a function when it is first called.
 
     On a fresh cache this compiles them (15 s), once and in one process; workers would each compile
-    them, at the same time.
+    them, at the same time. The affinities are random, and cut into chunks, because some functions are only
+    called where basins are absorbed, or where there is a seam.
     """
     import numpy as np
 
     from abiss_py import segment
 
-    ramp = np.arange(6**3 * 3, dtype=np.uint8).reshape((6, 6, 6, 3), order="F")
-    for affinities in (ramp, np.asfortranarray(ramp / np.float32(255))):
-        segment(affinities, high=0.9, low=0.01, size=3, dust=2, threshold=0.2)
+    noise = np.asfortranarray(np.random.default_rng(0).integers(0, 256, (12, 12, 12, 3), np.uint8))
+    for affinities in (noise, np.asfortranarray(noise / np.float32(255))):
+        segment(affinities, high=0.9, low=0.01, size=10, dust=2, threshold=0.2, chunk_size=(6, 6, 6))
 
 
 def wait_for_api() -> None:

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Segments a volume of each type, and prints what was compiled, or loaded, that had not been before.
+PROGRAM = """
+import importlib, pkgutil
+import numpy as np
+import abiss_py.kernels as package
+from abiss_py import segment
+from numba.core.dispatcher import Dispatcher
+from seuron.orchestration.executor import preload
+
+def loaded():
+    modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    found = {name: value for m in modules for name, value in vars(m).items() if isinstance(value, Dispatcher)}
+    return {(name, signature) for name, function in found.items() for signature in function.signatures}
+
+preload()
+before = loaded()
+values = np.asfortranarray(np.random.default_rng(1).integers(0, 256, (20, 24, 28, 3), np.uint8))
+for affinities in (values, np.asfortranarray(values / np.float32(255))):
+    segment(affinities, high=0.95, low=0.1, size=20, dust=3, threshold=0.3, chunk_size=(10, 12, 14))
+print("compiled late:", *sorted(f"{name}{signature}" for name, signature in loaded() - before))
+"""
 
 
 @pytest.fixture
@@ -51,3 +78,9 @@ def test_every_other_end_is_told(executor: Any) -> None:
         assert executor.event_buffer.pop("task")[0] == state
     assert not executor.running
     assert not executor._due
+
+
+def test_no_kernel_is_left_to_the_tasks() -> None:
+    """After the executor has loaded what tasks need, segmenting a volume of either type compiles nothing."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == "compiled late:"
