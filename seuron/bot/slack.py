@@ -112,13 +112,14 @@ Work = Callable[[Progress, Follow, Path], Answer]
 
 @dataclass
 class _Job:
-    """A message at work: where its answer goes, and the run that it follows by now."""
+    """A message at work: where its answer goes, the run that it follows by now, and whether its end has been told."""
 
     channel: str
     asked: str
     user: str
     thread: Thread
     following: Following | None = None
+    told: bool = False
 
 
 class SlackBot:
@@ -179,10 +180,19 @@ class SlackBot:
         for thread in list(self._at_work):
             thread.join(max(0.0, deadline - time.monotonic()))
         for job in list(self._at_work.values()):
-            if job.following is None:
-                job.thread.finish(Answer(_ENDS), job.user)
+            self._say_that_it_ends(job)
         self.followings.close()
         self._handler.close()  # type: ignore[no-untyped-call]
+
+    def _say_that_it_ends(self, job: _Job) -> None:
+        """Tell who waits for work of this very process, which no other one can go on with."""
+        if job.following is not None and self.followings.kept:
+            return
+        job.told = True
+        try:
+            job.thread.finish(Answer(_ENDS), job.user)
+        except (SlackApiError, OSError) as error:
+            log.error("Slack did not take a goodbye: %s", self._clean(str(error)))
 
     def _take_up(self) -> None:
         """Go on with what an earlier bot followed, as soon as that one is gone."""
@@ -248,7 +258,7 @@ class SlackBot:
         try:
             with tempfile.TemporaryDirectory(prefix="seuron-bot-") as folder:
                 answer = self._done(job, work, Path(folder))
-                if answer is not None:
+                if answer is not None and not job.told:
                     job.thread.finish(answer, job.user)
                     self._forget(job)  # now, so that its end is not told again if something goes wrong below
                     job.thread.attach(answer)
@@ -284,9 +294,10 @@ class SlackBot:
             return None
 
     def _follow(self, job: _Job, run: Followed) -> None:
-        """Write down, before anything can go wrong, which run is followed from now on."""
+        """Write down which run is followed from now on."""
         address = self.conversation.deployment.given_url or ""
-        thread, name = job.thread, self._names.get(job.user, "")
+        name = self._names.get(job.user) or (job.following.name if job.following is not None else "")
+        thread = job.thread
         job.following = Following(job.channel, job.asked, thread.ts, thread.message, job.user, name, run, address)
         self.followings.keep(job.following)
 
