@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +24,8 @@ GROUP = "Results"
 PIECE = "id of a segment or supervoxel, or a voxel x,y,z"
 #: Segments of fewer voxels count as small (seuron.decisions.sweeping says why), and what is swept.
 SMALL, THRESHOLDS = 10_000, "0.1:0.9:0.05"
+#: Tables of a whole run, or blocks of two layers, are in memory: one such command at a time in a process.
+_AT_WORK = threading.Lock()
 
 
 @command("sweep", aliases=("sweep run",), may="look", group=GROUP)
@@ -55,14 +59,10 @@ def sweep(
     labels = path_of(session, truth, "truth") if truth else None
     handle = session.deployment.find(run)
     found_run, named = handle.folder(), _rules(session, rules or ())
-    session.progress(Answer(f"sweeping {handle.name}: {len(swept)} thresholds{_times(named)}"))
-    found = sweep_run(
-        found_run,
-        swept,
-        rules=rules_by_name(found_run, named) if named else None,
-        ground_truth=labels,
-        small=small,
-    )
+    others = rules_by_name(found_run, named) if named else None
+    with _alone(session):
+        session.progress(Answer(f"sweeping {handle.name}: {len(swept)} thresholds{_times(named)}"))
+        found = sweep_run(found_run, swept, rules=others, ground_truth=labels, small=small)
     page = write_sweep(found_run, found)
     pictures = _plot_files(found, session.pictures) if session.pictures is not None else []
     text = f"{_sweep_table(found)}\n\nplot and table: {page}"
@@ -84,7 +84,8 @@ def explain(
 
     pieces = piece(first, "A"), piece(second, "B")
     found_run = session.deployment.find(run).folder()
-    found = explain_run(found_run, *pieces)
+    with _alone(session):
+        found = explain_run(found_run, *pieces)
     link = _link(session, found_run, found) if view else None
     lines = [*sentences(found), *([link] if link else [])]
     data = {**found.model_dump(mode="json"), "view": link}
@@ -111,10 +112,23 @@ def evaluate(
     if mip < 0:
         raise ParameterErrors([f"`mip`: got {mip}; give a scale, 0 or more"])
     layer, truth, coarser = _layers(session, segmentation, ground_truth)
-    session.progress(Answer(f"comparing {layer} with {truth}"))
-    found = evaluate_volumes(layer, truth, box, mip, truth_mip=mip + coarser)
+    with _alone(session):
+        session.progress(Answer(f"comparing {layer} with {truth}"))
+        found = evaluate_volumes(layer, truth, box, mip, truth_mip=mip + coarser)
     pictures = score_files(found, session.pictures) if session.pictures is not None else []
     return Answer(_scores_text(found), found.model_dump(mode="json"), pictures=pictures)
+
+
+@contextmanager
+def _alone(session: Session) -> Iterator[None]:
+    """Wait until no other command of the process needs that much memory."""
+    if not _AT_WORK.acquire(blocking=False):
+        session.progress(Answer("waiting until what somebody else asked for is done"))
+        _AT_WORK.acquire()
+    try:
+        yield
+    finally:
+        _AT_WORK.release()
 
 
 def _thresholds(text: str) -> tuple[float, ...]:

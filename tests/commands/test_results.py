@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from seuron.box import Box
 from seuron.cli import app
 from seuron.client import Deployment, RunHandle
-from seuron.commands import BAD_PARAMETERS, FAILED, NOT_FOUND, OK, Answer, Session, obey
+from seuron.commands import BAD_PARAMETERS, FAILED, NOT_FOUND, OK, Answer, Session, obey, results
 from seuron.commands.reading import is_path, path_of
 from seuron.decisions import explain_run, region_graph, sweep_run
 from seuron.errors import ParameterErrors
@@ -85,6 +86,26 @@ def test_a_sweep_is_the_same_in_a_chat_and_in_the_shell(run: Run, looking: Sessi
     (picture,) = answer.pictures
     with Image.open(picture) as opened:
         assert opened.width > 1000
+
+
+def test_one_at_a_time_has_a_run_in_memory(run: Run, looking: Session) -> None:
+    """Who comes second is told so, waits, and gets the same answer; an error leaves the way free."""
+    told, waits = list[str](), threading.Event()
+
+    def tell(answer: Answer) -> None:
+        told.append(answer.text)
+        waits.set()
+
+    looking.on_progress = tell
+    words, answers_ = ["sweep", str(folder_of(run)), "thresholds=0.3"], list[Answer]()
+    assert obey(looking, ["explain", str(folder_of(run)), "1", "999999999"]).failed
+    with results._AT_WORK:
+        thread = threading.Thread(target=lambda: answers_.append(obey(looking, words)))
+        thread.start()
+        assert waits.wait(10)
+        assert told == ["waiting until what somebody else asked for is done"]
+    thread.join(60)
+    assert answers_[0].data == obey(looking, words).data
 
 
 def test_an_explanation_is_the_same_everywhere(run: Run, looking: Session) -> None:
