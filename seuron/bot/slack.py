@@ -198,7 +198,11 @@ class SlackBot:
         """Go on with what an earlier bot followed, as soon as that one is gone."""
         address = self.conversation.deployment.given_url or ""
         while not self._stopping.is_set():
-            found = self.followings.take_up(address)
+            try:
+                found = self.followings.take_up(address)
+            except OSError as error:
+                log.error("What an earlier bot followed cannot be read: %s", error)
+                return
             if found is not None:
                 for following in found:
                     self._begin(self._job(following), self._going_on(following))
@@ -294,12 +298,16 @@ class SlackBot:
             return None
 
     def _follow(self, job: _Job, run: Followed) -> None:
-        """Write down which run is followed from now on."""
+        """Write down which run is followed from now on; where that cannot be, it is followed all the same."""
         address = self.conversation.deployment.given_url or ""
         name = self._names.get(job.user) or (job.following.name if job.following is not None else "")
         thread = job.thread
-        job.following = Following(job.channel, job.asked, thread.ts, thread.message, job.user, name, run, address)
-        self.followings.keep(job.following)
+        following = Following(job.channel, job.asked, thread.ts, thread.message, job.user, name, run, address)
+        try:
+            self.followings.keep(following)
+            job.following = following
+        except OSError as error:
+            log.error("That %s is followed cannot be written down: %s", run.output, error)
 
     def _forget(self, job: _Job) -> None:
         if job.following is not None:

@@ -182,6 +182,31 @@ def test_a_run_that_is_gone_is_told(slack: SlackStandIn, airflow: AirflowStandIn
     assert "there is no run manual__0" in slack.answer(asked, 2)["text"]
 
 
+def test_a_disk_that_takes_nothing_stops_no_answer(
+    slack: SlackStandIn, airflow: AirflowStandIn, finished: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing can be written down the bot follows all the same, and does not promise to go on."""
+    (tmp_path / "file").write_text("")
+    deployment = connect(airflow.url)
+    bot = SlackBot(
+        Conversation(deployment, MAY_RUN),
+        TOKENS,
+        followings=Followings(tmp_path / "file" / "following"),
+        base_url=slack.url,
+        edit_seconds=0.1,
+    )
+    with bot:
+        told = slack.say(asked_for(finished))
+        slack.wait(lambda: "first: running" in str(slack.thread(told)), "status")
+        airflow.end("manual__0")
+        assert "first is done" in slack.answer(told, 2)["text"]
+        stopped = slack.say(asked_for(finished))
+        slack.wait(lambda: "first: running" in str(slack.thread(stopped)), "status")
+    assert "ask `status` when I am back" in slack.answer(stopped, 2)["text"]
+    deployment.close()
+    assert "cannot be written down" in caplog.text
+
+
 class TestBatches:
     """A batch, whose later runs the bot itself begins."""
 
