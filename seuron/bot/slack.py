@@ -166,12 +166,16 @@ class SlackBot:
 
     def start(self) -> None:
         """Connect, and answer from then on; a connection that is lost is made anew. Go on with what was followed."""
+        left = self._left()
         try:
             self._handler.connect()  # type: ignore[no-untyped-call]
         except SlackApiError as error:
             reason = self._clean(str(error.response.get("error")))
             raise RefusedError(f"Slack does not take {APP_TOKEN}: {reason}; it needs `connections:write`") from None
-        threading.Thread(target=self._take_up, name="followed before", daemon=True).start()
+        if left is None:
+            threading.Thread(target=self._wait_for_left, name="followed before", daemon=True).start()
+        else:
+            self._go_on(left)
 
     def stop(self, seconds: float = 10.0) -> None:
         """Say goodbye to those who wait, and disconnect. Runs go on without the bot."""
@@ -194,20 +198,30 @@ class SlackBot:
         except (SlackApiError, OSError) as error:
             log.error("Slack did not take a goodbye: %s", self._clean(str(error)))
 
-    def _take_up(self) -> None:
-        """Go on with what an earlier bot followed, as soon as that one is gone."""
-        address = self.conversation.deployment.given_url or ""
-        while not self._stopping.is_set():
-            try:
-                found = self.followings.take_up(address)
-            except OSError as error:
-                log.error("What an earlier bot followed cannot be read: %s", error)
+    def _left(self) -> list[Following] | None:
+        """What an earlier bot followed; None while that one is still there.
+
+        The messages that asked for it count as seen: Slack may send one again that the earlier bot did not confirm.
+        """
+        try:
+            found = self.followings.take_up(self.conversation.deployment.given_url or "")
+        except OSError as error:
+            log.error("What an earlier bot followed cannot be read: %s", error)
+            return []
+        for following in found or ():
+            self._seen.is_new(following.channel, following.asked)
+        return found
+
+    def _wait_for_left(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            left = self._left()
+            if left is not None:
+                self._go_on(left)
                 return
-            if found is not None:
-                for following in found:
-                    self._begin(self._job(following), self._going_on(following))
-                return
-            self._stopping.wait(LOOK_SECONDS)
+
+    def _go_on(self, left: list[Following]) -> None:
+        for following in left:
+            self._begin(self._job(following), self._going_on(following))
 
     def _job(self, following: Following) -> _Job:
         thread = self._thread(following.channel, following.thread, following.message)

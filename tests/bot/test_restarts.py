@@ -16,7 +16,7 @@ import pytest
 from airflow_stand_in import AirflowStandIn
 from hypothesis import given
 from hypothesis import strategies as st
-from slack_stand_in import APP_TOKEN, BOT_TOKEN, SlackStandIn
+from slack_stand_in import APP_TOKEN, BOT, BOT_TOKEN, SlackStandIn
 from small_runs import make_run, smooth, store
 
 from seuron.bot import Conversation, Permissions
@@ -132,7 +132,10 @@ def test_a_run_that_ended_meanwhile_is_told_once(
 def test_a_killed_bot_is_followed_by_another(
     slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, folder: Path, finished: Run
 ) -> None:
-    """A process that is killed says no goodbye; the next one edits the same message on, and tells the end."""
+    """A process that is killed says no goodbye; the next one edits the same message on, and tells the end.
+
+    The message that asked for the run may come again, as nobody has confirmed it: it is not obeyed again.
+    """
     command = [sys.executable, "-c", SCRIPT, slack.url, airflow.url, str(folder), BOT_TOKEN, APP_TOKEN]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
@@ -144,7 +147,11 @@ def test_a_killed_bot_is_followed_by_another(
     edits = len(slack.thread(asked)[0]["history"])
     bots()
     slack.wait(lambda: len(slack.thread(asked)[0]["history"]) > edits, "edit by the second bot")
+    text = f"<@{BOT}> {asked_for(finished)}"
+    slack.deliver({"type": "app_mention", "user": ADA, "channel": LAB, "ts": asked, "text": text}, retry=1)
+    slack.answer(slack.say("states"))
     assert len(slack.thread(asked)) == 1
+    assert len(airflow.runs) == 1
     airflow.end("manual__0", "failed", Stop("manual__0", "cancelled", "Eve", time.time(), "wrong threshold").note)
     text = slack.answer(asked, 2)["text"]
     assert text.startswith(f"<@{ADA}> first: cancelled")
@@ -205,6 +212,23 @@ def test_a_disk_that_takes_nothing_stops_no_answer(
     assert "ask `status` when I am back" in slack.answer(stopped, 2)["text"]
     deployment.close()
     assert "cannot be written down" in caplog.text
+
+
+def test_two_bots_at_once(
+    slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, folder: Path, finished: Run
+) -> None:
+    """A second bot of one state folder leaves to the first what that follows, and takes it up when that one goes."""
+    first = bots()
+    asked = slack.say(asked_for(finished))
+    slack.wait(lambda: "first: running" in str(slack.thread(asked)), "status")
+    bots()
+    slack.answer(slack.say("states"))
+    assert len(slack.thread(asked)) == 1
+    first.stop()
+    airflow.end("manual__0")
+    assert "first is done" in slack.answer(asked, 2)["text"]
+    slack.wait(lambda: not files(folder), "end of what is followed")
+    assert len(slack.thread(asked)) == 2
 
 
 class TestBatches:
