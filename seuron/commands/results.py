@@ -56,7 +56,7 @@ def sweep(
     if small < 0:
         raise ParameterErrors([f"`small`: got {small}; give a number of voxels, 0 or more"])
     swept = _thresholds(thresholds)
-    labels = path_of(session, truth, "truth") if truth else None
+    labels = _read_there(session, truth, "truth") if truth else None
     handle = session.deployment.find(run)
     found_run, named = handle.folder(), _rules(session, rules or ())
     others = rules_by_name(found_run, named) if named else None
@@ -140,13 +140,17 @@ def _times(named: Sequence[str]) -> str:
 
 
 def _rules(session: Session, words: Sequence[str]) -> list[str]:
-    """The rules that were asked for. What a file of the machine holds is for those who may have runs read there."""
-    found = []
-    for word in words:
-        if word.endswith(".json") and "run" not in session.may:
-            raise RefusedError(f"{session.who} may not have {word} read: it takes the right to 'run'")
-        found.append(path_of(session, word, "rules") if word.endswith(".json") else word)
-    return found
+    """The rules that were asked for, files by their whole paths."""
+    return [_read_there(session, word, "rules") if word.endswith(".json") else word for word in words]
+
+
+def _read_there(session: Session, text: str, name: str) -> str:
+    """The path of what is no run. Who may look sees runs; other places are for those who may have runs read there."""
+    if "run" not in session.may:
+        raise RefusedError(
+            f"{session.who} may not have {text} read: it takes the right to 'run'; for runs the right to 'look' will do"
+        )
+    return path_of(session, text, name)
 
 
 def _sweep_table(found: Sweep) -> str:
@@ -192,9 +196,10 @@ def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str
     """The two layers to compare, and how many scales the labels lie below a run's segmentation."""
     from seuron.runs import Run
 
-    truth = path_of(session, ground_truth, "ground_truth") if ground_truth else ""
+    truth = _read_there(session, ground_truth, "ground_truth") if ground_truth else ""
     place = path_of(session, segmentation, "segmentation") if is_path(session, segmentation) else ""
     if place and not holds_run(place):
+        _read_there(session, place, "segmentation")
         if not truth:
             raise ParameterErrors(["`ground_truth` is missing: precomputed labels to compare with, 0 is ignored"])
         check_reached(session, place)

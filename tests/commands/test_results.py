@@ -121,13 +121,13 @@ def test_an_explanation_is_the_same_everywhere(run: Run, looking: Session) -> No
     assert "on its machine" in obey(looking, ["explain", folder, a, b, "view"]).text
 
 
-def test_scores_are_those_of_the_run(run: Run, looking: Session, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_run(run: Run, looking: Session, running: Session, tmp_path: Path) -> None:
     """A run is scored against its own labels; layers against those that are named. The figures are the run's own."""
     looking.pictures = tmp_path / "pictures"
     own, folder = read_scores(run.storage), folder_of(run)
     assert own is not None
     by_run = obey(looking, ["evaluate", str(folder)])
-    by_layers = obey(looking, ["evaluate", str(folder / "segmentation"), str(run.params.ground_truth)])
+    by_layers = obey(running, ["evaluate", str(folder / "segmentation"), str(run.params.ground_truth)])
     assert by_run.data == by_layers.data == own.model_dump(mode="json")
     assert shell("evaluate", str(folder)) == by_run.data
     assert [picture.name for picture in by_run.pictures] == ["scores.png"]
@@ -163,28 +163,32 @@ def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp
         (["evaluate", "runs/first"], "`segmentation`: got 'runs/first'; give the whole path"),
     ],
 )
-def test_wrong_words_are_told(run: Run, looking: Session, words: list[str], said: str) -> None:
+def test_wrong_words_are_told(run: Run, running: Session, words: list[str], said: str) -> None:
     """What was wrong, what was given, what is allowed; nobody in a chat has a folder that a path could begin at."""
-    answer = obey(looking, [word.replace("RUN", str(folder_of(run))) for word in words])
+    answer = obey(running, [word.replace("RUN", str(folder_of(run))) for word in words])
     assert answer.code == BAD_PARAMETERS
     assert said in answer.text
 
 
-def test_a_file_of_rules_is_for_those_who_may_run(run: Run, looking: Session, running: Session, tmp_path: Path) -> None:
-    """Who may only look cannot have any file of the machine read; who may run can, as a run may read it too."""
+def test_what_is_no_run_is_for_those_who_may_run(run: Run, looking: Session, running: Session, tmp_path: Path) -> None:
+    """Who may only look sees runs, and cannot have other files and volumes read; who may run can, as a run may too."""
     file = tmp_path / "my.json"
     file.write_text(json.dumps([{"rule": "size", "name": "dumbbell", "smaller_over": 20, "sum_over": 100}]))
     words = ["sweep", str(folder_of(run)), "thresholds=0.4", f"rules={file}"]
-    refused = obey(looking, words)
-    assert refused.code == NOT_FOUND
-    assert "eve may not have" in refused.text
+    folder = str(folder_of(run))
+    layers = ["evaluate", f"{folder}/segmentation", str(run.params.ground_truth)]
+    labels = ["sweep", folder, f"truth={run.params.ground_truth}"]
+    for asked in (words, layers, layers[:2], labels):
+        refused = obey(looking, asked)
+        assert refused.code == NOT_FOUND, refused.text
+        assert "eve may not have" in refused.text
     allowed = obey(running, words)
     assert [point["variant"] for point in allowed.data["points"]] == ["my"]
 
 
 def test_what_lies_elsewhere_is_not_guessed_at(looking: Session, running: Session, tmp_path: Path) -> None:
     """A folder of another machine is said to be one; a run that only looks gone keeps its objects."""
-    gone = obey(looking, ["evaluate", "/no/such/segmentation", "/no/such/labels"])
+    gone = obey(running, ["evaluate", "/no/such/segmentation", "/no/such/labels"])
     assert gone.code == NOT_FOUND
     assert "is not on this machine" in gone.text
     handle = RunHandle(looking.deployment, "segmentation", "id", "file:///no/such/run")
