@@ -67,7 +67,8 @@ def _head() -> str:
         "In the shell every command has `--json`; `seuron --install-completion` makes it complete commands, runs and "
         "presets.\n"
         "`seuron --url https://... COMMAND`, or `SEURON_URL`, asks another deployment; its token is `SEURON_TOKEN`.\n"
-        "What needs a run's folder (`report`, `plan`, `redo` with a stage) then works where that is reached from here: "
+        "What needs a run's folder (`report`, `plan`, `redo` with a stage, `sweep`, `explain`, `evaluate`, `gc`) then "
+        "works where that is reached from here: "
         "a bucket, or a shared folder."
     )
 
@@ -180,8 +181,8 @@ def _reference() -> str:
         [
             "## Coming from the reference's bot\n",
             "Its phrases are understood where there is a command. Beyond them there are `status`, `runs`, `logs`, "
-            "`pause`, `continue`, `redo`, `plan`, `report`, `view`, `cost`, `presets`, `params explain`, "
-            "`params check`, `params diff` and `cluster`.\n",
+            "`pause`, `continue`, `redo`, `plan`, `report`, `view`, `cost`, `sweep`, `explain`, `evaluate`, `gc`, "
+            "`presets`, `params explain`, `params check`, `params diff` and `cluster`.\n",
             "| there | here | |",
             "|---|---|---|",
             *rows,

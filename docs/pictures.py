@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from seuron.cli.decisions import DEFAULT_THRESHOLDS
-from seuron.cli.words import thresholds
 from seuron.client import AirflowClient
 from seuron.client.gates import waiting_gates
+from seuron.commands.reading import thresholds
+from seuron.commands.results import THRESHOLDS
 from seuron.decisions import sweep_run
 from seuron.reporting.sweeps import render_plot
 from seuron.runs import Run
@@ -57,7 +57,7 @@ def synthetic() -> None:
 
 def sweep_plot(run: Run) -> None:
     """The plot of a sweep over the run's thresholds."""
-    plot = render_plot(sweep_run(run, thresholds(DEFAULT_THRESHOLDS, "thresholds")))
+    plot = render_plot(sweep_run(run, thresholds(THRESHOLDS, "thresholds")))
     (IMAGES / "sweep.svg").write_text(plot)
     print("docs/images/sweep.svg")
 

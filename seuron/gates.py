@@ -22,6 +22,7 @@ from seuron.digests import digest_of_data
 from seuron.errors import ParameterErrors, PermanentError
 from seuron.params import parse_settings
 from seuron.runs import Run
+from seuron.states import Stop
 from seuron.storage import Storage, cloud_path
 
 #: `approve`: go on. `redo`: start again with other parameters. `end`: the run is cancelled.
@@ -57,6 +58,34 @@ class GateAnswer:
     changes: dict[str, Any] = field(default_factory=dict)
     successor: str = ""
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Who answered, when (s since 1970) and why.
+
+    Airflow knows only the user that a front end logs in as. So a front end sends who it was in the place of the
+    changes, which an approval and an end have none of; on Airflow's own page the words there are the reason.
+    """
+
+    by: str
+    time: float
+    why: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is sent."""
+        return json.dumps({"answered": asdict(self)})
+
+    @classmethod
+    def of_text(cls, text: str, by: str, time: float) -> Answerer:
+        """What was sent, or `by` at `time` with the text as the reason."""
+        words = " ".join(text.split())
+        try:
+            sent = json.loads(text)["answered"]
+            return cls(str(sent["by"]), float(sent["time"]), str(sent["why"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return cls(by, time, words)
 
 
 def stage_key(run: Run, stage: str) -> str:
@@ -106,6 +135,12 @@ def successor(run_id: str) -> str:
     """What Airflow calls the run that goes on after a redo."""
     first, _, number = run_id.partition("~redo")
     return f"{first}~redo{int(number or 0) + 1}"
+
+
+def stop_of(run_id: str, stage: str, answerer: Answerer) -> Stop:
+    """The stop of a run that was ended after a stage: the person's own reason, where there is one."""
+    why = answerer.why or f"ended at the inspection after {stage}"
+    return Stop(run_id, "cancelled", answerer.by, answerer.time, why)
 
 
 def parse_changes(text: str) -> dict[str, Any]:

@@ -11,12 +11,13 @@ that no run refers to (`collecting.py`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO
 
-from seuron.digests import digest_of_data, digest_of_file
+from seuron.digests import DIGITS, digest_of_data, digest_of_file
 from seuron.storage import Storage, join
 
 #: What a task counted, by name; counts of a stage's tasks add up.
@@ -25,6 +26,7 @@ Counts = dict[str, float]
 MANIFEST = "object.json"
 #: The claim of a process that removes objects.
 COLLECTING = "collecting.json"
+_NAME = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,13 @@ class Store:
         return None if content is None else Manifest(**json.loads(content))
 
     def objects(self) -> Iterator[str]:
-        """The names of all objects, unfinished ones included."""
+        """The names of all objects, unfinished ones included; other folders that lie there are none."""
         for shelf in self.storage.names():
             if len(shelf.rstrip("/")) == 2:
                 for folder in self.storage.names(f"{shelf.rstrip('/')}/"):
-                    yield folder.rstrip("/").rsplit("/", 1)[-1]
+                    name = folder.rstrip("/").rsplit("/", 1)[-1]
+                    if _NAME.fullmatch(name) and name[:2] == shelf.rstrip("/"):
+                        yield name
 
     def remove(self, name: str) -> None:
         """Delete an object: its manifest first, so that there is never half of one."""

@@ -120,7 +120,7 @@ def test_the_commands(source: str, tmp_path: Path) -> None:
     run_local(parameters(source, output, **CHUNKS, agglomeration_threshold=0.6))
     objects = set(run.store.objects())
     counted = CliRunner().invoke(app, ["gc", str(output)])
-    assert "to be removed with --delete" in counted.output
+    assert f"`gc {output} --delete` removes them" in counted.output
     assert set(run.store.objects()) == objects
     removed = CliRunner().invoke(app, ["gc", str(output / "objects"), "--delete"])
     assert "removed" in removed.output

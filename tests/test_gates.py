@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from runs_on_disk import parameters, save, smooth_affinities
 
 from seuron.client import AirflowClient
 from seuron.client.gates import WaitingGate, answer_gate
 from seuron.errors import ParameterErrors, RunError
 from seuron.gates import (
+    Answerer,
     GateAnswer,
     add_answer,
     changed_values,
@@ -18,11 +21,13 @@ from seuron.gates import (
     parse_changes,
     stage_key,
     stages_to_inspect,
+    stop_of,
 )
 from seuron.local import run_local
 from seuron.params import INSPECTED_STAGES
 from seuron.planning import STAGES
 from seuron.runs import Run, prepare_run
+from seuron.states import Stop
 from seuron.storage import Storage
 
 
@@ -75,6 +80,25 @@ def test_changed_parameters_are_checked_like_a_runs(source: str, tmp_path: Path)
         changed_values(before, {"affinities": str(tmp_path / "nothing")})
     with pytest.raises(ParameterErrors, match="approve"):
         changed_values(before, {})
+
+
+@given(st.text(max_size=30), st.floats(0, 4e9), st.text(max_size=30), st.text(max_size=30))
+def test_who_answered_is_what_was_sent(by: str, when: float, why: str, other: str) -> None:
+    """A front end's person comes through whoever Airflow takes for the user; so does any reason on Airflow's page."""
+    sent = Answerer(by, when, why)
+    assert Answerer.of_text(sent.text, other, 1.0) == sent
+    said = Answerer.of_text(why, other, when)
+    assert said == sent or (said.by, said.time, said.why) == (other, when, " ".join(why.split()))
+
+
+@pytest.mark.parametrize("text", ["", "too dark", "{}", '{"answered": 3}', '{"answered": {"by": "x"}}', "[" * 100_000])
+def test_other_words_are_a_reason(text: str) -> None:
+    """Nothing that is typed on the page keeps a run from being ended, or makes somebody else of the user."""
+    found = Answerer.of_text(text, "admin", 7.0)
+    assert (found.by, found.time) == ("admin", 7.0)
+    stop = stop_of("r1", "labels", found)
+    assert stop.why == (text or "ended at the inspection after labels")
+    assert Stop.of_note("r1", stop.note) == stop
 
 
 def test_an_approval_holds_for_the_results_that_were_seen(source: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 It answers mentions, and direct messages. Each message has a thread of its own in this process, as some take hours.
 Slack sends an event again when it has not heard at once that it came; the second one is not obeyed.
+Runs that are followed are written down (followings.py), and a bot that is started again goes on with them.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -26,11 +28,12 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
 
-from seuron.bot.conversation import Conversation, Message
+from seuron.bot.conversation import Conversation, Follow, Message, Progress
+from seuron.bot.followings import Following, Followings
 from seuron.bot.saying import LARGEST_FILE, Attachment
 from seuron.bot.slack_text import plain
 from seuron.bot.slack_thread import EDIT_SECONDS, Thread
-from seuron.commands import Answer, answer_of
+from seuron.commands import Answer, Followed, answer_of
 from seuron.errors import ParameterErrors, RefusedError, SeuronError, UnreachableError
 from seuron.redaction import redacted
 
@@ -43,10 +46,15 @@ BOT_TOKEN, APP_TOKEN = "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"
 PATIENCE = 20
 #: Messages that are remembered, to know those that come again: Slack tries for an hour.
 REMEMBERED = 5000
+#: Seconds between looks whether another bot has left what it followed, and whether a deployment answers again.
+LOOK_SECONDS = 5.0
+_GOES_ON = "I am being stopped. The run goes on, and I go on telling of it when I am back."
+_ASK = "I am being stopped. What was started goes on; ask `status` when I am back"
+_ENDS = "I am being stopped, and what you asked for ends with me; ask again when I am back."
 
 
-class BotStoppedError(SeuronError):
-    """The bot ends while a command is at work."""
+class BotStoppedError(Exception):
+    """The bot ends while a command is at work; none of seuron's own errors, which commands may take for theirs."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +106,42 @@ class _Seen:
             return True
 
 
+#: What is done for a message, with what shows progress, hears of followed runs, and takes pictures.
+Work = Callable[[Progress, Follow, Path], Answer]
+
+
+@dataclass
+class _Job:
+    """A message at work: where its answer goes, the run that it follows by now, and whether its end has been told."""
+
+    channel: str
+    asked: str
+    user: str
+    thread: Thread
+    following: Following | None = None
+    told: bool = False
+
+
 class SlackBot:
-    """The bot of one workspace. `base_url` is that of Slack's Web API."""
+    """The bot of one workspace. `base_url` is that of Slack's Web API; `followings` outlive the bot."""
 
     def __init__(
         self,
         conversation: Conversation,
         tokens: SlackTokens,
         *,
+        followings: Followings | None = None,
         base_url: str = SLACK,
         edit_seconds: float = EDIT_SECONDS,
         ping_seconds: float = 10.0,
     ) -> None:
         self.conversation = conversation
+        self.followings = followings or Followings()
         self._tokens, self._base_url, self._edit_seconds = tokens, base_url, edit_seconds
         self._client = _client(tokens.bot, base_url)
         self._seen, self._names = _Seen(), dict[str, str]()
         self._stopping = threading.Event()
-        self._at_work: set[threading.Thread] = set()
+        self._at_work: dict[threading.Thread, _Job] = {}
         try:
             app = App(client=self._client, logger=log)
             self.user = str(self._client.auth_test()["user_id"])
@@ -139,19 +165,80 @@ class SlackBot:
         self.stop()
 
     def start(self) -> None:
-        """Connect, and answer from then on; a connection that is lost is made anew."""
+        """Connect, and answer from then on; a connection that is lost is made anew. Go on with what was followed."""
+        left = self._left()
         try:
             self._handler.connect()  # type: ignore[no-untyped-call]
         except SlackApiError as error:
             reason = self._clean(str(error.response.get("error")))
             raise RefusedError(f"Slack does not take {APP_TOKEN}: {reason}; it needs `connections:write`") from None
+        if left is None:
+            threading.Thread(target=self._wait_for_left, name="followed before", daemon=True).start()
+        else:
+            self._go_on(left)
 
     def stop(self, seconds: float = 10.0) -> None:
         """Say goodbye to those who wait, and disconnect. Runs go on without the bot."""
         self._stopping.set()
+        deadline = time.monotonic() + seconds
         for thread in list(self._at_work):
-            thread.join(seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for job in list(self._at_work.values()):
+            self._say_that_it_ends(job)
+        self.followings.close()
         self._handler.close()  # type: ignore[no-untyped-call]
+
+    def _say_that_it_ends(self, job: _Job) -> None:
+        """Tell who waits for work of this very process, which no other one can go on with."""
+        if job.following is not None and self.followings.kept:
+            return
+        job.told = True
+        try:
+            job.thread.finish(Answer(_ENDS), job.user)
+        except (SlackApiError, OSError) as error:
+            log.error("Slack did not take a goodbye: %s", self._clean(str(error)))
+
+    def _left(self) -> list[Following] | None:
+        """What an earlier bot followed; None while that one is still there.
+
+        The messages that asked for it count as seen: Slack may send one again that the earlier bot did not confirm.
+        """
+        try:
+            found = self.followings.take_up(self.conversation.deployment.given_url or "")
+        except OSError as error:
+            log.error("What an earlier bot followed cannot be read: %s", error)
+            return []
+        for following in found or ():
+            self._seen.is_new(following.channel, following.asked)
+        return found
+
+    def _wait_for_left(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            left = self._left()
+            if left is not None:
+                self._go_on(left)
+                return
+
+    def _go_on(self, left: list[Following]) -> None:
+        for following in left:
+            self._begin(self._job(following), self._going_on(following))
+
+    def _job(self, following: Following) -> _Job:
+        thread = self._thread(following.channel, following.thread, following.message)
+        return _Job(following.channel, following.asked, following.user, thread, following)
+
+    def _going_on(self, following: Following) -> Work:
+        def work(progress: Progress, follow: Follow, pictures: Path) -> Answer:
+            while not self.conversation.reaches(following.run):
+                if self._stopping.wait(LOOK_SECONDS):
+                    raise BotStoppedError
+            message = Message("", following.user, following.channel, following.name)
+            return self.conversation.take_up(message, following.run, progress, pictures, follow)
+
+        return work
+
+    def _thread(self, channel: str, ts: str, message: str = "") -> Thread:
+        return Thread(self._client, channel, ts, clean=self._clean, edit_seconds=self._edit_seconds, message=message)
 
     def _heard(self, event: dict[str, Any]) -> None:
         """Take an event of Slack's; what is no message of a person to the bot is left."""
@@ -162,42 +249,83 @@ class SlackBot:
             return
         if not self._seen.is_new(event["channel"], event["ts"]):
             return
+        thread = self._thread(event["channel"], event.get("thread_ts") or event["ts"])
+        self._begin(_Job(event["channel"], event["ts"], event["user"], thread), self._obeying(event))
+
+    def _obeying(self, event: Mapping[str, Any]) -> Work:
+        def work(progress: Progress, follow: Follow, pictures: Path) -> Answer:
+            try:
+                attached = [self._file(file) for file in event.get("files") or ()]
+            except SeuronError as error:
+                return answer_of(error)
+            text = plain(str(event.get("text") or ""), self.user)
+            message = Message(text, event["user"], event["channel"], self._name(event["user"]), attached)
+            return self.conversation.answer(message, progress, pictures, follow)
+
+        return work
+
+    def _begin(self, job: _Job, work: Work) -> None:
         # A daemon: who waits for a run must not keep a stopped bot from ending.
-        thread = threading.Thread(target=self._work, args=(event,), name=f"message {event['ts']}", daemon=True)
-        self._at_work.add(thread)
+        thread = threading.Thread(target=self._do, args=(job, work), name=f"message {job.asked}", daemon=True)
+        self._at_work[thread] = job
         thread.start()
 
-    def _work(self, event: Mapping[str, Any]) -> None:
+    def _do(self, job: _Job, work: Work) -> None:
         """Answer one message. An error that is not the user's ends this thread, and the user is told."""
-        place = event.get("thread_ts") or event["ts"]
-        thread = Thread(self._client, event["channel"], place, clean=self._clean, edit_seconds=self._edit_seconds)
         answered = False
         try:
             with tempfile.TemporaryDirectory(prefix="seuron-bot-") as folder:
-                thread.finish(self._answer(event, thread, Path(folder)), event["user"])
+                answer = self._done(job, work, Path(folder))
+                if answer is not None and not job.told:
+                    job.thread.finish(answer, job.user)
+                    self._forget(job)  # now, so that its end is not told again if something goes wrong below
+                    job.thread.attach(answer)
             answered = True
         except SlackApiError as error:
+            self._forget(job)
             answered = True
             log.error("Slack refused an answer: %s", self._clean(str(error.response.get("error"))))
         finally:
             if not answered:
-                thread.finish(Answer("This is a fault of mine, not of yours; the reason is in my log."), event["user"])
-            self._at_work.discard(threading.current_thread())
+                fault = Answer("This is a fault of mine, not of yours; the reason is in my log.")
+                job.thread.finish(fault, job.user)
+                self._forget(job)
+            self._at_work.pop(threading.current_thread(), None)
 
-    def _answer(self, event: Mapping[str, Any], thread: Thread, pictures: Path) -> Answer:
+    def _done(self, job: _Job, work: Work, pictures: Path) -> Answer | None:
+        """The answer of a job; None where the bot is stopped and the next one goes on with it."""
+
         def progress(answer: Answer) -> None:
             if self._stopping.is_set():
-                raise BotStoppedError("I am being stopped. What was started goes on; ask `status` when I am back")
-            thread.progress(answer)
+                raise BotStoppedError
+            job.thread.progress(answer)
+
+        def follow(run: Followed) -> None:
+            self._follow(job, run)
 
         try:
-            attached = [self._file(file) for file in event.get("files") or ()]
-            text = plain(str(event.get("text") or ""), self.user)
-            name = self._name(event["user"])
-            message = Message(text, event["user"], event["channel"], name, attached)
-            return self.conversation.answer(message, progress, pictures)
-        except SeuronError as error:
-            return answer_of(error)
+            return work(progress, follow, pictures)
+        except BotStoppedError:
+            if job.following is None or not self.followings.kept:
+                return Answer(_ASK)
+            job.thread.interrupt(_GOES_ON)
+            return None
+
+    def _follow(self, job: _Job, run: Followed) -> None:
+        """Write down which run is followed from now on; where that cannot be, it is followed all the same."""
+        address = self.conversation.deployment.given_url or ""
+        name = self._names.get(job.user) or (job.following.name if job.following is not None else "")
+        thread = job.thread
+        following = Following(job.channel, job.asked, thread.ts, thread.message, job.user, name, run, address)
+        try:
+            self.followings.keep(following)
+            job.following = following
+        except OSError as error:
+            log.error("That %s is followed cannot be written down: %s", run.output, error)
+
+    def _forget(self, job: _Job) -> None:
+        if job.following is not None:
+            self.followings.drop(job.following)
 
     def _name(self, user: str) -> str:
         """What people call a user; the id where Slack does not say it."""

@@ -19,7 +19,10 @@ EDIT_SECONDS = 3.0
 
 
 class Thread:
-    """What the bot writes below one message of a user. `clean` takes secrets out of all of it."""
+    """What the bot writes below one message of a user. `clean` takes secrets out of all of it.
+
+    `message` is the one that is edited, where an earlier process has written it.
+    """
 
     def __init__(
         self,
@@ -29,12 +32,23 @@ class Thread:
         *,
         clean: Callable[[str], str],
         edit_seconds: float = EDIT_SECONDS,
+        message: str = "",
     ) -> None:
         self._client, self._channel, self._ts = client, channel, ts
         self._clean = clean
         self._edit_seconds = edit_seconds
-        self._message = ""
+        self._message = message
         self._written, self._shown, self._waiting = 0.0, "", ""
+
+    @property
+    def ts(self) -> str:
+        """The message that all of it stands below."""
+        return self._ts
+
+    @property
+    def message(self) -> str:
+        """The message that is edited while work goes on; empty while there is none."""
+        return self._message
 
     def progress(self, answer: Answer) -> None:
         """Show how far the work is. Edits are folded: the last one counts, and there is one in `edit_seconds`."""
@@ -47,13 +61,23 @@ class Thread:
             self._edit()
         self._written, self._shown = time.monotonic(), self._waiting
 
+    def interrupt(self, words: str) -> None:
+        """Say below what was shown last that it is not gone on with for now."""
+        if not self._shown:
+            return
+        self._waiting = cut(f"{self._shown}\n{escaped(words)}")
+        self._edit()
+
     def finish(self, answer: Answer, user: str) -> None:
         """Write the answer. Who asked is called where it took a while: edits alone tell nobody."""
         if self._message and self._waiting != self._shown:
             self._edit()
-        whole = self._clean(answer.text)
         text = self._text(answer)
         self._post(f"<@{user}> {text}" if self._message else text)
+
+    def attach(self, answer: Answer) -> None:
+        """Add what is no text: pictures, and the whole of an answer that is too long for a message."""
+        whole = self._clean(answer.text)
         uploads = [{"file": str(picture), "title": picture.stem} for picture in answer.pictures]
         if len(escaped(whole)) > len(cut(escaped(whole))):
             uploads.append({"content": whole, "filename": "answer.txt", "title": "the whole answer"})
@@ -72,8 +96,10 @@ class Thread:
         return str(posted["ts"])
 
     def _edit(self) -> None:
-        """An edit that Slack refuses is not worth the work that it tells of."""
+        """An edit that Slack refuses, or does not get, is not worth the work that it tells of."""
         try:
             self._client.chat_update(channel=self._channel, ts=self._message, text=self._waiting)
         except SlackApiError as error:
             log.warning("Slack refused an edit: %s", error.response.get("error"))
+        except OSError as error:
+            log.warning("Slack did not get an edit: %s", error)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seuron.cli import chat, cluster, data, decisions, demonstration, deployment, garbage, training, worker
+from seuron.cli import chat, cluster, data, demonstration, deployment, training, worker
 from seuron.cli.registered import shell_command
 from seuron.commands.registry import command_named, commands
 
@@ -41,7 +41,7 @@ _GROUPS = {
     "datasets": "Volumes that are segmented again when they change, and their published versions.",
     "cluster": "Machines in instance groups: make, look at, resize, remove.",
 }
-_MACHINES, _DATA, _RESULTS, _HERE, _TALK = "Machines", "Data", "Results", "This machine", "Talking"
+_MACHINES, _DATA, _HERE, _TALK = "Machines", "Data", "This machine", "Talking"
 _groups: dict[str, typer.Typer] = {}
 
 
@@ -74,7 +74,6 @@ for _name, _function, _panel in (
     ("up", deployment.up, _HERE),
     ("down", deployment.down, _HERE),
     ("demo", demonstration.demo, _HERE),
-    ("gc", garbage.gc, _HERE),
     ("worker", worker.worker, _MACHINES),
     ("workers", worker.workers, _MACHINES),
     ("drain", worker.drain, _MACHINES),
@@ -82,9 +81,6 @@ for _name, _function, _panel in (
     ("synth", data.synth, _DATA),
     ("import", data.import_, _DATA),
     ("train", training.train, _DATA),
-    ("evaluate", data.evaluate, _RESULTS),
-    ("sweep", decisions.sweep, _RESULTS),
-    ("explain", decisions.explain, _RESULTS),
     ("chat", chat.chat, _TALK),
     ("bot", chat.bot, _TALK),
 ):

@@ -56,17 +56,22 @@ def bot(
         Path | None, typer.Option(help="who may do what; else $SEURON_BOT, or bot.toml in the state folder")
     ] = None,
 ) -> None:
-    """Answer in Slack until it is stopped. Tokens come from $SLACK_BOT_TOKEN and $SLACK_APP_TOKEN, or files."""
+    """Answer in Slack until it is stopped, and go on with what an earlier bot followed.
+
+    Tokens come from $SLACK_BOT_TOKEN and $SLACK_APP_TOKEN, or files.
+    """
     from seuron.bot import Conversation, read_permissions
+    from seuron.bot.followings import Followings
     from seuron.bot.sessions import Sessions
     from seuron.bot.slack import SlackBot, slack_tokens
     from seuron.deployment import Home
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    talk = Conversation(connection(context), read_permissions(permissions), Sessions(Home.default().folder / "bot"))
+    folder = Home.default().folder / "bot"
+    talk = Conversation(connection(context), read_permissions(permissions), Sessions(folder))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with SlackBot(talk, slack_tokens()) as made:
+    with SlackBot(talk, slack_tokens(), followings=Followings(folder / "following")) as made:
         typer.echo(f"answering in Slack as {made.user}")
         ended.wait()

@@ -1,4 +1,4 @@
-"""Commands for volumes: `synth`, `import`, `evaluate`."""
+"""Commands for volumes: `synth`, `import`."""
 
 from __future__ import annotations
 
@@ -89,25 +89,3 @@ def import_(
     layer: Any = kind  # checked above; a Literal cannot be narrowed by `in`
     volume = import_volume(source, absolute(out), voxel, kind=layer)
     typer.echo(f"{volume.path}: {volume.box} {volume.dtype}")
-
-
-def evaluate(
-    segmentation: Annotated[str, typer.Argument(help="precomputed segmentation")],
-    ground_truth: Annotated[str, typer.Argument(help="precomputed labels; 0 is ignored")],
-    bbox: Annotated[str | None, typer.Option(help="x0,y0,z0,x1,y1,z1; what both have when left out")] = None,
-    mip: Annotated[int, typer.Option(min=0, help="scale to compare at")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="everything, for scripts")] = False,
-) -> None:
-    """Score a segmentation: variation of information and adapted Rand error."""
-    from seuron.cli.words import absolute, box_of
-    from seuron.evaluation import evaluate_volumes
-
-    box = box_of(bbox, "--bbox") if bbox is not None else None
-    found = evaluate_volumes(absolute(segmentation), absolute(ground_truth), box, mip)
-    if json:
-        typer.echo(found.model_dump_json(indent=1))
-        return
-    typer.echo(f"VOI split           {found.voi_split:.4f} bits")
-    typer.echo(f"VOI merge           {found.voi_merge:.4f} bits")
-    typer.echo(f"adapted Rand error  {found.adapted_rand_error:.4f}")
-    typer.echo(f"over {found.voxels} voxels, {found.segments} segments, {found.truths} true objects")

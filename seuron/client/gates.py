@@ -16,7 +16,7 @@ from urllib.parse import quote
 from seuron.client.entities import TaskInstance, first_reason
 from seuron.client.rest import AirflowClient
 from seuron.errors import NotFoundError, RunError
-from seuron.gates import CHOICES, Choice, parse_changes, successor
+from seuron.gates import CHOICES, Answerer, Choice, parse_changes, successor
 
 #: The node that asks, behind each stage's tiers.
 NODE = "inspect"
@@ -45,9 +45,15 @@ def waiting_gates(client: AirflowClient, dag_id: str = "~", run_id: str = "~") -
 
 
 def answer_gate(
-    client: AirflowClient, gate: WaitingGate, choice: Choice, changes: Mapping[str, Any] | str | None = None
+    client: AirflowClient,
+    gate: WaitingGate,
+    choice: Choice,
+    changes: Mapping[str, Any] | str | None = None,
+    answerer: Answerer | None = None,
 ) -> None:
     """Answer a gate; `changes` are the parameters of a redo, as a mapping, JSON or `key=value` words.
+
+    Of an approval or an end it says by whom and why, where that is not the user whom Airflow knows.
 
     Raises RunError when the gate has been answered already, or the person may not answer, and ParameterErrors when
     changes cannot be read. Whether they fit together is checked by the run itself: where they do not, the gate asks
@@ -65,7 +71,8 @@ def answer_gate(
         f"/dags/{quote(gate.dag_id)}/dagRuns/{quote(gate.run_id, safe='')}"
         f"/taskInstances/{quote(gate.stage)}.{NODE}/{gate.map_index}/hitlDetails"
     )
-    body = {"chosen_options": [choice], "params_input": {CHANGES: json.dumps(values) if values else ""}}
+    said = json.dumps(values) if values else answerer.text if answerer is not None else ""
+    body = {"chosen_options": [choice], "params_input": {CHANGES: said}}
     client.checked(client.send("PATCH", path, json=body))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from seuron.storage import Storage, local_folder
 if TYPE_CHECKING:
     from seuron.client.deployment import Deployment
     from seuron.compute.run_costs import RunCosts
+    from seuron.decisions import Explanation, Sweep
     from seuron.redoing import Forgotten
     from seuron.runs import Run
 
@@ -129,6 +130,19 @@ class RunHandle:
         from seuron.compute.run_costs import read_costs
 
         return read_costs(self.folder().storage)
+
+    def sweep(self, thresholds: Sequence[float], rules: Sequence[str] = ()) -> Sweep:
+        """What other thresholds, and rules by their names, would have given; read from the run's tables."""
+        from seuron.decisions import rules_by_name, sweep_run
+
+        run = self.folder()
+        return sweep_run(run, thresholds, rules=rules_by_name(run, rules) if rules else None)
+
+    def explain(self, first: int | tuple[int, int, int], second: int | tuple[int, int, int]) -> Explanation:
+        """Why two pieces, ids or voxels, are one segment or not."""
+        from seuron.decisions import explain_run
+
+        return explain_run(self.folder(), first, second)
 
     def folder(self) -> Run:
         """The run as it lies in its folder; raises RunError where that is not prepared, or not reached from here."""

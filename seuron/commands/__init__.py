@@ -21,6 +21,7 @@ from seuron.commands.answers import (
     NOT_FOUND,
     OK,
     Answer,
+    Followed,
     Session,
     answer_of,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Answer",
     "Attached",
     "Command",
+    "Followed",
     "Parameter",
     "Permission",
     "Session",

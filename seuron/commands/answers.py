@@ -41,6 +41,22 @@ class Answer:
         return self.code != OK
 
 
+@dataclass(frozen=True)
+class Followed:
+    """A run that a command follows to its end: its DAG, the id of its start, its folder; and what is told around it.
+
+    `closes` says that it is summed up at its end. In a batch `before` are the words and exit codes that earlier
+    runs came to, `later` the parameters of those that begin after it.
+    """
+
+    dag: str
+    id: str
+    output: str
+    closes: bool = False
+    before: tuple[tuple[str, int], ...] = ()
+    later: tuple[dict[str, Any], ...] = ()
+
+
 @dataclass
 class Session:
     """Who asks, of which deployment, and how the answer goes on while it is made.
@@ -48,13 +64,15 @@ class Session:
     `parameters` are the values that `params set` keeps for the next runs of whoever asks; a front end that
     lives for one command only has none. `here` says that paths and files are those of the user's machine;
     `pictures` is a folder that pictures are written to, and without one none are made. `may` are the rights
-    of who asks (`seuron.commands.registry.Permission`).
+    of who asks (`seuron.commands.registry.Permission`). `on_follow` hears of each run that is followed, so that
+    another process can go on with it.
     """
 
     deployment: Deployment
     who: str
     parameters: dict[str, Any] = field(default_factory=dict)
     on_progress: Callable[[Answer], None] | None = None
+    on_follow: Callable[[Followed], None] | None = None
     here: bool = False
     pictures: Path | None = None
     may: frozenset[str] = frozenset({"look", "run", "machines", "admin"})
@@ -63,6 +81,11 @@ class Session:
         """Show how far a long command is; each takes the place of the one before it."""
         if self.on_progress is not None:
             self.on_progress(answer)
+
+    def follows(self, followed: Followed) -> None:
+        """Say that a run is followed from now on, in place of the one before it."""
+        if self.on_follow is not None:
+            self.on_follow(followed)
 
 
 def answer_of(error: SeuronError) -> Answer:

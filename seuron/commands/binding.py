@@ -25,8 +25,9 @@ Attached = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 def bind(command: Command, words: Sequence[str], attached: Attached | None = None) -> dict[str, Any]:
     """A command's parameters by their names; `attached` are a pipeline's parameters from a file.
 
-    `key=value` gives a parameter of the command or, where it takes those, of the pipeline; the name of a flag
-    alone sets it; other words are taken by their places. Raises ParameterErrors with all that is wrong.
+    `key=value` gives a parameter of the command or, where it takes those, of the pipeline, several times where it
+    is a list; the name of a flag alone sets it; other words are taken by their places.
+    Raises ParameterErrors with all that is wrong.
     """
     known = {parameter.name: parameter for parameter in command.parameters if not parameter.word.here}
     places = [parameter for parameter in known.values() if parameter.by_place]
@@ -83,6 +84,9 @@ def plain(text: str) -> Any:
 
 
 def _take(given: dict[str, Any], parameter: Parameter, text: str, problems: list[str]) -> None:
+    if parameter.is_list:
+        given.setdefault(parameter.name, []).append(text)
+        return
     if parameter.name in given:
         problems.append(f"`{parameter.name}` is given twice")
         return

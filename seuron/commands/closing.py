@@ -43,7 +43,7 @@ def summary(
     session: Session,
     run: Annotated[str, RUN],
     *,
-    pictures: Annotated[bool, Word("with sections and a histogram, where they can be shown")] = True,
+    pictures: Annotated[bool, Word("with sections, a histogram and a plot of scores, where they can be shown")] = True,
 ) -> Answer:
     """Sum up a run in a few sentences: what it made, how long it took, what went wrong, what it cost."""
     handle = session.deployment.find(run)
@@ -181,14 +181,14 @@ def _sizes(run: Run) -> Sizes | None:
 
 
 def _pictures(run: Run, sizes: Sizes | None, folder: Path) -> list[Path]:
-    from seuron.commands.summary import section_files
+    from seuron.commands.summary import score_files, section_files
     from seuron.reporting.histogram import size_histogram
 
-    files = section_files(run, folder)
+    files, scores = section_files(run, folder), read_scores(run.storage)
     if sizes is not None and len(sizes.ids):
         files.append(folder / "segment-sizes.png")
         size_histogram(sizes).save(files[-1])
-    return files
+    return files + (score_files(scores, folder) if scores is not None else [])
 
 
 def follows_a_run(data: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,9 +10,9 @@ from seuron.client import RunHandle
 from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
 from seuron.commands.answers import Answer, Session
 from seuron.commands.registry import command
-from seuron.commands.runs import RUN
+from seuron.commands.runs import RUN, WHY
 from seuron.errors import NotFoundError
-from seuron.gates import Choice
+from seuron.gates import Answerer, Choice, stop_of
 
 GROUP = "Runs"
 
@@ -36,10 +37,13 @@ def approve(session: Session, run: Annotated[str, RUN]) -> Answer:
 
 
 @command("end", aliases=("end run",), may="run", group=GROUP)
-def end(session: Session, run: Annotated[str, RUN]) -> Answer:
-    """End a run that waits for a person after a stage: it is cancelled, and what it has finished stays."""
+def end(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY] = "") -> Answer:
+    """End a run that waits for a person after a stage: it is cancelled, and what it has finished stays.
+
+    Who, when and why stands at the run in Airflow and in its folder.
+    """
     handle = session.deployment.find(run)
-    gate = _answered(session, handle, "end")
+    gate = _answered(session, handle, "end", why=why)
     text = f"{handle.name} is ended after {gate.stage}; `continue {handle.name}` goes on with it"
     return Answer(text, {"run": handle.id, "stage": gate.stage})
 
@@ -52,16 +56,23 @@ def redo_with(session: Session, handle: RunHandle, changes: Mapping[str, Any]) -
 
 
 def _answered(
-    session: Session, handle: RunHandle, choice: Choice, changes: Mapping[str, Any] | None = None
+    session: Session, handle: RunHandle, choice: Choice, changes: Mapping[str, Any] | None = None, why: str = ""
 ) -> WaitingGate:
-    """Answer what a run asks. Airflow knows the front end only, so who answered stands in the run's note first."""
+    """Answer what a run asks. Airflow knows the front end only, so who answered stands in the run's note first.
+
+    The note of an end is that of any run that a person cancels; the gate finds its words there, and adds nothing.
+    """
     client = session.deployment.client
     gates = waiting_gates(client, handle.dag, handle.id) if handle.id else []
     if not gates:
         state = handle.status(stages=False).state
         raise NotFoundError(f"{handle.name} waits for nobody: it is {state}; `inspections` lists the runs that do")
-    client.write_note(handle.dag, handle.id, f"{choice} after {gates[0].stage}, answered by {session.who}")
-    answer_gate(client, gates[0], choice, changes)
+    answerer = Answerer(" ".join(session.who.split()), time.time(), " ".join(why.split()))
+    note = f"{choice} after {gates[0].stage}, answered by {answerer.by}"
+    if choice == "end":
+        note = stop_of(handle.id, gates[0].stage, answerer).note
+    client.write_note(handle.dag, handle.id, note)
+    answer_gate(client, gates[0], choice, changes, answerer)
     return gates[0]
 
 

@@ -24,7 +24,19 @@ from seuron.errors import NotFoundError
 #: What a front end may let somebody do: look at things, make and end runs, change machines, run the deployment.
 Permission = Literal["look", "run", "machines", "admin"]
 #: The modules that hold commands, in the order in which help lists them.
-MODULES = ("runs", "inspection", "planning", "history", "closing", "parameters", "machines", "datasets", "general")
+MODULES = (
+    "runs",
+    "inspection",
+    "planning",
+    "history",
+    "closing",
+    "results",
+    "garbage",
+    "parameters",
+    "machines",
+    "datasets",
+    "general",
+)
 
 Function = TypeVar("Function", bound=Callable[..., Answer])
 
@@ -72,6 +84,11 @@ class Parameter:
     @property
     def is_flag(self) -> bool:
         return self.kind is bool
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it may be given several times: a list of words."""
+        return list[str] in (self.kind, *get_args(self.kind))
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seuron.client import RunHandle, RunStatus
-from seuron.commands.answers import OK, Answer, Session, code_of_state
+from seuron.commands.answers import OK, Answer, Followed, Session, code_of_state
 from seuron.commands.batches import in_turn
 from seuron.commands.given import checked, sets_of
 from seuron.commands.registry import Command, Values, Word, add, command
 from seuron.commands.wording import status_answer
-from seuron.errors import ParameterErrors
+from seuron.errors import ParameterErrors, RefusedError
+from seuron.params.model import parse_parameters
 from seuron.pipelines import PIPELINES, Pipeline
 from seuron.states import RunState
 
@@ -44,7 +46,7 @@ def _run_command(pipeline: Pipeline) -> Command:
             return _joined([_without_airflow(session, params, workers) for params in sets])
         session.progress(Answer("starting Airflow" if session.deployment.here else "starting the run"))
         if wait and len(sets) > 1:
-            return in_turn(session, [partial(_run_and_follow, session, params) for params in sets])
+            return in_turn(session, _starts(session, sets))
         handles = [session.deployment.run(params) for params in sets]
         return _joined([_followed(session, handle, wait=wait) for handle in handles])
 
@@ -63,8 +65,29 @@ for _pipeline in PIPELINES.values():
     add(_run_command(_pipeline))
 
 
-def _run_and_follow(session: Session, params: Parameters) -> Answer:
-    return _followed(session, session.deployment.run(params), wait=True)
+def _starts(session: Session, sets: Sequence[Parameters]) -> list[Callable[[], Answer]]:
+    """What begins each run of a batch, and follows it."""
+    return [partial(_run_and_follow, session, params, sets[number:]) for number, params in enumerate(sets, start=1)]
+
+
+def _run_and_follow(session: Session, params: Parameters, later: Sequence[Parameters]) -> Answer:
+    if "run" not in session.may:  # who asked had it; the batch may have been taken up by another process since
+        raise RefusedError(f"{session.who} may not run anything any more, so this run was not started")
+    return follow(session, session.deployment.run(params), later)
+
+
+def take_up(session: Session, followed: Followed) -> Answer:
+    """Go on with a run that another process followed, and with its batch, to the answer that it would have given."""
+    from seuron.commands.closing import close_run, follows_a_run
+
+    handle = RunHandle(session.deployment, followed.dag, followed.id, followed.output)
+    if followed.before or followed.later:
+        pipeline = next(found for found in PIPELINES.values() if found.dag_id == followed.dag)
+        sets = [parse_parameters(pipeline.model, values) for values in followed.later]
+        before = [Answer(text, code=code) for text, code in followed.before]
+        return in_turn(session, [partial(watched, session, handle), *_starts(session, sets)], before)
+    answer = watched(session, handle)
+    return close_run(session, answer) if followed.closes and follows_a_run(answer.data) else answer
 
 
 def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[Parameters]:
@@ -162,9 +185,16 @@ def _followed(session: Session, handle: RunHandle, *, wait: bool) -> Answer:
     return follow(session, handle)
 
 
-def follow(session: Session, handle: RunHandle) -> Answer:
-    """Wait for a run, tell how far it is meanwhile, and say how it ended."""
+def follow(session: Session, handle: RunHandle, later: Sequence[Parameters] = ()) -> Answer:
+    """Wait for a run, tell how far it is meanwhile, and say how it ended; `later` runs of a batch begin after it."""
     session.progress(Answer(f"following {handle.url}", links={"Airflow": handle.url}))
+    following = tuple(params.model_dump(mode="json") for params in later)
+    session.follows(Followed(handle.dag, handle.id, handle.output, later=following))
+    return watched(session, handle)
+
+
+def watched(session: Session, handle: RunHandle) -> Answer:
+    """The end of a run that is followed already."""
     try:
         status = handle.wait(lambda seen: session.progress(status_answer(seen)))
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from typing import Any
 
 from seuron.client import RunStatus
 from seuron.commands.wording import table
-from seuron.evaluation import read_scores
+from seuron.evaluation import Scores, read_scores
 from seuron.forecast import Forecast, compare
 from seuron.reporting.quantities import big, count, duration, file_size
 from seuron.reporting.timings import sum_counts
@@ -27,7 +27,7 @@ class Summary:
 
 
 def summarise(run: Run, status: RunStatus, pictures: Path | None = None) -> Summary:
-    """The run as it is now; sections through its layers are written into `pictures`."""
+    """The run as it is now; sections through its layers, and a plot of its scores, are written into `pictures`."""
     scores, compared = read_scores(run.storage), compare(run)
     counts = sum_counts(run.records())
     sentences = [status.sentence, _volume(run, compared), _found(counts)]
@@ -43,7 +43,9 @@ def summarise(run: Run, status: RunStatus, pictures: Path | None = None) -> Summ
         "forecast": asdict(compared),
     }
     text = "\n".join([*filter(None, sentences), compared_table(compared)])
-    return Summary(text, data, section_files(run, pictures) if pictures is not None else ())
+    files = section_files(run, pictures) if pictures is not None else []
+    files += score_files(scores, pictures) if pictures is not None and scores is not None else []
+    return Summary(text, data, files)
 
 
 def compared_table(compared: Forecast) -> str:
@@ -77,6 +79,16 @@ def section_files(run: Run, folder: Path) -> list[Path]:
             file.write_bytes(base64.b64decode(section.uri.partition(",")[2]))
             files.append(file)
     return files
+
+
+def score_files(scores: Scores, folder: Path) -> list[Path]:
+    """Where the bits of a segmentation are lost, as a PNG file."""
+    from seuron.reporting.plots import score_picture
+
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "scores.png"
+    score_picture(scores).save(file)
+    return [file]
 
 
 def _volume(run: Run, compared: Forecast) -> str:

@@ -63,13 +63,16 @@ def evaluation_table(segmentation: Volume, truth: Volume, box: Box) -> Contingen
     return table
 
 
-def evaluate_volumes(segmentation_path: str, truth_path: str, box: Box | None = None, mip: int = 0) -> Scores:
+def evaluate_volumes(
+    segmentation_path: str, truth_path: str, box: Box | None = None, mip: int = 0, *, truth_mip: int | None = None
+) -> Scores:
     """Scores of a precomputed segmentation against precomputed labels at one scale.
 
-    `box` is in voxels of that scale; without it, all that both layers have is scored. Memory stays
-    at a few hundred MB whatever the size. Raises VolumeError for layers that do not fit each other
-    and DataError for missing blocks or a box without ground truth.
+    `mip` is the scale of both, or with `truth_mip` that of the segmentation. `box` is in voxels of that scale;
+    without it, all that both layers have is scored. Memory stays at a few hundred MB whatever the size. Raises
+    VolumeError for layers that do not fit each other and DataError for missing blocks or a box without ground truth.
     """
-    segmentation, truth = open_volume(segmentation_path, mip), open_volume(truth_path, mip)
+    segmentation = open_volume(segmentation_path, mip)
+    truth = open_volume(truth_path, mip if truth_mip is None else truth_mip)
     where = evaluation_box(segmentation, truth, box)
     return scores(evaluation_table(segmentation, truth, where))

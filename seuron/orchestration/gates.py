@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from seuron.runs import Run
+    from seuron.states import Stop
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ class InspectionGate(HITLOperator):
             type=["string", "null"],
             format="multiline",
             title=CHANGES,
-            description="parameters to change before a redo, as key=value words or JSON: agglomeration_threshold=0.3",
+            description="of a redo the parameters to change, as key=value words or JSON: agglomeration_threshold=0.3; "
+            "of an end the reason, if you like",
         )
         choices = ["approve", "redo", "end"]
         super().__init__(options=choices, params={CHANGES: changes}, **kwargs)
@@ -117,40 +119,42 @@ class InspectionGate(HITLOperator):
 def answer(
     context: Mapping[str, Any], stage: str, choice: Literal["approve", "redo", "end"], changes: str, by: str
 ) -> None:
-    """Write an answer down and act on it.
+    """Write an answer down and act on it; `changes` are those of a redo, else who answered and why, if not `by`.
 
     Raises EndedRunError or SupersededRunError where the run ends with it, and RefusedAnswerError where a redo
     was asked for with changes that are wrong: the gate then asks again.
     """
-    from seuron.gates import EndedRunError, GateAnswer, SupersededRunError, add_answer, stage_key
+    from seuron.gates import Answerer, EndedRunError, GateAnswer, SupersededRunError, add_answer, stage_key, stop_of
     from seuron.runs import Run
+    from seuron.states import Stop
 
-    run = Run.open(_values(context)["output"])
+    run, now = Run.open(_values(context)["output"]), time.time()
+    answerer = Answerer(by, now) if choice == "redo" else Answerer.of_text(changes, by, now)
     made: dict[str, Any] = {
         "stage": stage,
         "key": stage_key(run, stage),
         "run_id": str(context["run_id"]),
         "choice": choice,
-        "by": by,
-        "time": time.time(),
+        "by": answerer.by,
+        "time": now,
     }
     if choice == "redo":
         again, values = _redo(context, made, changes)
         why = f"redone after {stage} with {_listed(again['changes'])}"
         _trigger(context, again["successor"], values, f"goes on from {made['run_id']}, {why}")
         add_answer(run.storage, GateAnswer(**again))
-        raise SupersededRunError(_stop(context, run, by, f"{why}; it goes on as {again['successor']}"))
+        stop = Stop(made["run_id"], "cancelled", by, now, f"{why}; it goes on as {again['successor']}")
+        raise SupersededRunError(_stop(context, run, stop))
     add_answer(run.storage, GateAnswer(**made))
     if choice == "end":
-        raise EndedRunError(_stop(context, run, by, f"ended at the inspection after {stage}"))
-    log.info("Approved by %s: the run goes on", by)
+        raise EndedRunError(_stop(context, run, stop_of(made["run_id"], stage, answerer)))
+    log.info("Approved by %s: the run goes on", answerer.by)
 
 
-def _stop(context: Mapping[str, Any], run: Run, by: str, why: str) -> str:
+def _stop(context: Mapping[str, Any], run: Run, stop: Stop) -> str:
     """Write down that a person ended the run, in its folder and for its note; returns the words."""
-    from seuron.states import Stop, write_stop
+    from seuron.states import write_stop
 
-    stop = Stop(str(context["run_id"]), "cancelled", by, time.time(), why)
     write_stop(run.storage, stop)
     leave_note(context, stop.note)
     return stop.note

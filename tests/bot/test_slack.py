@@ -208,6 +208,17 @@ def test_no_file_from_elsewhere_is_fetched(slack: SlackStandIn, bot: SlackBot) -
     assert "model.py is not JSON" in slack.answer(slack.say("update parameters", files=[script]))["text"]
 
 
+def test_a_sweep_brings_its_plot(slack: SlackStandIn, bot: SlackBot, finished: Run) -> None:
+    """Other thresholds are asked for by words: progress first, then the table, and the plot as a picture."""
+    asked = slack.say(f"sweep {finished.output} thresholds=0.3,0.5 small=100")
+    text = slack.answer(asked, 2)["text"]
+    assert slack.thread(asked)[0]["history"] == ["sweeping first: 2 thresholds"]
+    assert text.startswith(f"<@{ADA}> ```\nthreshold  segments")
+    assert "best VOI" in text
+    slack.wait(lambda: slack.made("files.completeUploadExternal"), "upload")
+    assert {name.partition("-")[2] for name in slack.uploads} == {"sweep.png"}
+
+
 def test_pictures_are_uploaded(slack: SlackStandIn, bot: SlackBot, finished: Run) -> None:
     """A summary brings sections through the layers and a histogram into the thread."""
     asked = slack.say(f"summary {finished.output}")
@@ -216,7 +227,7 @@ def test_pictures_are_uploaded(slack: SlackStandIn, bot: SlackBot, finished: Run
     assert "true objects" in text
     done = slack.wait(lambda: slack.made("files.completeUploadExternal"), "upload")[0].body
     assert done["thread_ts"] == asked
-    assert {name.partition("-")[2] for name in slack.uploads} >= {"segmentation.png", "segment-sizes.png"}
+    assert {name.partition("-")[2] for name in slack.uploads} >= {"segmentation.png", "segment-sizes.png", "scores.png"}
     assert all(content.startswith(b"\x89PNG") for content in slack.uploads.values())
 
 
@@ -255,6 +266,19 @@ def test_a_bot_that_is_stopped_says_so(slack: SlackStandIn, conversation: Conver
     counting.go_on.release()
     assert "What was started goes on" in slack.answer(asked, 2)["text"]
     made.stop()
+
+
+def test_what_ends_with_the_bot_is_told(slack: SlackStandIn, conversation: Conversation, counting: Counting) -> None:
+    """Who waits for work that no other process goes on with hears that it has to be asked for again."""
+    made = SlackBot(conversation, TOKENS, base_url=slack.url, edit_seconds=EDIT_SECONDS)
+    made.start()
+    asked = slack.say("count to 3")
+    slack.answer(asked)
+    made.stop(0.2)
+    assert "what you asked for ends with me; ask again" in slack.answer(asked, 2)["text"]
+    counting.go_on.release()
+    slack.wait(lambda: not made._at_work, "end of the work")
+    assert len(slack.thread(asked)) == 2
 
 
 def test_wrong_tokens_are_named_and_not_shown(slack: SlackStandIn, conversation: Conversation) -> None:

@@ -11,7 +11,7 @@ from small_runs import blobs, make_run, smooth, store
 from typer.testing import CliRunner, Result
 
 from seuron.cli import app
-from seuron.cli.words import piece, thresholds
+from seuron.commands.reading import piece, thresholds
 from seuron.decisions import explain_run, region_graph, sweep_run
 from seuron.errors import ParameterErrors
 from seuron.runs import Run
@@ -41,21 +41,21 @@ def call(*words: str) -> Result:
 )
 def test_thresholds_are_the_numbers_one_would_write(text: str, expected: tuple[float, ...]) -> None:
     """0.15, not 0.15000000000000002: the latter is another threshold."""
-    assert thresholds(text, "--thresholds") == expected
+    assert thresholds(text, "thresholds") == expected
 
 
 @pytest.mark.parametrize("text", ["", "a", "0.1:0.9", "0.9:0.1:0.1", "0.1:0.9:0", "0.1:0.9:-1", "0.1:x:0.1", "1,,2"])
 def test_other_words_for_thresholds_are_refused(text: str) -> None:
     """What was given, and what is wanted."""
-    with pytest.raises(ParameterErrors, match=r"--thresholds: got .*; give first:last:step"):
-        thresholds(text, "--thresholds")
+    with pytest.raises(ParameterErrors, match=r"`thresholds`: got .*; give first:last:step"):
+        thresholds(text, "thresholds")
 
 
 def test_pieces_are_ids_or_voxels() -> None:
     """Anything else is refused by name."""
     assert (piece("17", "A"), piece("1,-2,3", "B")) == (17, (1, -2, 3))
     for wrong in ("", "x", "1,2", "1,2,3,4", "1.5"):
-        with pytest.raises(ParameterErrors, match="B: got"):
+        with pytest.raises(ParameterErrors, match="`B`: got"):
             piece(wrong, "B")
 
 

@@ -108,6 +108,19 @@ def greet(
     return Answer(name)
 
 
+def gather(session: Session, *, name: Annotated[list[str] | None, Word("who")] = None) -> Answer:
+    """Gather several."""
+    return Answer("")
+
+
+def test_a_list_is_given_word_by_word() -> None:
+    """A parameter that is a list may be given as often as one likes, in order; others once only."""
+    made = Command("gather", (), "look", "", gather)
+    assert bind(made, ["name=ada", "name=bob", "name=ada"]) == {"name": ["ada", "bob", "ada"]}
+    assert bind(made, []) == {}
+    assert made.usage == "gather [name=...]"
+
+
 def make(
     session: Session,
     values: Values,

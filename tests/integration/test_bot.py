@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from slack_stand_in import APP_TOKEN, BOT_TOKEN, SlackStandIn
 
 from seuron.bot import Conversation, Permissions
+from seuron.bot.followings import Followings
 from seuron.bot.slack import SlackBot, SlackTokens
 from seuron.client import connect
 from seuron.deployment import Deployment, Home
@@ -84,15 +86,22 @@ def slack() -> Iterator[SlackStandIn]:
         yield made
 
 
-@pytest.fixture
-def bot(telling: Deployment, slack: SlackStandIn) -> Iterator[SlackBot]:
-    """The bot of that deployment; both Ada and Eve may run things."""
+@contextmanager
+def answering(url: str, slack: SlackStandIn, folder: Path | None = None) -> Iterator[SlackBot]:
+    """A bot of a deployment; both Ada and Eve may run things. What it follows is kept in a folder."""
     allowed = Permissions.model_validate({"allow": [{"who": [ADA, EVE], "may": ["run"]}]})
-    asked = connect(telling.url)
-    talk = Conversation(asked, allowed)
-    with SlackBot(talk, SlackTokens(BOT_TOKEN, APP_TOKEN), base_url=slack.url, edit_seconds=1.0) as made:
+    asked, tokens = connect(url), SlackTokens(BOT_TOKEN, APP_TOKEN)
+    talk, kept = Conversation(asked, allowed), Followings(folder)
+    with SlackBot(talk, tokens, followings=kept, base_url=slack.url, edit_seconds=1.0) as made:
         yield made
     asked.close()
+
+
+@pytest.fixture
+def bot(telling: Deployment, slack: SlackStandIn) -> Iterator[SlackBot]:
+    """The bot of that deployment."""
+    with answering(telling.url, slack) as made:
+        yield made
 
 
 def told(hook: _Hook, run: str, event: str) -> dict[str, Any]:
@@ -123,6 +132,30 @@ def test_a_run_that_is_asked_for_in_slack(
     slack.wait(lambda: any(name.endswith("segmentation.png") for name in slack.uploads), "picture")
     notice = told(hook, "asked", "succeeded")
     assert notice["words"].startswith("asked is done: 80 x 64 x 64 voxels")
+
+
+def test_a_bot_that_is_started_again_goes_on(
+    telling: Deployment, slack: SlackStandIn, conf: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A batch outlives the bot: its first run ends while no bot is there, the next bot tells so and begins the second.
+
+    All of it is two messages.
+    """
+    sets = [conf(tmp_path / name) for name in ("earlier", "later")]
+    with answering(telling.url, slack, tmp_path / "following"):
+        asked = slack.say("run segmentations", files=[slack.file("batch.json", json.dumps(sets).encode())])
+        slack.wait(lambda: "1 of 2: earlier: " in str(slack.thread(asked)), "status of the first", SECONDS)
+    assert "I go on telling of it" in slack.thread(asked)[0]["text"]
+    with connect(telling.url).client as client:
+        (run_id,) = [run.run_id for run in client.dag_runs("segmentation") if run.output.endswith("/earlier")]
+        assert client.wait("segmentation", run_id, seconds=SECONDS) == "success"
+        assert not [run for run in client.dag_runs("segmentation") if run.output.endswith("/later")]
+    with answering(telling.url, slack, tmp_path / "following"):
+        text = slack.answer(asked, 2, SECONDS)["text"]
+    assert text.startswith(f"<@{ADA}> 1. earlier is done: 80 x 64 x 64 voxels")
+    assert "2. later is done: 80 x 64 x 64 voxels" in text
+    assert len(slack.thread(asked)) == 2
+    assert not list((tmp_path / "following").glob("*.json"))
 
 
 def test_cancelling_names_who_did_it(

@@ -139,7 +139,7 @@ def _expect_success(client: AirflowClient, run_id: str, seconds: float = 280) ->
 def _queues(client: AirflowClient, run_id: str) -> dict[tuple[str, int], set[str]]:
     """The queues of the tasks of each tier."""
     found: dict[tuple[str, int], set[str]] = {}
-    for row in client._pages(f"/dags/{DAG}/dagRuns/{run_id}/taskInstances", "task_instances", {}):
+    for row in client.pages(f"/dags/{DAG}/dagRuns/{run_id}/taskInstances", "task_instances", {}):
         if row["map_index"] >= 0:
             stage, tier = row["task_id"].split(".tier_")
             found.setdefault((stage, int(tier)), set()).add(row["queue"])

@@ -142,7 +142,7 @@ def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
     for name in ("machines_affinities", "machines_affinities_done", "machines_watershed", "machines_watershed_done"):
         assert names[name] == "success"
     assert client.forget_runs("cluster", 3)  # as the step does itself, with more
-    assert len(list(client._pages("/dags/cluster/dagRuns", "dag_runs", {"state": "success"}))) <= 5
+    assert len(list(client.pages("/dags/cluster/dagRuns", "dag_runs", {"state": "success"}))) <= 5
     ledger = cluster.records.ledger()
     assert ledger.runs[run_id] > 0
     assert ledger.dollars > ledger.runs[run_id]

@@ -144,7 +144,7 @@ def test_a_manager_with_passwords_scales_its_groups(manager: Manager, conf: Conf
         states = {task.task_id: task.state for task in client.task_instances("segmentation", run_id)}
         assert states["machines_watershed"] == "success"
         native.wait_until(lambda: manager.instances() == [], 240)
-        assert list(client._pages("/dags/cluster/dagRuns", "dag_runs", {"state": "failed"})) == []
+        assert list(client.pages("/dags/cluster/dagRuns", "dag_runs", {"state": "failed"})) == []
     look = manager.records.look()
     assert look is not None
     assert look.problems == ()

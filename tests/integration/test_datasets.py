@@ -174,7 +174,7 @@ def test_a_backfill_computes_once_and_never_overlaps(
         "to_date": "2026-03-03T23:00:00Z",
         "max_active_runs": 3,
     }
-    client._checked(client._send("POST", "/backfills", json=body))
+    client.checked(client.send("POST", "/backfills", json=body))
     while True:
         runs = [run for run in client.dag_runs(DAG) if run.run_id not in scheduled]
         if len(runs) >= 3 and all(run.finished for run in runs):

@@ -34,7 +34,7 @@ def test_a_second_start_reuses_what_runs(deployment: Deployment) -> None:
 def test_pools_have_the_machines_size(deployment: Deployment) -> None:
     """The pools that tasks name exist once the start returns."""
     with AirflowClient(deployment.url) as client:
-        pools = {row["name"]: row["slots"] for row in client._pages("/pools", "pools", {})}
+        pools = {row["name"]: row["slots"] for row in client.pages("/pools", "pools", {})}
     assert Machine.this().pools.items() <= pools.items()
 
 

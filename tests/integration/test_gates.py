@@ -101,16 +101,17 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf
     assert second.stage == "labels"
     waiting = obey(session, ["inspections"])
     assert [(row["run"], row["stage"]) for row in waiting.data] == [(run_id, "labels")]
-    assert obey(session, ["end", run_id]).code == OK
+    assert obey(session, ["end", run_id, "why=too dark"]).code == OK
     assert client.wait(DAG, run_id, seconds=480) == "failed"
     assert not (output / "report.html").exists()
     ended = last_answer(Storage(output), run_id)
     assert ended is not None
-    assert ended.choice == "end"
+    assert (ended.choice, ended.by) == ("end", session.who)
     stop = read_stop(Storage(output), run_id)
     assert stop is not None
-    assert stop.kind == "cancelled"
-    assert "cancelled by" in client.dag_run(DAG, run_id).note
+    assert (stop.kind, stop.who, stop.why) == ("cancelled", session.who, "too dark")
+    assert client.dag_run(DAG, run_id).note == stop.note, "nobody has written below it"
+    assert f"cancelled by {session.who}" in obey(session, ["status", run_id]).text
     again = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
     gate = _gate(client, again)
     assert gate.stage == "labels"  # the watershed was approved, and is the same
