@@ -21,6 +21,8 @@ from seuron.typed_file import read_typed
 FILE_VARIABLE = "SEURON_NOTIFICATIONS"
 
 How = Literal["slack", "email", "webhook", "log"]
+#: What is told where a recipient does not say it: all but tries that failed.
+DEFAULT_EVENTS: tuple[Event, ...] = ("failed", "succeeded", "cancelled", "held", "paused", "continued")
 
 
 class NotifyError(SeuronError):
@@ -60,7 +62,7 @@ class Recipient(Parameters):
 
     how: How
     name: str = ""
-    events: tuple[Event, ...] = Field(default=("failed", "succeeded", "cancelled"), min_length=1)
+    events: tuple[Event, ...] = Field(default=DEFAULT_EVENTS, min_length=1)
     runs: tuple[str, ...] = ("*",)
     channel: str = ""
     token: Secret | None = None
