@@ -100,6 +100,12 @@ def register(
         file.unlink()
 
 
+@pytest.fixture(scope="module")
+def watched(register: Register) -> Registered:
+    """A dataset whose input is looked at each minute: its first version is made while other tests run."""
+    return register("watched", "watch_minutes = 1")
+
+
 def wait_until(true: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
     """Look again until something is there, and give it."""
     deadline = time.monotonic() + seconds
@@ -141,7 +147,7 @@ def outcomes(client: AirflowClient, registered: Registered, run: DagRun) -> dict
 
 
 def test_an_asset_event_makes_a_version_and_that_makes_another_datasets(
-    client: AirflowClient, register: Register, voxels: np.ndarray[Any, Any], tmp_path: Path
+    client: AirflowClient, register: Register, watched: Registered, voxels: np.ndarray[Any, Any], tmp_path: Path
 ) -> None:
     """An event of the asset starts a look: what has changed is computed and published, and what comes after follows.
 
@@ -149,7 +155,7 @@ def test_an_asset_event_makes_a_version_and_that_makes_another_datasets(
     """
     told = register("told", f'asset = "{ASSET}"')
     later = register("later", 'after = "told"', told.input)
-    wait_for_dags(client, told, later)
+    wait_for_dags(client, told, later, watched)
     seen, followed = set[str](), set[str]()
     assert client.dag_runs(told.dag) == []
 
@@ -177,13 +183,12 @@ def test_an_asset_event_makes_a_version_and_that_makes_another_datasets(
 
 
 def test_a_watched_input_makes_a_version_when_it_rests(
-    client: AirflowClient, register: Register, tmp_path: Path
+    client: AirflowClient, watched: Registered, voxels: np.ndarray[Any, Any], tmp_path: Path
 ) -> None:
-    """Nobody starts anything: a replaced region is found, taken up by the second look that finds it, and published.
+    """Nobody starts anything: new sections and a replaced region are found, and published by the second look at them.
 
     What two looks find changed differently is left alone, and without a change all is skipped.
     """
-    watched = register("watched", "watch_minutes = 1")
     wait_for_dags(client, watched)
     wait_until(lambda: watched.numbers() == [1], "the first version")
     seen = {run.run_id for run in client.dag_runs(watched.dag)}
@@ -192,10 +197,10 @@ def test_a_watched_input_makes_a_version_when_it_rests(
     seen |= {run.run_id for run in client.dag_runs(watched.dag)}
     assert outcomes(client, watched, next_run(client, watched, seen))["look"] == "skipped"
 
-    repair(watched.input, 60)
+    write_sections(watched.input, voxels, SECTIONS, SHAPE[2])
     first = outcomes(client, watched, next_run(client, watched, seen))
     assert first["publish"] == "skipped", "it may still be being written"
-    repair(watched.input, 61)
+    repair(watched.input, 60)
     assert outcomes(client, watched, next_run(client, watched, seen))["publish"] == "skipped"
     assert set(outcomes(client, watched, next_run(client, watched, seen)).values()) == {"success"}
     assert watched.numbers() == [1, 2]
