@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from seuron.compute.groups import Group
+from seuron.compute.money import Ledger
 from seuron.compute.records import Event, Records
 from seuron.errors import RunError
 from seuron.storage import Storage
@@ -194,17 +195,15 @@ def tell_runs(
         if storage.get(RUN) is None:
             continue
         before = read_costs(storage) or RunCosts()
-        costs = replace(before, prices=prices, cluster_dollars=ledger.dollars, budget=look.budget, held=look.held)
-        costs = costs.under(run.budget)
-        span = before.spans.get(run.id)
-        now = Span(
-            started=run.started,
-            updated=look.time,
-            dollars=ledger.runs.get(run.id, 0.0),
-            before=span.before if span else ledger.hours,
-            until=ledger.hours,
+        costs = replace(
+            before.under(run.budget),
+            prices=prices,
+            cluster_dollars=ledger.dollars,
+            budget=look.budget,
+            held=look.held,
+            spans={**before.spans, run.id: _span(before, run, ledger, look.time)},
+            events=_merged(before.events, events, run.started),
         )
-        costs = replace(costs, spans={**before.spans, run.id: now}, events=_merged(before.events, events, run.started))
         held += bool(costs.alert)
         if alert is not None and costs.alert != costs.alerted:
             with suppress(RunError):
@@ -215,6 +214,18 @@ def tell_runs(
             costs = costs.after_telling()
         storage.put(COSTS, _COSTS.dump_json(costs, indent=1))
     return held
+
+
+def _span(before: RunCosts, run: ActiveRun, ledger: Ledger, now: float) -> Span:
+    """A start of a run until now."""
+    known = before.spans.get(run.id)
+    return Span(
+        started=run.started,
+        updated=now,
+        dollars=ledger.runs.get(run.id, 0.0),
+        before=known.before if known else ledger.hours,
+        until=ledger.hours,
+    )
 
 
 def _merged(

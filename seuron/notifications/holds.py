@@ -11,6 +11,7 @@ from seuron.errors import SeuronError
 from seuron.notifications.notices import Cause, Notice
 from seuron.notifications.settings import FILE_VARIABLE
 from seuron.notifications.telling import tell
+from seuron.storage import cloud_path
 
 if TYPE_CHECKING:
     from seuron.client import RunHandle
@@ -41,14 +42,15 @@ def tell_continued(handle: RunHandle, by: str) -> None:
 
 def hold_notice(run: ActiveRun, costs: RunCosts) -> Notice:
     """What there is to tell of a run and the budgets that it is under."""
-    name, links = short_name(run.output, run.id), {"Airflow": run.page} if run.page else {}
+    name, output = short_name(run.output, run.id), cloud_path(run.output)
+    links = {"Airflow": run.page} if run.page else {}
     if not costs.hold:
         words = f"the budget was raised: {_spent(costs)}"
-        return Notice("continued", name, run.output, words, links=links, start=_start(run, costs))
+        return Notice("continued", name, output, words, links=links, start=_start(run, costs))
     whose = "the run's budget" if costs.hold == "run" else "the cluster's budget"
     words = "what runs of it finishes, the rest waits, and nothing is lost"
     cause = Cause(whose, costs.cause)
-    return Notice("held", name, run.output, words, (cause,), costs.advice, links, start=_start(run, costs))
+    return Notice("held", name, output, words, (cause,), costs.advice, links, start=_start(run, costs))
 
 
 def _start(run: ActiveRun, costs: RunCosts) -> str:

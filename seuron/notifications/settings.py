@@ -92,10 +92,13 @@ class Recipient(Parameters):
         return self
 
     def wants(self, notice: Notice) -> bool:
-        """Whether this one is to be told; `runs` are patterns for a run's name or its whole folder."""
+        """Whether this one is to be told; `runs` are patterns for a run's name or its whole folder.
+
+        A folder of this machine may be given with or without `file://`.
+        """
         if notice.to:
             return notice.event in self.events and self.name in notice.to
-        names = (notice.run, notice.output)
+        names = (notice.run, notice.output, notice.output.removeprefix("file://"))
         return notice.event in self.events and any(fnmatchcase(name, run) for run in self.runs for name in names)
 
 

@@ -7,6 +7,7 @@ and the run can be cancelled and started again with a larger budget as ever.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from seuron.compute.run_costs import read_costs
 if TYPE_CHECKING:
     from seuron.runs import Run
 
+log = logging.getLogger(__name__)
+
 #: A start of a run keeps its budget, so a later look finds the same; each look takes a second of a slot.
 LOOK_AGAIN = timedelta(days=1)
 
@@ -26,4 +29,5 @@ def refuse_when_spent(run: Run) -> None:
     budget = run.params.budget_dollars
     costs = read_costs(run.storage) if budget is not None else None
     if costs is not None and costs.under(budget).is_spent:
+        log.warning("The task does not begin: %s", costs.under(budget).alert)
         raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)  # type: ignore[no-untyped-call]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seuron.compute.groups import Group
 from seuron.compute.money import Ledger, MoneyLook
 from seuron.compute.records import Event, Look, Records
-from seuron.compute.run_costs import ActiveRun, RunCosts, read_costs, spent_runs, tell_runs
+from seuron.compute.run_costs import ActiveRun, RunCosts, Span, read_costs, spent_runs, tell_runs
 from seuron.errors import RunError
 from seuron.storage import Storage
 
@@ -160,6 +163,22 @@ def test_each_hold_is_told_once_and_its_end_when_the_budget_is_raised(tmp_path: 
     assert told[2:] == [("first", "held", "run")]
     steps(2, (), 9.0, own=20.0, run="second")
     assert told[3:] == [("second", "continued", "")]
+
+
+@given(st.floats(0, 1e4), st.floats(0.01, 1e4), st.booleans(), st.floats(0, 1e4), st.floats(0.01, 1e4))
+def test_what_was_told_is_no_news(dollars: float, own: float, waits: bool, spent: float, shared: float) -> None:
+    """Whatever the figures are, who has been told has nothing to be told until a budget or a hold changes."""
+    spans = {"run": Span(0.0, 1.0, dollars, {}, {})}
+    costs = RunCosts(spans, {}, spent, shared, ("cpu",) if waits else (), run_budget=own)
+    assert (costs.news == "held") == bool(costs.hold) == bool(costs.alert) == bool(costs.cause and costs.advice)
+    told = costs.after_telling()
+    assert told.news == ""
+    if costs.hold == "run":
+        assert told.under(dollars + 1).news == ("held" if waits else "continued")
+        assert told.under(None).hold == ("cluster" if waits else "")
+    elif costs.hold == "cluster":
+        assert replace(told, held=()).news == "", "that nothing waits for a moment is no end of it"
+        assert replace(told, held=(), budget=shared * 2).news == "continued"
 
 
 def test_a_hold_is_told_again_when_telling_was_cut_off(tmp_path: Path) -> None:

@@ -80,6 +80,11 @@ class Cluster:
         groups = process_groups(read_cluster(self.file))
         return [instance.name for name in ("cheap", "dear") for instance in groups.instances(name)]
 
+    def looks(self) -> int:
+        """How many steps there were by now, at least: as many as four seconds have been since the first second."""
+        look = self.records.look()
+        return 0 if look is None else int(look.time // 4)
+
     def told(self, output: Path) -> list[str]:
         """The events that people were told of a run, in their order."""
         return [body["event"] for _, body in self.hook.got if body["output"] == f"file://{output}"]
@@ -215,6 +220,15 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
     assert any("of its budget of $0.00" in line for line in status_lines(cluster))
     client.cancel(DAG, held)
     assert client.wait(DAG, held, seconds=120) == "failed"
+
+    still = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=1e-6))
+    wait_until(lambda: client.count_tasks(DAG, still, "queued"))
+    seen = cluster.looks() + 3
+    wait_until(lambda: cluster.looks() >= seen)
+    assert cluster.targets() == 0, "neither the setup around its stages nor a step asks for machines"
+    client.cancel(DAG, still)
+    assert client.wait(DAG, still, seconds=120) == "failed"
+
     again = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=50))
     assert client.wait(DAG, again, seconds=280) == "success", client.task_errors(DAG, again)
     assert results(output) == results(local_run(chunk_size=finer))

@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from itertools import pairwise
 from pathlib import Path
@@ -143,6 +144,9 @@ def test_only_those_are_told_who_want_it(hook: Hook, tmp_path: Path) -> None:
     ]
     known = settings(*({"how": "webhook", "address": hook.address, **more} for more in wanted))
     assert tell(FAILED, known, tmp_path) == 2
+    assert tell(replace(FAILED, output="file:///data/runs/first", run="other"), known, tmp_path) == 2, (
+        "by folder, by name"
+    )
 
 
 def test_repeats_are_folded(hook: Hook, tmp_path: Path) -> None:
