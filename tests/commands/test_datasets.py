@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said(dataset: Dataset, tmp_path: Path) -> None:
 def test_another_deployments_datasets_are_those_of_the_folder_that_is_named(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container, whose deployment has an address; without the folder nothing of this machine is taken for it."""
+    """As in a container, whose deployment has an address; without the folder nothing here is taken for it."""
     monkeypatch.setenv("SEURON_URL", "http://127.0.0.1:1")
     assert "no version yet" in said("datasets", "versions", "tissue").text
     monkeypatch.delenv("SEURON_DATASETS")
