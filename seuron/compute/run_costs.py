@@ -204,6 +204,8 @@ def tell_runs(
             spans={**before.spans, run.id: _span(before, run, ledger, look.time)},
             events=_merged(before.events, events, run.started),
         )
+        if run.id not in before.spans:  # its page says nothing yet, and that it is held from the start is news
+            costs = replace(costs, alerted="", told="" if costs.hold else costs.told)
         held += bool(costs.alert)
         if alert is not None and costs.alert != costs.alerted:
             with suppress(RunError):

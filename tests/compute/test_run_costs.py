@@ -135,6 +135,7 @@ def test_each_hold_is_told_once_and_its_end_when_the_budget_is_raised(tmp_path: 
     """A step a minute tells nothing twice, however the figures move; that nothing waits just now is no end of it.
 
     A hold by the run's own budget is another one than by the cluster's, and is over for a start with a larger one.
+    A start that is held from its beginning is told of as well.
     """
     records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
     told: list[tuple[str, str, str]] = []
@@ -163,6 +164,8 @@ def test_each_hold_is_told_once_and_its_end_when_the_budget_is_raised(tmp_path: 
     assert told[2:] == [("first", "held", "run")]
     steps(2, (), 9.0, own=20.0, run="second")
     assert told[3:] == [("second", "continued", "")]
+    steps(2, (), 9.0, own=2.0, run="third")
+    assert told[4:] == [("third", "held", "run")]
 
 
 @given(st.floats(0, 1e4), st.floats(0.01, 1e4), st.booleans(), st.floats(0, 1e4), st.floats(0.01, 1e4))

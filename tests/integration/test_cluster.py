@@ -230,7 +230,7 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
     assert client.wait(DAG, still, seconds=120) == "failed"
 
     again = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=50))
-    assert client.wait(DAG, again, seconds=280) == "success", client.task_errors(DAG, again)
+    assert client.wait(DAG, again, seconds=600) == "success", client.task_errors(DAG, again)
     assert results(output) == results(local_run(chunk_size=finer))
     assert [event for event in cluster.told(output) if event != "failed"][:2] == ["held", "continued"]
 
