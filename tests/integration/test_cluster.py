@@ -211,9 +211,9 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
     cluster.write()
     held = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=1e-6))
     wait_until(lambda: client.count_tasks(DAG, held, "up_for_reschedule"))
-    wait_until(lambda: not client.count_tasks(DAG, held, "running"), 60)
+    wait_until(lambda: not client.count_tasks(DAG, held, "running"), 120)
     done = client.count_tasks(DAG, held, "success")
-    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 240)
     assert client.run_state(DAG, held) == "running"
     assert client.count_tasks(DAG, held, "success") == done
     assert cluster.told(output) == ["held"]
