@@ -18,6 +18,7 @@ from seuron.inference.models import model_path, shipped_models
 from seuron.params import SegmentationParams
 from seuron.params.model import parse_leniently, unrelated
 from seuron.planning import VolumeFacts, make_plan
+from seuron.planning.keys import SOURCE_STAGES
 from seuron.planning.segmentation import choose_batch_side, choose_inference_cell, too_large
 from seuron.runs import Run
 from seuron.storage import Storage, cloud_path
@@ -36,6 +37,9 @@ IMAGE_TYPES = ("uint8",)
 #: The image's grey scale is measured on about this many boxes of this size, spread over the run's box.
 GREY_SAMPLES = 8
 GREY_SAMPLE = (64, 64, 64)
+#: What a run has in its folder before it has its run.json (seuron.runs), in the order in which it is written.
+WRITTEN_FIRST = {"inputs", "keys.json", "plan.json"}
+INPUT_FILES = {f"inputs/{name}.parquet" for name in SOURCE_STAGES} | {"inputs/inputs.json"}
 
 
 def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]]:
@@ -237,7 +241,7 @@ def _run_before(params: SegmentationParams, problems: list[str]) -> Run | None:
     """The run that lies in the output folder already; a folder with anything else is a problem."""
     storage = Storage(params.output)
     if storage.get("run.json") is None:
-        strangers = [name for name in storage.names() if not name.startswith(".")][:3]
+        strangers = _strangers(storage)[:3]
         if strangers:
             problems.append(
                 f"`output`: {storage.path} already holds other files ({', '.join(strangers)}); "
@@ -249,6 +253,13 @@ def _run_before(params: SegmentationParams, problems: list[str]) -> Run | None:
     except SeuronError as error:
         problems.append(f"`output`: {error}")
         return None
+
+
+def _strangers(storage: Storage) -> list[str]:
+    """What lies in a folder without a run, but for what a start leaves that is killed before it writes run.json."""
+    names = [name for name in storage.names() if not name.startswith(".")]
+    own = {name.rstrip("/") for name in names} <= WRITTEN_FIRST and "inputs" in {name.rstrip("/") for name in names}
+    return [] if own and set(storage.names("inputs/")) <= INPUT_FILES else names
 
 
 def changes_of_volume(before: Run, run: Run) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from seuron.client import AirflowClient, connect
+from seuron.client import AirflowClient, NoAnswerError, RunHandle, connect
 from seuron.errors import NotFoundError, RefusedError, RunError, UnreachableError
 
 
@@ -18,10 +19,16 @@ class _Airflow(ThreadingHTTPServer):
     daemon_threads = True
     answers: list[tuple[int, bytes]]
     tokens: list[str | None]
+    asked: list[dict[str, str]]
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Airflow
+
+    def do_PATCH(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append(json.loads(body))
+        self.do_GET()
 
     def do_GET(self) -> None:
         answers = self.server.answers
@@ -39,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def airflow() -> Iterator[_Airflow]:
     with _Airflow(("127.0.0.1", 0), _Handler) as server:
-        server.tokens = []
+        server.tokens, server.asked = [], []
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -74,6 +81,30 @@ def test_each_kind_of_no_has_its_error(airflow: _Airflow) -> None:
                 client.run_state("segmentation", "one")
     with AirflowClient("http://127.0.0.1:1") as nobody, pytest.raises(UnreachableError, match="does not answer"):
         nobody.run_state("segmentation", "one")
+
+
+def test_a_run_that_airflow_is_just_starting_can_be_cancelled(
+    airflow: _Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow answers 500 where its scheduler changes the run meanwhile: note and state are asked for until they are
+    there, and no longer than some seconds. A refusal is told at once.
+    """
+    row = b'{"dag_id": "segmentation", "dag_run_id": "one", "state": "running", "conf": {}}'
+    monkeypatch.setattr("seuron.client.handles.PAUSE_SECONDS", 0.01)
+    deployment = connect(f"http://127.0.0.1:{airflow.server_address[1]}", "token")
+    handle = RunHandle(deployment, "segmentation", "one", "")
+    airflow.answers = [(200, row), (500, b""), (200, b"{}"), (500, b""), (503, b""), (200, b"{}")]
+    assert handle.cancel("no need", "ada").who == "ada"
+    assert [list(body) for body in airflow.asked] == [["note"], ["note"], ["state"], ["state"], ["state"]]
+    airflow.answers = [(200, row), (200, b"{}"), (500, b"")]
+    with pytest.raises(NoAnswerError):
+        handle.cancel("no need", "ada")
+    airflow.asked.clear()
+    airflow.answers = [(200, row), (403, b'{"detail": "no"}')]
+    with pytest.raises(RefusedError):
+        handle.cancel("no need", "ada")
+    assert len(airflow.asked) == 1
+    deployment.close()
 
 
 def test_a_token_is_shown_and_never_told(airflow: _Airflow, monkeypatch: pytest.MonkeyPatch) -> None:

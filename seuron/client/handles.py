@@ -12,6 +12,7 @@ from seuron.client.entities import DagRun, TaskError
 from seuron.client.logs import TaskLog, task_logs
 from seuron.client.looking import look_at_folder, look_at_start
 from seuron.client.naming import short_name
+from seuron.client.rest import NoAnswerError
 from seuron.client.statuses import RunStatus
 from seuron.errors import NotFoundError, RunError
 from seuron.states import Kind, Stop, write_stop
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Seconds between looks at a run's tasks while it is waited for; its state is asked for more often.
 LOOK_SECONDS = 2.0
+#: Airflow may answer 500 to who changes a run that its scheduler is changing, as one that was started just now. What
+#: is asked for is a state and not a step, so it is asked for again: so often, and after so many seconds each time.
+TRIES, PAUSE_SECONDS = 8, 0.5
 
 
 @dataclass(frozen=True)
@@ -171,13 +175,13 @@ class RunHandle:
             raise RunError(f"{self.name} has ended already ({self.status(stages=False).state}): {self.url}")
         who = " ".join((by or getpass.getuser()).split())
         stop = Stop(self.id, kind, who, time.time(), why.strip())
-        client.write_note(self.dag, self.id, stop.note)
+        _insist(lambda: client.write_note(self.dag, self.id, stop.note))
         storage = self.storage()
         written = False
         try:
             written = storage is not None and write_stop(storage, stop)
         finally:  # a folder that cannot be written must not keep machines at work
-            client.cancel(self.dag, self.id)
+            _insist(lambda: client.cancel(self.dag, self.id))
         if not written and storage is not None:
             write_stop(storage, stop)  # it may have been prepared just now
         return stop
@@ -188,3 +192,13 @@ class RunHandle:
     def _check_in_airflow(self) -> None:
         if not self.id:
             raise NotFoundError(f"Airflow knows no start of {self.output}: it was made without it, or elsewhere")
+
+
+def _insist(ask: Callable[[], None]) -> None:
+    """Ask for what may be asked for twice, until Airflow has an answer; raises NoAnswerError when it has none."""
+    for _ in range(TRIES - 1):
+        try:
+            return ask()
+        except NoAnswerError:
+            time.sleep(PAUSE_SECONDS)
+    return ask()

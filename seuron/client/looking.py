@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seuron.client.entities import DagRun, TierProgress
 from seuron.client.rest import AirflowClient
@@ -17,6 +17,7 @@ from seuron.states import RunState, Stop, read_stop, read_stops, state_in_airflo
 from seuron.storage import Storage
 
 if TYPE_CHECKING:
+    from seuron.compute.run_costs import RunCosts
     from seuron.runs import Run
 
 
@@ -27,12 +28,12 @@ def look_at_start(client: AirflowClient, row: DagRun, storage: Storage | None, *
     """
     stop = _stop(row, storage)
     counts = _task_counts(client, row) if not row.finished else {}
-    costs = None if storage is None else _costs(storage)
+    budget, costs = _money(row.conf, storage)
     state = state_in_airflow(
         row.state,
         stop,
         started=_seconds(row.start),
-        held=bool(costs and costs[1] and not counts.get("running")),
+        held=bool(costs and costs.hold and not counts.get("running")),
         inspecting=not row.finished and client.waits_for_person(row.dag_id, row.run_id),
     )
     told = stop if state in (RunState.CANCELLED, RunState.HELD) else None
@@ -47,7 +48,9 @@ def look_at_start(client: AirflowClient, row: DagRun, storage: Storage | None, *
         stages=_stages(client, row, storage) if stages else (),
         running=counts.get("running", 0),
         retrying=counts.get("up_for_retry", 0),
-        dollars=costs[0] if costs else None,
+        dollars=costs.dollars if costs else None,
+        budget=budget,
+        alert=costs.alert if costs and not row.finished else "",
         stop=told.sentence if told else "",
         page=client.run_url(row.dag_id, row.run_id),
     )
@@ -63,7 +66,7 @@ def look_at_folder(run: Run, dag: str) -> RunStatus:
     complete = all(stage.complete for stage in stages)
     at_work = any(True for _ in claims(run.storage, "working/"))
     state = state_in_folder(complete=complete, at_work=at_work, prepared=prepared, stops=stops)
-    costs = _costs(run.storage)
+    budget, costs = _money(run.params.model_dump(), run.storage)
     return RunStatus(
         id="",
         dag=dag,
@@ -72,7 +75,8 @@ def look_at_folder(run: Run, dag: str) -> RunStatus:
         asked=prepared or None,
         started=prepared or None,
         stages=stages,
-        dollars=costs[0] if costs else None,
+        dollars=costs.dollars if costs else None,
+        budget=budget,
         stop=stops[-1].sentence if state in (RunState.CANCELLED, RunState.HELD) else "",
     )
 
@@ -118,12 +122,13 @@ def _task_counts(client: AirflowClient, row: DagRun) -> Mapping[str, int]:
     return {state: client.count_tasks(row.dag_id, row.run_id, state) for state in ("running", "up_for_retry")}
 
 
-def _costs(storage: Storage) -> tuple[float, bool] | None:
-    """Dollars so far, and whether the budget holds something back; None where no cluster works for the run."""
-    from seuron.compute.run_costs import read_costs
+def _money(conf: Mapping[str, Any], storage: Storage | None) -> tuple[float | None, RunCosts | None]:
+    """The run's own budget in dollars, and what it has cost under that; None where no cluster has worked for it."""
+    from seuron.compute.run_costs import budget_of, read_costs
 
-    costs = read_costs(storage)
-    return None if costs is None else (costs.dollars, bool(costs.held))
+    budget = budget_of(conf)
+    costs = None if storage is None else read_costs(storage)
+    return budget, None if costs is None else costs.under(budget)
 
 
 def _seconds(time_of: datetime | None) -> float | None:

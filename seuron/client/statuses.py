@@ -18,7 +18,8 @@ class RunStatus:
     """A look at a run. Times are seconds since 1970; `id` is Airflow's, empty for a run without it.
 
     `running` and `retrying` count tasks at work and tasks that wait for another try. `dollars` is what the
-    run has cost on a cluster, `stop` who ended it and why, `page` where Airflow shows it.
+    run has cost on a cluster, `budget` what it may cost (None: no limit of its own), `alert` which budget holds it and
+    what to do. `stop` is who ended it and why, `page` where Airflow shows it.
     """
 
     id: str
@@ -32,6 +33,8 @@ class RunStatus:
     running: int = 0
     retrying: int = 0
     dollars: float | None = None
+    budget: float | None = None
+    alert: str = ""
     stop: str = ""
     page: str = ""
 
@@ -75,9 +78,15 @@ class RunStatus:
             words += [f"about {duration(left)} left"] if left is not None else []
         elif self.started is not None and self.ended is not None:
             words.append(f"after {duration(self.ended - self.started)}")
-        if self.dollars is not None:
-            words.append(f"${self.dollars:.2f}")
+        words.append(f"${self.money}" if self.money else "")
         return f"{self.name}: " + ", ".join(word for word in words if word) + (f" ({self.stop})" if self.stop else "")
+
+    @property
+    def money(self) -> str:
+        """Dollars so far, and of how many; empty where no cluster has worked for the run and it has no budget."""
+        if self.dollars is None and self.budget is None:
+            return ""
+        return f"{self.dollars or 0.0:.2f}" + (f" of {self.budget:.2f}" if self.budget is not None else "")
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data, the derived figures included."""

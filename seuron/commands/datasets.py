@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -141,12 +142,13 @@ def rollback(
 
 
 def _registered(session: Session) -> Registered:
-    """The datasets of this machine's deployment; those of another one are read there."""
-    from seuron.datasets.files import datasets_folder, read_datasets
+    """The datasets of this machine's deployment; of another one those in the folder that is named for it."""
+    from seuron.datasets.files import FOLDER_VARIABLE, datasets_folder, read_datasets
 
-    if not session.deployment.here:
+    if not session.deployment.here and FOLDER_VARIABLE not in os.environ:
         raise NotFoundError(
-            f"the files of the datasets are on the machine of {session.deployment.url}; give the command there"
+            f"the files of the datasets are on the machine of {session.deployment.url}; give the command there, "
+            f"or name the folder of these files in {FOLDER_VARIABLE}"
         )
     return read_datasets(datasets_folder())
 

@@ -115,16 +115,17 @@ def cost(session: Session, run: Annotated[str, RUN] = "") -> Answer:
     seen = [status for status in session.deployment.statuses() if status.dollars is not None]
     if not seen:
         return Answer("no run has cost anything: no cluster has worked for one", [])
-    rows = [(status.name, str(status.state), f"{status.dollars:.2f}") for status in seen]
+    rows = [(status.name, str(status.state), status.money) for status in seen]
     return Answer(table(("run", "state", "$"), rows, right=(2,)), [status.to_json() for status in seen])
 
 
 def _cost_text(name: str, found: RunCosts) -> str:
     hours = ", ".join(f"{count:.2f} h of {group}" for group, count in found.hours.items()) or "no instance yet"
     budget = f" of a budget of ${found.budget:.2f}" if found.budget is not None else ""
-    held = f"\nThe budget is used up: what waits in {', '.join(found.held)} waits on" if found.held else ""
+    own = f" of its budget of ${found.run_budget:.2f}" if found.run_budget is not None else ""
+    held = f"\n{found.alert}" if found.alert else ""
     return (
-        f"{name}: ${found.dollars:.2f} for its tasks. Meanwhile the cluster had {hours}, "
+        f"{name}: ${found.dollars:.2f}{own} for its tasks. Meanwhile the cluster had {hours}, "
         f"and has spent ${found.cluster_dollars:.2f}{budget}.{held}"
     )
 
@@ -144,9 +145,9 @@ def _runs_table(found: list[RunStatus]) -> str:
                 f"{bar(seen.done, seen.total, 10)} {seen.done}/{seen.total}" if seen.stages else "",
                 duration(left) if left is not None else "",
                 duration(took) if took is not None else "",
-                "" if seen.dollars is None else f"{seen.dollars:.2f}",
+                seen.money,
                 moment(seen.started or seen.asked),
-                seen.stop,
+                seen.stop or seen.alert,
             )
         )
     head = ("run", "state", "stage", "tasks", "left", "took", "$", "started (UTC)", "")

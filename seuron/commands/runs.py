@@ -138,8 +138,11 @@ def pause(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY
 
     Tasks at work are lost, what is finished is kept. The run is held until somebody continues it.
     """
+    from seuron.notifications.holds import tell_pause
+
     handle = session.deployment.find(run)
     stop = handle.pause(why, session.who)
+    tell_pause(handle, stop)
     text = f"{handle.name} is {stop.sentence}; `continue {handle.name}` goes on where it was"
     return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
 
@@ -147,7 +150,10 @@ def pause(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY
 @command("continue", aliases=("continue run", "resume run"), may="run", group=GROUP)
 def continue_(session: Session, run: Annotated[str, RUN], *, wait: Annotated[bool, WAIT] = True) -> Answer:
     """Start a run again that was paused or cancelled, or that failed; it goes on where it was."""
+    from seuron.notifications.holds import tell_continued
+
     started, _ = session.deployment.find(run).redo()
+    tell_continued(started, session.who)
     return _followed(session, started, wait=wait)
 
 

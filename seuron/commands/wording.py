@@ -37,6 +37,7 @@ def status_text(status: RunStatus) -> str:
     from seuron.reporting.quantities import duration
 
     lines = [status.sentence]
+    lines += [status.alert] if status.alert else []
     if status.stages:
         rows = [
             (

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from seuron.compute.groups import Group
+from seuron.compute.money import Ledger
 from seuron.compute.records import Event, Records
 from seuron.errors import RunError
 from seuron.storage import Storage
@@ -23,18 +25,25 @@ RUN = "run.json"
 #: Events that a run's file holds at most, the newest ones.
 EVENTS_KEPT = 200
 
+#: Whose budget holds a run: nobody's, its own, the cluster's.
+Hold = Literal["", "run", "cluster"]
+#: What is new about a run and its budgets.
+HoldNews = Literal["", "held", "continued"]
+
 
 @dataclass(frozen=True)
 class ActiveRun:
     """A run that Airflow works on: its id there, its folder, and when it was started (s since 1970).
 
-    `budget` is what it may cost, in dollars, all its starts together; None is no limit of its own.
+    `budget` is what it may cost, in dollars, all its starts together; None is no limit of its own. `page` is
+    where Airflow shows it.
     """
 
     id: str
     output: str
     started: float
     budget: float | None = None
+    page: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,8 @@ class Span:
 class RunCosts:
     """`spans` by Airflow's id of the run, `prices` in dollars an hour by group, and the cluster's account.
 
-    `run_budget` is the run's own, `alerted` what was last said about it where a person sees it.
+    `budget` is the cluster's, `run_budget` the run's own. `alerted` is what the run's page says of them; `told` whose
+    budget people were last told to hold the run, and `told_budget` how large it was then.
     """
 
     spans: Mapping[str, Span] = field(default_factory=dict)
@@ -73,6 +83,12 @@ class RunCosts:
     events: tuple[tuple[float, str], ...] = ()
     run_budget: float | None = None
     alerted: str = ""
+    told: Hold = ""
+    told_budget: float | None = None
+
+    def under(self, budget: float | None) -> RunCosts:
+        """The same under another budget of the run's own, such as that of a start which no step has seen yet."""
+        return replace(self, run_budget=budget)
 
     @property
     def is_spent(self) -> bool:
@@ -80,19 +96,46 @@ class RunCosts:
         return self.run_budget is not None and self.dollars >= self.run_budget
 
     @property
+    def hold(self) -> Hold:
+        """Whose budget holds the run now."""
+        return "run" if self.is_spent else "cluster" if self.held else ""
+
+    @property
+    def cause(self) -> str:
+        """Why the run is held; empty while it is not."""
+        if self.hold == "run":
+            return f"the run has cost ${self.dollars:.2f} of its budget of ${self.run_budget:.2f}"
+        return f"the budget of the cluster is used up (${self.cluster_dollars:.2f})" if self.hold else ""
+
+    @property
+    def advice(self) -> str:
+        """What to do to have it go on."""
+        if self.hold == "run":
+            return "to go on, cancel it and start it again with a larger `budget_dollars`"
+        return "to go on, raise `budget_dollars` in the cluster's file" if self.hold else ""
+
+    @property
     def alert(self) -> str:
         """What a person has to know and do; empty while the run goes on."""
-        if self.is_spent:
-            return (
-                f"held: the run has cost ${self.dollars:.2f} of its budget of ${self.run_budget:.2f} and waits; "
-                "nothing is lost. To go on, cancel it and start it again with a larger `budget_dollars`"
-            )
-        if self.held:
-            return (
-                f"held: the budget of the cluster is used up (${self.cluster_dollars:.2f}), and the run waits; nothing "
-                "is lost. To go on, raise `budget_dollars` in the cluster's file"
-            )
-        return ""
+        if not self.hold:
+            return ""
+        return f"held: {self.cause}, and the run waits; nothing is lost. {self.advice.capitalize()}"
+
+    @property
+    def news(self) -> HoldNews:
+        """What people have not been told yet.
+
+        A held run goes on once its budget is larger. That nothing of it waits, as between two stages, says nothing.
+        """
+        if self.hold:
+            return "held" if self.hold != self.told else ""
+        now = self.run_budget if self.told == "run" else self.budget
+        raised = now is None or now > (self.told_budget or 0.0)
+        return "continued" if self.told and raised else ""
+
+    def after_telling(self) -> RunCosts:
+        """The same once people have been told."""
+        return replace(self, told=self.hold, told_budget=self.run_budget if self.hold == "run" else self.budget)
 
     @property
     def dollars(self) -> float:
@@ -114,10 +157,19 @@ def read_costs(storage: Storage) -> RunCosts | None:
     return None if text is None else _COSTS.validate_json(text)
 
 
+def budget_of(conf: Mapping[str, Any]) -> float | None:
+    """The budget that a run was started with, in dollars, of its own; `prepare` refuses what is none."""
+    given = str(conf.get("budget_dollars") or "").strip()
+    try:
+        return float(given) if given else None
+    except ValueError:
+        return None
+
+
 def spent_runs(runs: Iterable[ActiveRun]) -> frozenset[str]:
     """The ids of the runs that have used up their own budgets."""
     limited = ((run, read_costs(Storage(run.output))) for run in runs if run.budget is not None)
-    return frozenset(run.id for run, costs in limited if costs and replace(costs, run_budget=run.budget).is_spent)
+    return frozenset(run.id for run, costs in limited if costs and costs.under(run.budget).is_spent)
 
 
 def tell_runs(
@@ -125,12 +177,14 @@ def tell_runs(
     groups: Iterable[Group],
     runs: Iterable[ActiveRun],
     alert: Callable[[ActiveRun, str], None] | None = None,
+    tell: Callable[[ActiveRun, RunCosts], None] | None = None,
 ) -> int:
     """Write down in each run's folder what it has cost until the last look; nothing before the first one.
 
     A folder that is not prepared yet is left alone: it must be empty for that. `alert` is called when what a person
     has to know of a run has changed, with an empty text when that is nothing any more; where it raises RunError it
-    will be called again. Returns how many runs are held.
+    will be called again. `tell` is called when there is news, once for each hold and once when that is over.
+    Returns how many runs are held.
     """
     look, held = records.look(), 0
     if look is None:
@@ -141,24 +195,39 @@ def tell_runs(
         if storage.get(RUN) is None:
             continue
         before = read_costs(storage) or RunCosts()
-        costs = replace(before, prices=prices, cluster_dollars=ledger.dollars, budget=look.budget, held=look.held)
-        costs = replace(costs, run_budget=run.budget)
-        span = before.spans.get(run.id)
-        now = Span(
-            started=run.started,
-            updated=look.time,
-            dollars=ledger.runs.get(run.id, 0.0),
-            before=span.before if span else ledger.hours,
-            until=ledger.hours,
+        costs = replace(
+            before.under(run.budget),
+            prices=prices,
+            cluster_dollars=ledger.dollars,
+            budget=look.budget,
+            held=look.held,
+            spans={**before.spans, run.id: _span(before, run, ledger, look.time)},
+            events=_merged(before.events, events, run.started),
         )
-        costs = replace(costs, spans={**before.spans, run.id: now}, events=_merged(before.events, events, run.started))
+        if run.id not in before.spans:  # its page says nothing yet, and that it is held from the start is news
+            costs = replace(costs, alerted="", told="" if costs.hold else costs.told)
         held += bool(costs.alert)
         if alert is not None and costs.alert != costs.alerted:
             with suppress(RunError):
                 alert(run, costs.alert)
                 costs = replace(costs, alerted=costs.alert)
+        if tell is not None and costs.news:
+            tell(run, costs)
+            costs = costs.after_telling()
         storage.put(COSTS, _COSTS.dump_json(costs, indent=1))
     return held
+
+
+def _span(before: RunCosts, run: ActiveRun, ledger: Ledger, now: float) -> Span:
+    """A start of a run until now."""
+    known = before.spans.get(run.id)
+    return Span(
+        started=run.started,
+        updated=now,
+        dollars=ledger.runs.get(run.id, 0.0),
+        before=known.before if known else ledger.hours,
+        until=ledger.hours,
+    )
 
 
 def _merged(

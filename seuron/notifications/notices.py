@@ -9,9 +9,12 @@ from typing import Any, Literal, get_args
 
 from seuron.digests import digest_of_data
 
-#: `retry`: a task failed and is tried again. The others are ends of runs.
-Event = Literal["succeeded", "failed", "cancelled", "retry"]
+#: `retry`: a task failed and is tried again. `held`: a budget holds the run. `paused`: a person does. `continued`: it
+#: goes on after either. The others are ends of runs.
+Event = Literal["succeeded", "failed", "cancelled", "held", "paused", "continued", "retry"]
 EVENTS: tuple[Event, ...] = get_args(Event)
+#: Events whose name does not say what happens.
+TITLES: dict[Event, str] = {"retry": "a task failed and is tried again", "continued": "goes on"}
 #: Characters of a reason: one line that can be read.
 REASON_LENGTH = 300
 
@@ -59,7 +62,7 @@ class Notice:
     @property
     def title(self) -> str:
         """One line, with nothing in it that would end a line."""
-        what = {"retry": "a task failed and is tried again"}.get(self.event, self.event)
+        what = TITLES.get(self.event, self.event)
         first = f": {self.causes[0].reason}" if self.causes else ""
         more = f" ({self.repeats} more like it)" if self.repeats else ""
         return " ".join(f"{self.run}: {what}{first}"[:REASON_LENGTH].split()) + more

@@ -28,7 +28,7 @@ Notifier = Callable[[Recipient, Notice], None]
 
 def to_log(recipient: Recipient, notice: Notice) -> None:
     """A line in this process's log, with what it tells below it."""
-    log.log(logging.WARNING if notice.event in ("failed", "retry") else logging.INFO, "%s", notice.text)
+    log.log(logging.WARNING if notice.event in ("failed", "held", "retry") else logging.INFO, "%s", notice.text)
 
 
 def to_slack(recipient: Recipient, notice: Notice) -> None:

@@ -21,6 +21,8 @@ from seuron.typed_file import read_typed
 FILE_VARIABLE = "SEURON_NOTIFICATIONS"
 
 How = Literal["slack", "email", "webhook", "log"]
+#: What is told where a recipient does not say it: all but tries that failed.
+DEFAULT_EVENTS: tuple[Event, ...] = ("failed", "succeeded", "cancelled", "held", "paused", "continued")
 
 
 class NotifyError(SeuronError):
@@ -60,7 +62,7 @@ class Recipient(Parameters):
 
     how: How
     name: str = ""
-    events: tuple[Event, ...] = Field(default=("failed", "succeeded", "cancelled"), min_length=1)
+    events: tuple[Event, ...] = Field(default=DEFAULT_EVENTS, min_length=1)
     runs: tuple[str, ...] = ("*",)
     channel: str = ""
     token: Secret | None = None
@@ -90,10 +92,13 @@ class Recipient(Parameters):
         return self
 
     def wants(self, notice: Notice) -> bool:
-        """Whether this one is to be told; `runs` are patterns for a run's name or its whole folder."""
+        """Whether this one is to be told; `runs` are patterns for a run's name or its whole folder.
+
+        A folder of this machine may be given with or without `file://`.
+        """
         if notice.to:
             return notice.event in self.events and self.name in notice.to
-        names = (notice.run, notice.output)
+        names = (notice.run, notice.output, notice.output.removeprefix("file://"))
         return notice.event in self.events and any(fnmatchcase(name, run) for run in self.runs for name in names)
 
 

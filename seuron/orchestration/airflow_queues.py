@@ -16,7 +16,7 @@ import httpx
 
 from seuron.client import PAGE, AirflowClient
 from seuron.compute.controller import QueueLook
-from seuron.compute.run_costs import ActiveRun
+from seuron.compute.run_costs import ActiveRun, budget_of
 from seuron.compute.situation import QueueDepth, TasksEnded
 from seuron.errors import RunError
 from seuron.orchestration.routing import WORK_TASK
@@ -61,7 +61,11 @@ class AirflowQueues(AirflowClient):
             raise self._silence(error) from error
         return [
             ActiveRun(
-                str(row["dag_run_id"]), str(row["conf"]["output"]), _time(row["start_date"]), _budget(row["conf"])
+                id=str(row["dag_run_id"]),
+                output=str(row["conf"]["output"]),
+                started=_time(row["start_date"]),
+                budget=budget_of(row["conf"]),
+                page=self.run_url(str(row["dag_id"]), str(row["dag_run_id"])),
             )
             for row in rows
             if row["start_date"] and (row["conf"] or {}).get("output")
@@ -152,15 +156,6 @@ class AirflowQueues(AirflowClient):
             yield from rows
             if len(rows) < PAGE:
                 return
-
-
-def _budget(conf: Mapping[str, Any]) -> float | None:
-    """The run's own, as it was given; `prepare` refuses what is none."""
-    given = str(conf.get("budget_dollars") or "").strip()
-    try:
-        return float(given) if given else None
-    except ValueError:
-        return None
 
 
 def _time(moment: str) -> float:

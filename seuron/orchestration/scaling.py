@@ -80,7 +80,7 @@ def machines_for(name: str, nodes: Sequence[str]) -> tuple[Any, Any]:
         from seuron.orchestration.work import first_work
 
         context: Mapping[str, Any] = get_current_context()
-        step_or_warn(first_work(context["ti"].xcom_pull(task_ids=WORK_TASK) or {}, nodes))
+        step_or_warn(first_work(context["ti"].xcom_pull(task_ids=WORK_TASK) or {}, nodes), str(context["run_id"]))
 
     @task(task_id=f"machines_{name}_done", **MANAGER_TASK)
     def teardown() -> None:
@@ -114,18 +114,21 @@ def unless_cancelled() -> Any:
     return ended().as_teardown(on_failure_fail_dagrun=True)
 
 
-def step_or_warn(expected: Mapping[str, QueueDepth]) -> None:
-    """A step that may fail: the scheduled one will do what it did not."""
+def step_or_warn(expected: Mapping[str, QueueDepth], run_id: str = "") -> None:
+    """A step that may fail: the scheduled one will do what it did not. `expected` are tasks of the run `run_id`."""
     from seuron.errors import SeuronError
 
     try:
-        do_step(expected)
+        do_step(expected, run_id)
     except SeuronError as error:
         log.warning("The cluster's groups stay as they are until the next step: %s", error)
 
 
-def do_step(expected: Mapping[str, QueueDepth]) -> None:
-    """One step of the cluster of this deployment; what it did is logged."""
+def do_step(expected: Mapping[str, QueueDepth], run_id: str = "") -> None:
+    """One step of the cluster of this deployment; what it did is logged.
+
+    `expected` are tasks of the run `run_id` that will be ready soon; those of a held run count for nothing.
+    """
     from airflow.providers.common.compat.sdk import Stats
 
     from seuron.compute.cluster_file import read_cluster
@@ -134,6 +137,7 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
     from seuron.compute.run_costs import spent_runs, tell_runs
     from seuron.deployment.cluster import records_folder
     from seuron.deployment.joining import cluster_driver
+    from seuron.notifications.holds import tell_hold
     from seuron.orchestration.airflow_api import airflow_login, airflow_url
     from seuron.orchestration.airflow_queues import AirflowQueues
 
@@ -144,8 +148,9 @@ def do_step(expected: Mapping[str, QueueDepth]) -> None:
         records = Records(records_folder())
         runs = _active_runs(queues)
         queues.held = spent_runs(runs)
-        event = Controller(cluster, driver, queues, workers, records).step(expected)
-        held = tell_runs(records, cluster.groups, runs, queues.alert)
+        wanted = {} if run_id in queues.held else expected
+        event = Controller(cluster, driver, queues, workers, records).step(wanted)
+        held = tell_runs(records, cluster.groups, runs, queues.alert, tell_hold)
     # For docker/prometheus/alerts.yml.
     Stats.gauge("seuron.cluster.held_runs", held)
     Stats.gauge("seuron.cluster.dollars", records.ledger().dollars)

@@ -201,6 +201,7 @@ def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
         do_xcom_push=False,
     )
     def run_planned_task(planned_task: list[str]) -> None:
+        from seuron.orchestration.holding import refuse_when_spent
         from seuron.orchestration.troubles import PLANNED, tell_what_happened
         from seuron.runs import Run
         from seuron.tasks import run_task
@@ -211,6 +212,8 @@ def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
         run = Run.open(context["params"]["output"])
         if task_id in run.plan.tasks:  # it may not be: run_task then says why
             context["label"] = run.plan.tasks[task_id].label
+        if work != "manager":  # which costs nothing more
+            refuse_when_spent(run)
         if stage == "report":
             tell_what_happened(context, run)
         run_task(run, task_id, key, context["ti"].try_number)

@@ -59,8 +59,8 @@ def _tell_cluster(context: Mapping[str, Any], run: Run) -> None:
     from seuron.deployment.cluster import records_folder
 
     groups = read_cluster(os.environ[CLUSTER_VARIABLE]).groups
-    started = context["dag_run"].start_date.timestamp()
-    tell_runs(Records(records_folder()), groups, [ActiveRun(context["run_id"], run.output, started)])
+    started, budget = context["dag_run"].start_date.timestamp(), run.params.budget_dollars
+    tell_runs(Records(records_folder()), groups, [ActiveRun(context["run_id"], run.output, started, budget)])
 
 
 def _key(planned: str, number: int) -> str:

@@ -71,6 +71,18 @@ def test_what_is_wrong_is_said(dataset: Dataset, tmp_path: Path) -> None:
     assert said("datasets", "pause", "tissue").code == NOT_FOUND, "no deployment runs"
 
 
+def test_another_deployments_datasets_are_those_of_the_folder_that_is_named(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose deployment has an address; without the folder nothing here is taken for it."""
+    monkeypatch.setenv("SEURON_URL", "http://127.0.0.1:1")
+    assert "no version yet" in said("datasets", "versions", "tissue").text
+    monkeypatch.delenv("SEURON_DATASETS")
+    refused = said("datasets", "versions", "tissue")
+    assert refused.code == NOT_FOUND
+    assert "name the folder of these files in SEURON_DATASETS" in refused.text
+
+
 def test_rights(dataset: Dataset) -> None:
     """Who may only look cannot change what readers see."""
     session = Session(seuron.connect(), who="ada", may=frozenset({"look"}))

@@ -50,6 +50,11 @@ def test_a_difference_names_what_differs(before: dict[str, int], after: dict[str
         (RunState.RUNNING, {"running": 3, "dollars": 1.5}, "tissue: running, watershed, 5 of 16 tasks, about 8.0"),
         (RunState.SUCCEEDED, {"started": 10.0, "ended": 130.0}, "tissue: succeeded, after 2"),
         (
+            RunState.HELD,
+            {"started": 1.0, "ended": 2.0, "dollars": 5.5, "budget": 5.0, "alert": "held: mend it"},
+            "tissue: held, after 1.0 s, $5.50 of 5.00\nheld: mend it",
+        ),
+        (
             RunState.CANCELLED,
             {"stop": "cancelled by ada: no", "ended": 1.0},
             "tissue: cancelled (cancelled by ada: no)",

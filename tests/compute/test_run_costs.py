@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seuron.compute.groups import Group
 from seuron.compute.money import Ledger, MoneyLook
 from seuron.compute.records import Event, Look, Records
-from seuron.compute.run_costs import ActiveRun, read_costs, spent_runs, tell_runs
+from seuron.compute.run_costs import ActiveRun, RunCosts, Span, read_costs, spent_runs, tell_runs
 from seuron.errors import RunError
 from seuron.storage import Storage
 
@@ -126,3 +129,71 @@ def test_a_person_is_told_once_that_a_run_waits(tmp_path: Path) -> None:
     assert len(said) == 2
     assert said[0].startswith("held: the budget of the cluster is used up")
     assert said[1] == ""
+
+
+def test_each_hold_is_told_once_and_its_end_when_the_budget_is_raised(tmp_path: Path) -> None:
+    """A step a minute tells nothing twice, however the figures move; that nothing waits just now is no end of it.
+
+    A hold by the run's own budget is another one than by the cluster's, and is over for a start with a larger one.
+    A start that is held from its beginning is told of as well.
+    """
+    records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
+    told: list[tuple[str, str, str]] = []
+
+    def tell(run: ActiveRun, costs: RunCosts) -> None:
+        told.append((run.id, costs.news, costs.hold))
+
+    ledger, hour = Ledger(), 0
+
+    def steps(count: int, held: tuple[str, ...], budget: float, own: float | None = None, run: str = "first") -> None:
+        nonlocal ledger, hour
+        for _ in range(count):
+            hour += 1
+            look = MoneyLook(hour * HOUR, {"cheap": 1}, {run: {"cpu": 4}})  # $0.40 an hour
+            ledger = step(records, ledger, hour * HOUR, look, held=held, budget=budget)
+            tell_runs(records, GROUPS, [ActiveRun(run, output, 0.0, budget=own)], None, tell)
+
+    steps(2, (), 1.0)
+    steps(3, ("cpu",), 1.0)
+    steps(2, (), 1.0)
+    steps(2, ("cpu",), 1.0)
+    assert told == [("first", "held", "cluster")]
+    steps(3, (), 9.0)
+    assert told[1:] == [("first", "continued", "")]
+    steps(3, (), 9.0, own=2.0)
+    assert told[2:] == [("first", "held", "run")]
+    steps(2, (), 9.0, own=20.0, run="second")
+    assert told[3:] == [("second", "continued", "")]
+    steps(2, (), 9.0, own=2.0, run="third")
+    assert told[4:] == [("third", "held", "run")]
+
+
+@given(st.floats(0, 1e4), st.floats(0.01, 1e4), st.booleans(), st.floats(0, 1e4), st.floats(0.01, 1e4))
+def test_what_was_told_is_no_news(dollars: float, own: float, waits: bool, spent: float, shared: float) -> None:
+    """Whatever the figures are, who has been told has nothing to be told until a budget or a hold changes."""
+    spans = {"run": Span(0.0, 1.0, dollars, {}, {})}
+    costs = RunCosts(spans, {}, spent, shared, ("cpu",) if waits else (), run_budget=own)
+    assert (costs.news == "held") == bool(costs.hold) == bool(costs.alert) == bool(costs.cause and costs.advice)
+    told = costs.after_telling()
+    assert told.news == ""
+    if costs.hold == "run":
+        assert told.under(dollars + 1).news == ("held" if waits else "continued")
+        assert told.under(None).hold == ("cluster" if waits else "")
+    elif costs.hold == "cluster":
+        assert replace(told, held=()).news == "", "that nothing waits for a moment is no end of it"
+        assert replace(told, held=(), budget=shared * 2).news == "continued"
+
+
+def test_a_hold_is_told_again_when_telling_was_cut_off(tmp_path: Path) -> None:
+    """A step that is killed while it tells has written down nothing of it, so that the next one tells."""
+    records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
+    step(records, Ledger(), 0.0, MoneyLook(0.0, {}, {}), held=("cpu",), budget=1.0)
+    told: list[str] = []
+
+    def killed(run: ActiveRun, costs: RunCosts) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tell_runs(records, GROUPS, [ActiveRun("run", output, 0.0)], None, killed)
+    tell_runs(records, GROUPS, [ActiveRun("run", output, 0.0)], None, lambda run, costs: told.append(costs.news))
+    assert told == ["held"]

@@ -136,6 +136,16 @@ def test_celery_is_set_up_as_in_the_embedded_deployment(compose: dict[str, Any])
     assert {name: pool["slots"] for name, pool in pools.items()} == dict.fromkeys(POOLS, UNLIMITED)
 
 
+def test_who_needs_the_files_of_datasets_has_them(compose: dict[str, Any]) -> None:
+    """Who parses the DAGs, who schedules them and who does their nodes read one folder, and none may write there."""
+    for name in ("scheduler", "dag-processor", "manager"):
+        service = compose["services"][name]
+        folder = service["environment"]["SEURON_DATASETS"]
+        assert f"./datasets:{folder}:ro" in service["volumes"], name
+    moved = read_compose({"SEURON_DATASETS_FOLDER": "/lab/datasets"})["services"]["manager"]
+    assert "/lab/datasets:/datasets:ro" in moved["volumes"]
+
+
 def test_secrets_are_made_once(tmp_path: Path, compose: dict[str, Any]) -> None:
     """Every secret that the file names is made, in a folder that others cannot open; a second time changes nothing."""
     folder = tmp_path / "secrets"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from compose import free_port
+from webhooks import Hook, listening
 
 from seuron.client import AirflowClient
 from seuron.compute.cluster_file import read_cluster
@@ -67,8 +68,8 @@ target_seconds = 60
 class Cluster:
     """A deployment whose workers are a cluster's, with a step each few seconds."""
 
-    def __init__(self, home: Home) -> None:
-        self.home, self.deployment = home, Deployment(home)
+    def __init__(self, home: Home, hook: Hook) -> None:
+        self.home, self.deployment, self.hook = home, Deployment(home), hook
         self.file = home.folder / "cluster.toml"
         self.records = Records(records_folder(home))
 
@@ -79,6 +80,15 @@ class Cluster:
         groups = process_groups(read_cluster(self.file))
         return [instance.name for name in ("cheap", "dear") for instance in groups.instances(name)]
 
+    def looks(self) -> int:
+        """How many steps there were by now, at least: as many as four seconds have been since the first second."""
+        look = self.records.look()
+        return 0 if look is None else int(look.time // 4)
+
+    def told(self, output: Path) -> list[str]:
+        """The events that people were told of a run, in their order."""
+        return [body["event"] for _, body in self.hook.got if body["output"] == f"file://{output}"]
+
     def targets(self) -> int:
         groups = process_groups(read_cluster(self.file))
         return sum(groups.target(name) for name in ("cheap", "dear"))
@@ -88,9 +98,12 @@ class Cluster:
 def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
     """A deployment of this module's own."""
     home = Home(Path(tempfile.mkdtemp(prefix="seuron-cluster-")))
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, listening() as hook:
         patched.setenv("SEURON_CLUSTER_SECONDS", "4")
-        made = Cluster(home)
+        notifications = home.folder / "notifications.toml"
+        notifications.write_text(f'[[notify]]\nhow = "webhook"\naddress = "{hook.address}"\n')
+        patched.setenv("SEURON_NOTIFICATIONS", str(notifications))
+        made = Cluster(home, hook)
         made.write()
         # A port of its own at once: another deployment that starts now has the default one in mind as well.
         home.supervisor_state.write_text(json.dumps({"port": free_port()}))
@@ -167,7 +180,10 @@ def test_a_cancelled_run_lets_its_machines_go(
 def test_a_budget_that_is_used_up_holds_the_run(
     client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
 ) -> None:
-    """With next to nothing to spend no instance is made, `status` says so and what to do; a raised budget goes on."""
+    """With next to nothing to spend no instance is made, `status` says so and what to do; a raised budget goes on.
+
+    People are told once when the run begins to wait and once when it goes on, however many steps there are.
+    """
     spent = cluster.records.ledger().dollars
     cluster.write(budget=spent + 1e-6)
     run_id = client.trigger(DAG, conf(tmp_path / "run"))
@@ -176,8 +192,47 @@ def test_a_budget_that_is_used_up_holds_the_run(
     assert client.run_state(DAG, run_id) == "running"
     # Between the setup, which knows what will wait, and the tasks that do wait, a look sees none.
     wait_until(lambda: any("raise `budget_dollars`" in line for line in status_lines(cluster)))
+    wait_until(lambda: cluster.told(tmp_path / "run"))
     cluster.write(budget=spent + 100.0)
     assert client.wait(DAG, run_id, seconds=200) == "success"
+    wait_until(lambda: "succeeded" in cluster.told(tmp_path / "run"))
+    assert cluster.told(tmp_path / "run") == ["held", "continued", "succeeded"]
+
+
+@pytest.mark.long
+def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
+    client: AirflowClient, cluster: Cluster, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+) -> None:
+    """What runs ends, what waits is given back though machines still stand, the machines go, and people are told.
+
+    Started again with a larger budget it goes on, with the bytes of a run that nothing held.
+    """
+    output, finer = tmp_path / "run", "24,24,24"
+    cluster.write()
+    held = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=1e-6))
+    wait_until(lambda: client.count_tasks(DAG, held, "up_for_reschedule"))
+    wait_until(lambda: not client.count_tasks(DAG, held, "running"), 120)
+    done = client.count_tasks(DAG, held, "success")
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 240)
+    assert client.run_state(DAG, held) == "running"
+    assert client.count_tasks(DAG, held, "success") == done
+    assert cluster.told(output) == ["held"]
+    assert any("of its budget of $0.00" in line for line in status_lines(cluster))
+    client.cancel(DAG, held)
+    assert client.wait(DAG, held, seconds=120) == "failed"
+
+    still = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=1e-6))
+    wait_until(lambda: client.count_tasks(DAG, still, "queued"))
+    seen = cluster.looks() + 3
+    wait_until(lambda: cluster.looks() >= seen)
+    assert cluster.targets() == 0, "neither the setup around its stages nor a step asks for machines"
+    client.cancel(DAG, still)
+    assert client.wait(DAG, still, seconds=120) == "failed"
+
+    again = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=50))
+    assert client.wait(DAG, again, seconds=600) == "success", client.task_errors(DAG, again)
+    assert results(output) == results(local_run(chunk_size=finer))
+    assert [event for event in cluster.told(output) if event != "failed"][:3] == ["held", "held", "continued"]
 
 
 def status_lines(cluster: Cluster) -> list[str]:

@@ -7,10 +7,9 @@ import email.policy
 import json
 import logging
 import socket
-import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from aiosmtpd.smtp import Envelope
 from hypothesis import given
 from hypothesis import strategies as st
 from slack_stand_in import BOT_TOKEN, SlackStandIn
+from webhooks import Hook, listening
 
 from seuron.errors import ParameterErrors
 from seuron.notifications.folding import Folding
@@ -37,38 +37,10 @@ FAILED = Notice(
 )  # fmt: skip
 
 
-class _Hook(ThreadingHTTPServer):
-    """Takes what is posted, and answers with a status."""
-
-    daemon_threads = True
-    got: list[tuple[dict[str, str], Any]]
-    status = 200
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Hook
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, json.loads(body)))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *words: object) -> None:
-        """Be silent."""
-
-
 @pytest.fixture
-def hook() -> Iterator[_Hook]:
-    with _Hook(("127.0.0.1", 0), _Handler) as server:
-        server.got = []
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+def hook() -> Iterator[Hook]:
+    with listening() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 class _Mailbox:
@@ -83,10 +55,6 @@ class _Mailbox:
         assert isinstance(mail, EmailMessage)
         self.mails.append((envelope.rcpt_tos, mail))
         return "250 OK"
-
-
-def address(server: _Hook) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}/seuron"
 
 
 def settings(*recipients: dict[str, Any], **more: Any) -> NotificationSettings:
@@ -123,10 +91,10 @@ def test_a_mail_says_why_and_what_next(tmp_path: Path) -> None:
         assert part in text
 
 
-def test_a_webhook_gets_it_as_data(hook: _Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_gets_it_as_data(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program gets each part under its name, and the whole as text; the token is read when it is needed."""
     monkeypatch.setenv("HOOK_TOKEN", "a-token-of-mine")
-    known = settings({"how": "webhook", "address": address(hook), "token": "env:HOOK_TOKEN"})
+    known = settings({"how": "webhook", "address": hook.address, "token": "env:HOOK_TOKEN"})
     assert tell(FAILED, known, tmp_path) == 1
     headers, body = hook.got[0]
     assert headers["authorization"] == "Bearer a-token-of-mine"
@@ -135,10 +103,10 @@ def test_a_webhook_gets_it_as_data(hook: _Hook, tmp_path: Path, monkeypatch: pyt
     assert body["text"] == FAILED.text
 
 
-def test_slack_gets_it_by_webhook(hook: _Hook, tmp_path: Path) -> None:
+def test_slack_gets_it_by_webhook(hook: Hook, tmp_path: Path) -> None:
     """Slack's webhook gets a text in which nothing calls anybody."""
     file = tmp_path / "webhook"
-    file.write_text(address(hook) + "\n")
+    file.write_text(hook.address + "\n")
     cause = Cause("t", "ValueError: <!channel> & <@U1>")
     known = settings({"how": "slack", "webhook": f"file:{file}"})
     assert tell(Notice("failed", "first", "/d", causes=(cause,)), known, tmp_path) == 1
@@ -166,7 +134,7 @@ def test_the_log_has_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert CAUSE.reason in caplog.text
 
 
-def test_only_those_are_told_who_want_it(hook: _Hook, tmp_path: Path) -> None:
+def test_only_those_are_told_who_want_it(hook: Hook, tmp_path: Path) -> None:
     """A list says who hears of which runs and events; patterns are for the name or for the folder."""
     wanted = [
         {"events": ["failed"], "runs": ["fir*"]},
@@ -174,13 +142,16 @@ def test_only_those_are_told_who_want_it(hook: _Hook, tmp_path: Path) -> None:
         {"events": ["succeeded"]},
         {"runs": ["other"]},
     ]
-    known = settings(*({"how": "webhook", "address": address(hook), **more} for more in wanted))
+    known = settings(*({"how": "webhook", "address": hook.address, **more} for more in wanted))
     assert tell(FAILED, known, tmp_path) == 2
+    assert tell(replace(FAILED, output="file:///data/runs/first", run="other"), known, tmp_path) == 2, (
+        "by folder, by name"
+    )
 
 
-def test_repeats_are_folded(hook: _Hook, tmp_path: Path) -> None:
+def test_repeats_are_folded(hook: Hook, tmp_path: Path) -> None:
     """A thousand chunks that fail for one reason are one message, and the next one says how many there were."""
-    known = settings({"how": "webhook", "address": address(hook), "events": ["retry"]})
+    known = settings({"how": "webhook", "address": hook.address, "events": ["retry"]})
     for place in range(20):
         cause = Cause(f"watershed 0 ({place}, 0, 0)", f"OSError: no space for chunk {place} in 0x7f{place:x}", LOG_PAGE)
         tell(retry_notice("first", "/data/first", cause, 1, 6), known, tmp_path)
@@ -215,23 +186,23 @@ def test_nothing_is_lost_by_folding(told: list[tuple[float, bool]]) -> None:
 
 
 def test_one_who_cannot_be_told_keeps_nobody_else_from_it(
-    hook: _Hook, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    hook: Hook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server that is away is a line in the log; the others are told, and it is told when it is back."""
     broken = {"how": "webhook", "address": "http://127.0.0.1:9/x"}
-    known = settings(broken, {"how": "webhook", "address": address(hook)})
+    known = settings(broken, {"how": "webhook", "address": hook.address})
     assert tell(FAILED, known, tmp_path) == 1
     assert "webhook was not told of first: the webhook did not answer" in caplog.text
     hook.status = 500
     with pytest.raises(NotifyError, match="answered 500"):
-        NOTIFIERS["webhook"](Recipient(how="webhook", address=address(hook)), FAILED)
+        NOTIFIERS["webhook"](Recipient(how="webhook", address=hook.address), FAILED)
 
 
-def test_no_secret_is_told(hook: _Hook, tmp_path: Path) -> None:
+def test_no_secret_is_told(hook: Hook, tmp_path: Path) -> None:
     """What an error repeats of an address or a token does not leave the deployment."""
     reason = "OperationalError: cannot reach postgresql://seuron:hunter22@db/airflow with token=abcdef123456"
     notice = Notice("failed", "first", "/d", causes=(Cause("t", reason),), words=f"{BOT_TOKEN} was used")
-    tell(notice, settings({"how": "webhook", "address": address(hook)}), tmp_path)
+    tell(notice, settings({"how": "webhook", "address": hook.address}), tmp_path)
     said = json.dumps(hook.got[0][1])
     assert "postgresql://seuron:[hidden]@db/airflow" in said
     assert not [secret for secret in ("hunter22", "abcdef123456", BOT_TOKEN) if secret in said]

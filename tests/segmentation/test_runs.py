@@ -162,6 +162,52 @@ def test_all_that_is_wrong_is_said_at_once(source: str, tmp_path: Path) -> None:
         prepare_run(image)
 
 
+@pytest.mark.parametrize("written", [1, 2, 3, 4])
+def test_a_start_killed_before_its_run_is_written_is_taken_up(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Killed after any of the files that come before run.json, the next start goes on; other files are refused still.
+
+    The bytes are those of a run that nobody disturbed.
+    """
+    put, left, output = Storage.put, written, tmp_path / "out"
+
+    class Killed(BaseException):
+        """Ends a process: no code catches it."""
+
+    def dying(self: Storage, name: str, content: bytes, *, compress: bool = False) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        return put(self, name, content, compress=compress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Storage, "put", dying)
+        with pytest.raises(Killed):
+            prepare_run(parameters(source, output))
+    assert Storage(output).names()
+    assert Storage(output).get("run.json") is None
+    (output / "letter.txt").write_text("mine")
+    with pytest.raises(ParameterErrors, match="already holds other files"):
+        prepare_run(parameters(source, output))
+    (output / "letter.txt").unlink()
+    run = run_local(parameters(source, output))
+    run_local(parameters(source, tmp_path / "whole"))
+    assert bytes_of(output) == bytes_of(tmp_path / "whole")
+    assert len(run.records()) == len(run.plan.tasks)
+
+
+def test_files_called_like_a_runs_are_not_taken_for_them(source: str, tmp_path: Path) -> None:
+    """Inputs of somebody's own, or a plan without inputs, are no start that was killed."""
+    for name, file in (("a", "inputs/image.tif"), ("b", "plan.json")):
+        path = tmp_path / name / file
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+        with pytest.raises(ParameterErrors, match="already holds other files"):
+            prepare_run(parameters(source, tmp_path / name))
+
+
 def test_wrong_types_and_a_full_disk_are_found_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

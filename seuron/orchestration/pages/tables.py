@@ -31,7 +31,7 @@ def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> d
     storage = Storage(run.output) if run.output else None
     costs = read_costs(storage) if storage is not None and newest else None
     stop = _stop(run, storage)
-    held = bool(costs and costs.held) and not (look and look.working)
+    held = bool(costs and costs.hold) and not (look and look.working)
     state = state_in_airflow(run.state, stop, started=run.started, held=held, inspecting=run.gate is not None)
     row: dict[str, Any] = {
         "dag_id": run.dag_id,

@@ -1,0 +1,33 @@
+"""Tasks of a run that has used up its own budget: they give back the slot that a machine has given them.
+
+Such a run asks for no machines, but those that stand for other runs take its tasks as they come. So each task of a
+run with a budget looks first. Airflow reschedules it then, as it does sensors: no try is lost, what is at work goes on,
+and the run can be cancelled and started again with a larger budget as ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowRescheduleException
+
+from seuron.compute.run_costs import read_costs
+
+if TYPE_CHECKING:
+    from seuron.runs import Run
+
+log = logging.getLogger(__name__)
+
+#: A start of a run keeps its budget, so a later look finds the same; each look takes a second of a slot.
+LOOK_AGAIN = timedelta(days=1)
+
+
+def refuse_when_spent(run: Run) -> None:
+    """Raise what makes Airflow put the task off, where the run's own budget is used up; by the manager's last look."""
+    budget = run.params.budget_dollars
+    costs = read_costs(run.storage) if budget is not None else None
+    if costs is not None and costs.under(budget).is_spent:
+        log.warning("The task does not begin: %s", costs.under(budget).alert)
+        raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)  # type: ignore[no-untyped-call]
