@@ -134,6 +134,7 @@ def test_a_run_that_is_asked_for_in_slack(
     assert notice["words"].startswith("asked is done: 80 x 64 x 64 voxels")
 
 
+@pytest.mark.long
 def test_a_bot_that_is_started_again_goes_on(
     telling: Deployment, slack: SlackStandIn, conf: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
