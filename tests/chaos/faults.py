@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import time
@@ -96,17 +95,15 @@ def fill_disk(trial: Trial, folder: Path, at: int) -> None:
     ballast = folder / "ballast"
 
     def fill() -> None:
-        with ballast.open("wb") as file, suppress(OSError):
+        # Without a buffer, which would be written when the file is closed.
+        with suppress(OSError), ballast.open("ab", buffering=0) as file:
             while True:
-                file.write(os.urandom(2**16))
-                file.flush()
+                file.write(bytes(2**16))
 
     trial.strike(fill)
     deadline = time.monotonic() + FULL_SECONDS
     while time.monotonic() < deadline:
-        # What tasks gave back when they failed must not be taken for room.
-        with suppress(OSError), ballast.open("ab") as file:
-            file.write(bytes(2**16))
+        fill()  # what tasks gave back when they failed must not be taken for room
         time.sleep(0.2)
     ballast.unlink()
 

@@ -130,7 +130,7 @@ def test_a_slow_object_store(healthy: Bench, parameters: dict[str, Any], referen
         trial.expect_same(reference)
     trial.struck = healthy.store.requests - requests
     assert healthy.store.refused > 0
-    trial.expect_reported(r"Tasks waited for \d+\s*% of their time: for the storage")
+    trial.expect_reported(r"Tasks waited for [\d.]+\s*% of their time: for the storage")
     trial.expect_nothing_left()
     note("slow object store", trial, SAME)
 
