@@ -94,11 +94,3 @@ def pipeline_named(name: str) -> Pipeline:
 def pipeline_of(params: Parameters) -> Pipeline:
     """The pipeline whose parameters these are."""
     return next(pipeline for pipeline in PIPELINES.values() if type(params) is pipeline.model)
-
-
-def pipeline_of_dag(dag_id: str) -> Pipeline:
-    """The pipeline that a DAG runs; raises NotFoundError for another DAG."""
-    for pipeline in PIPELINES.values():
-        if pipeline.dag_id == dag_id:
-            return pipeline
-    raise NotFoundError(f"the DAG {dag_id!r} is no pipeline's")

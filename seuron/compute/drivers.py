@@ -17,19 +17,9 @@ if TYPE_CHECKING:
     from seuron.compute.process_driver import ProcessGroups
 
 
-def driver_of(cluster: Cluster) -> Driver:
-    """What makes and removes the cluster's instances. Nobody is asked anything yet.
-
-    For processes that live on with it; others use `driver`, which closes its connections.
-    """
-    if cluster.provider == "processes":
-        return process_groups(cluster)
-    return _google_groups(cluster, connection_of(cluster))
-
-
 @contextmanager
 def driver(cluster: Cluster) -> Iterator[Driver]:
-    """The cluster's driver for a block."""
+    """What makes and removes the cluster's instances, for a block. Nobody is asked anything yet."""
     if cluster.provider == "processes":
         yield process_groups(cluster)
         return

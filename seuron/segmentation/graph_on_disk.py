@@ -10,7 +10,6 @@ What stays in memory is a few numbers a node, and one partition at a time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 
 from abiss_py import Contacts
 from abiss_py.components import Pairs
-from seuron.errors import RunError
 from seuron.storage import Storage
 from seuron.tables import Table, read_group, read_groups, write_groups
 
@@ -42,18 +40,6 @@ class GraphOnDisk:
     rows: int
     partitions: int
     bounds: tuple[float, ...]
-
-    def save(self) -> None:
-        facts = {"rows": self.rows, "partitions": self.partitions, "bounds": self.bounds}
-        self.storage.put("graph.json", json.dumps(facts).encode())
-
-    @classmethod
-    def open(cls, storage: Storage) -> GraphOnDisk:
-        content = storage.get("graph.json")
-        if content is None:
-            raise RunError(f"{storage.path} holds no graph; start the run again: it computes what is not there")
-        facts = json.loads(content)
-        return cls(storage, facts["rows"], facts["partitions"], tuple(facts["bounds"]))
 
     def pieces(self) -> Iterator[Pairs]:
         """Both ends of all contacts, a piece at a time."""
@@ -122,9 +108,7 @@ def store_graph(
         groups = grouped(pooled, level, LEVELS)
         write_groups(storage, f"contacts-{partition}", [columns_of(group) for group in groups], passing=True)
         rows += len(pooled)
-    graph = GraphOnDisk(storage, rows, partitions, bounds)
-    graph.save()
-    return graph
+    return GraphOnDisk(storage, rows, partitions, bounds)
 
 
 def _partition_of(contacts: Contacts, partitions: int) -> Int64s:

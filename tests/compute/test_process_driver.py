@@ -16,7 +16,7 @@ from clusters import google_document, wait_for
 
 from seuron.compute import process_driver
 from seuron.compute.cluster_file import parse_cluster
-from seuron.compute.drivers import driver_of, process_groups
+from seuron.compute.drivers import driver, process_groups
 from seuron.compute.groups import Instance
 from seuron.compute.process_driver import ProcessGroups
 from seuron.errors import ComputeError
@@ -194,5 +194,6 @@ def test_the_driver_of_a_file(tmp_path: Path) -> None:
     words = groups._command("all", "all-1")
     assert words[1:8] == ["-m", "seuron.cli", "worker", "--queue", "cpu", "--slots", "2"]
     assert words[8:10] == ["--name", "all-1"]
-    assert isinstance(driver_of(cluster), ProcessGroups)
+    with driver(cluster) as made:
+        assert isinstance(made, ProcessGroups)
     assert cluster.offers[0].memory_bytes == psutil.virtual_memory().total // 6
