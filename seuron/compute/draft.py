@@ -295,6 +295,7 @@ class Draft:
                 peaks={**memory.peaks, **peaks},
                 seen={name: time for name, time in diagnosis.seen.items() if name not in gone},
                 full_since={name: time for name, time in diagnosis.full_since.items() if name not in gone},
+                stuck=diagnosis.stuck,
                 draining={name: drain for group in self.groups for name, drain in group.draining.items()},
                 held_budget=self.held_budget,
             ),

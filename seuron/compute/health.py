@@ -3,18 +3,19 @@
 A fault that most instances seem to have is none of theirs: a broker, a network or a store that is gone
 makes all look dead or stuck at once, and replacing them would lose their work and mend nothing. So
 where all are silent, or most tasks of a queue look stuck, they get `patience_factor` times as long; and
-where tasks fail everywhere, no host is blamed.
+where tasks fail everywhere, no host is blamed. A task that is only long is called stuck once or twice: each time
+that nothing of its queue has ended well since, the limit is twice as long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from seuron.compute.groups import Instance, WorkerReport
 from seuron.compute.settings import PolicySettings
-from seuron.compute.situation import GroupLook, Situation, TasksEnded
+from seuron.compute.situation import GroupLook, Replaced, Situation, TasksEnded
 
 Fault = Literal["dead", "never started", "stuck", "full disk", "full memory", "failing"]
 #: Faults of an instance whose tasks are lost anyway, or are the fault: it goes at once. Others may finish.
@@ -23,6 +24,8 @@ AT_ONCE: frozenset[Fault] = frozenset({"dead", "never started", "stuck"})
 #: As many instances must look stuck before the fault may be elsewhere: at a tier's end few run at all, and
 #: the last one, which all wait for, may well be stuck by itself.
 CROWD = 3
+#: The limit after which a task is called stuck grows no further than to this power of two: from half an hour, a month.
+MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Diagnosis:
     notes: tuple[str, ...]
     seen: Mapping[str, float]
     full_since: Mapping[str, float]
+    stuck: Mapping[str, Replaced]
     all_silent: bool
 
 
@@ -61,14 +65,18 @@ def diagnose(situation: Situation, settings: PolicySettings) -> Diagnosis:
     full_since = _full_since(situation, settings)
     notes: list[str] = []
     found: dict[str, Verdict] = {}
+    before = _stuck_in_a_row(situation)
+    late = list(_stuck(situation, settings, before, notes))
     for verdict in (
         *_silent(situation, settings, seen, notes),
-        *_stuck(situation, settings, notes),
+        *late,
         *_full(situation, settings, full_since),
         *_failing(situation, settings, notes),
     ):
         found.setdefault(verdict.instance, verdict)
-    return Diagnosis(tuple(found.values()), tuple(notes), seen, full_since, _all_silent(situation, settings, seen))
+    stuck = _stuck_after(situation, before, late)
+    all_silent = _all_silent(situation, settings, seen)
+    return Diagnosis(tuple(found.values()), tuple(notes), seen, full_since, stuck, all_silent)
 
 
 def last_reports(situation: Situation) -> dict[str, float]:
@@ -127,7 +135,41 @@ def _silent(
         )
 
 
-def _stuck(situation: Situation, settings: PolicySettings, notes: list[str]) -> Iterator[Verdict]:
+def _succeeded(situation: Situation, queue: str) -> dict[str, int]:
+    """How many tasks have ended well on each of a queue's instances."""
+    names = [instance.name for look, instance in _instances(situation) if look.group.queue == queue]
+    return {name: situation.ended[name].succeeded for name in names if name in situation.ended}
+
+
+def _stuck_in_a_row(situation: Situation) -> dict[str, Replaced]:
+    """What the memory knows of queues in which nothing has ended well since."""
+    kept = {}
+    for queue, replaced in situation.memory.stuck.items():
+        now = _succeeded(situation, queue)
+        if not any(count > replaced.succeeded.get(name, 0) for name, count in now.items()):
+            kept[queue] = replaced
+    return kept
+
+
+def _stuck_after(situation: Situation, before: Mapping[str, Replaced], found: Sequence[Verdict]) -> dict[str, Replaced]:
+    """The same after these verdicts."""
+    queue_of, stuck = {look.group.name: look.group.queue for look in situation.groups}, dict(before)
+    for verdict in found:
+        queue = queue_of[verdict.group]
+        last = before.get(queue)
+        if last is None or _began(situation.reports[verdict.instance]) > last.time:
+            stuck[queue] = Replaced(last.times + 1 if last else 1, situation.now, _succeeded(situation, queue))
+    return stuck
+
+
+def _began(report: WorkerReport) -> float:
+    """When the oldest task of a worker began."""
+    return report.time - report.oldest
+
+
+def _stuck(
+    situation: Situation, settings: PolicySettings, before: Mapping[str, Replaced], notes: list[str]
+) -> Iterator[Verdict]:
     """Instances whose oldest task takes far longer than the tasks of its queue do."""
     busy: dict[str, list[tuple[str, WorkerReport]]] = {}
     for look, _, report in _fresh(situation, settings):
@@ -138,17 +180,27 @@ def _stuck(situation: Situation, settings: PolicySettings, notes: list[str]) -> 
         if depth is None or depth.task_seconds is None:
             continue
         limit = max(settings.stuck_seconds, settings.stuck_factor * depth.task_seconds)
-        late = sum(report.oldest > limit for _, report in reports)
+        limits = {report.instance: limit * _patience(report, before.get(queue)) for _, report in reports}
+        late = sum(report.oldest > limits[report.instance] for _, report in reports)
         if late >= CROWD and 2 * late > len(reports):
-            limit *= settings.patience_factor
+            limits = {name: longer * settings.patience_factor for name, longer in limits.items()}
             notes.append(
                 f"tasks on {late} of {len(reports)} busy instances of queue {queue} take long: the store or the data "
-                f"may be slow, so none is called stuck before {limit:.0f} s"
+                f"may be slow, so none is called stuck before {limit * settings.patience_factor:.0f} s"
             )
         for group, report in reports:
-            if report.oldest > limit:
+            if report.oldest > limits[report.instance]:
                 words = f"works at a task for {report.oldest:.0f} s; {depth.task_seconds:.0f} s are usual"
                 yield Verdict(report.instance, group, "stuck", words)
+
+
+def _patience(report: WorkerReport, last: Replaced | None) -> int:
+    """How many times as long a task is given, because it may be the one that was called stuck before."""
+    if last is None:
+        return 1
+    times = last.times if _began(report) > last.time else last.times - 1
+    power: int = 2 ** min(times, MOST_DOUBLINGS)
+    return power
 
 
 def _full_since(situation: Situation, settings: PolicySettings) -> dict[str, float]:

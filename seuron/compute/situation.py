@@ -80,11 +80,25 @@ class Draining:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """How often in a row a queue's tasks were called stuck, when last, and what its instances had done by then.
+
+    A task that is truly long would be called stuck each time that it is begun. So in a row are tasks of which
+    each began after the one before was called stuck, while nothing of the queue ended well.
+    """
+
+    times: int
+    time: float
+    succeeded: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Memory:
     """What the policy keeps from one look to the next; an empty one is a fresh start.
 
     `peaks` are the slots that a queue had use for lately, `seen` the last report of each instance,
-    `full_since` when its memory became too full, `held_budget` the budget that was used up.
+    `full_since` when its memory became too full, `stuck` the queues whose tasks were called stuck lately,
+    `held_budget` the budget that was used up.
     """
 
     began: float | None = None
@@ -92,6 +106,7 @@ class Memory:
     peaks: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
     seen: Mapping[str, float] = field(default_factory=dict)
     full_since: Mapping[str, float] = field(default_factory=dict)
+    stuck: Mapping[str, Replaced] = field(default_factory=dict)
     draining: Mapping[str, Draining] = field(default_factory=dict)
     held_budget: float | None = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from scaling_situations import NOW, group, instance, report, situations
@@ -10,7 +12,7 @@ from seuron.compute.groups import WorkerReport
 from seuron.compute.health import Verdict, diagnose
 from seuron.compute.policy import decide
 from seuron.compute.settings import PolicySettings
-from seuron.compute.situation import GroupLook, Memory, QueueDepth, Situation, TasksEnded
+from seuron.compute.situation import GroupLook, Memory, QueueDepth, Replaced, Situation, TasksEnded
 
 SETTINGS = PolicySettings()
 LONG_AGO = NOW - 100_000
@@ -113,6 +115,42 @@ def test_the_last_task_of_a_tier_may_be_stuck() -> None:
     """With one busy instance left there is no crowd to blame a store: it is replaced at the ordinary limit."""
     alone = {**well(0, 1, 2, running=0), "a-3": report("a-3", 1, oldest=SETTINGS.stuck_seconds + 1)}
     assert verdicts(situation(alone)) == {"a-3": "stuck"}
+
+
+def test_a_task_that_is_only_long_is_left_to_its_end() -> None:
+    """Each time that nothing has ended well since a task was called stuck, the limit is twice as long: else a task
+    that is longer than the limit would be begun again for ever. Once something has, it is the ordinary limit again.
+    """
+
+    def alone(oldest: float, ended: int, memory: Memory) -> Situation:
+        busy = {**well(0, 1, 2, running=0), "a-3": report("a-3", 1, oldest=oldest)}
+        made = situation(busy, ended={"a-0": TasksEnded(succeeded=ended)})
+        return replace(made, memory=replace(made.memory, stuck=memory.stuck))
+
+    limit, memory = SETTINGS.stuck_seconds, Memory()
+    for doublings in range(3):
+        patient = alone(limit * 2**doublings - 1, 7, memory)
+        assert not verdicts(patient)
+        memory = Memory.from_json(decide(patient, SETTINGS).memory.to_json())
+        late = alone(limit * 2**doublings + 1, 7, memory)
+        assert verdicts(late) == {"a-3": "stuck"}
+        memory = decide(late, SETTINGS).memory
+        assert memory.stuck["cpu"].times == doublings + 1
+        # The next look is of a task that began after this one.
+        long_ago = NOW - limit * 2 ** (doublings + 2)
+        memory = replace(memory, stuck={"cpu": replace(memory.stuck["cpu"], time=long_ago)})
+    assert not verdicts(alone(limit + 1, 7, memory))
+    assert verdicts(alone(limit + 1, 8, memory)) == {"a-3": "stuck"}
+    assert decide(alone(1.0, 8, memory), SETTINGS).memory.stuck == {}
+
+
+def test_tasks_that_hang_at_once_are_all_stuck() -> None:
+    """A task that began before another was called stuck is not that one begun again: it has the ordinary limit."""
+    memory = Memory(stuck={"cpu": Replaced(1, NOW - 60, {})})
+    late = situation({**well(0, 1, 2), "a-3": report("a-3", 1, oldest=SETTINGS.stuck_seconds + 1)})
+    found = replace(late, memory=replace(late.memory, stuck=memory.stuck))
+    assert verdicts(found) == {"a-3": "stuck"}
+    assert decide(found, SETTINGS).memory.stuck["cpu"].times == 1
 
 
 def test_when_most_are_slow_nobody_is_stuck() -> None:
