@@ -14,6 +14,9 @@ from seuron.commands.answers import Session
 from seuron.errors import NotFoundError, ParameterErrors
 from seuron.storage import Storage, cloud_path, local_folder
 
+#: A step that is too small by a few zeros must not fill the memory of whoever reads it.
+MOST_THRESHOLDS = 1000
+
 
 def thresholds(text: str, name: str) -> tuple[float, ...]:
     """`0.1:0.9:0.05` as the numbers from the first to the second, the end included; or a list, `0.2,0.25,0.5`.
@@ -24,12 +27,15 @@ def thresholds(text: str, name: str) -> tuple[float, ...]:
         if ":" not in text:
             return tuple(float(part) for part in text.split(","))
         first, last, step = (Decimal(part) for part in text.split(":"))
-        if step <= 0 or last < first:
+        if step <= 0 or last < first or (last - first) / step >= MOST_THRESHOLDS:
             raise ValueError
         return tuple(float(first + index * step) for index in range(int((last - first) / step) + 1))
     except (ValueError, InvalidOperation):
         raise ParameterErrors(
-            [f"`{name}`: got {text!r}; give first:last:step, such as 0.1:0.9:0.05, or a list, such as 0.2,0.25,0.5"]
+            [
+                f"`{name}`: got {text!r}; give first:last:step, such as 0.1:0.9:0.05, or a list, such as 0.2,0.25,0.5; "
+                f"{MOST_THRESHOLDS} at most"
+            ]
         ) from None
 
 

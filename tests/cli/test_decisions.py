@@ -44,7 +44,9 @@ def test_thresholds_are_the_numbers_one_would_write(text: str, expected: tuple[f
     assert thresholds(text, "thresholds") == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "0.1:0.9", "0.9:0.1:0.1", "0.1:0.9:0", "0.1:0.9:-1", "0.1:x:0.1", "1,,2"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "0.1:0.9", "0.9:0.1:0.1", "0.1:0.9:0", "0.1:0.9:-1", "0.1:x:0.1", "1,,2", "0:1:1e-9"]
+)
 def test_other_words_for_thresholds_are_refused(text: str) -> None:
     """What was given, and what is wanted."""
     with pytest.raises(ParameterErrors, match=r"`thresholds`: got .*; give first:last:step"):
