@@ -196,7 +196,7 @@ def test_what_a_run_cost_on_a_cluster_is_told(tmp_path: Path, affinity_run: Run)
         records, groups, [ActiveRun("r", run.output, 0.0, budget=0.4), ActiveRun("again", run.output, 3600.0, 0.4)]
     )
     text = flat(Page(render_report(run)).text)
-    assert "held: the run has cost $0.50 of its budget of $0.40 and waits" in text
+    assert "held: the run has cost $0.50 of its budget of $0.40, and the run waits" in text
     assert "The run was started 2 times" in text
 
 
