@@ -221,17 +221,18 @@ def test_garbage_is_what_no_run_refers_to(source: str, tmp_path: Path) -> None:
     only_two = {r.object for r in two.records()} - {r.object for r in one.records()}
     assert only_two
     (tmp_path / "store" / "ab").mkdir(exist_ok=True)
-    unfinished = tmp_path / "store" / "ab" / "abandoned"
+    abandoned = "ab" + 30 * "0"
+    unfinished = tmp_path / "store" / "ab" / abandoned
     unfinished.mkdir()
     (unfinished / "names.parquet").write_bytes(b"half of a table")
     shutil.rmtree(tmp_path / "two")
-    assert set(find_garbage(one.store).objects) == only_two | {"abandoned"}
+    assert set(find_garbage(one.store).objects) == only_two | {abandoned}
     at_work = claimed(one.storage, "working/watershed-0-0_0_0.json", Claim("a task", "key"))
     with at_work, pytest.raises(RunError, match="at work"):
         collect(one.store)
     removed = collect(one.store)
     assert removed.gone == (two.output,)
-    assert set(removed.objects) == only_two | {"abandoned"}
+    assert set(removed.objects) == only_two | {abandoned}
     assert one.store.registered() == [one.output]
     assert set(one.store.objects()) == {r.object for r in one.records() if r.object}
 

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -170,20 +171,20 @@ def test_a_start_killed_before_its_run_is_written_is_taken_up(
 
     The bytes are those of a run that nobody disturbed.
     """
-    put, left, output = Storage.put, written, tmp_path / "out"
+    writing, left, output = Storage.writing, written, tmp_path / "out"
 
     class Killed(BaseException):
         """Ends a process: no code catches it."""
 
-    def dying(self: Storage, name: str, content: bytes, *, compress: bool = False) -> int:
+    def dying(self: Storage, name: str, *, compressed: bool = False) -> AbstractContextManager[IO[bytes]]:
         nonlocal left
         left -= 1
         if left < 0:
             raise Killed
-        return put(self, name, content, compress=compress)
+        return writing(self, name, compressed=compressed)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Storage, "put", dying)
+        patched.setattr(Storage, "writing", dying)
         with pytest.raises(Killed):
             prepare_run(parameters(source, output))
     assert Storage(output).names()
