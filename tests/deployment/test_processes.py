@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,16 @@ import pytest
 from seuron.deployment.environment import HOME_MARK, SERVICE_MARK
 from seuron.deployment.processes import end_processes, marked_processes, resident_bytes
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
 
 def _start(folder: Path, service: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(SLEEP, env={**os.environ, HOME_MARK: str(folder), SERVICE_MARK: service})
+    """A process that bears the marks, once it runs Python: a fork that has not come so far has hardly any memory."""
+    environment = {**os.environ, HOME_MARK: str(folder), SERVICE_MARK: service}
+    process = subprocess.Popen(SLEEP, env=environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    return process
 
 
 @pytest.fixture
@@ -29,14 +33,10 @@ def processes(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
         "api-server": _start(tmp_path / "one", "api-server"),
         "stranger": _start(tmp_path / "two", "scheduler"),
     }
-    deadline = time.monotonic() + 10
-    while len(marked_processes(tmp_path / "one")) + len(marked_processes(tmp_path / "two")) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
     yield started
     for process in started.values():
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_only_the_deployments_own_are_found(processes: dict[str, subprocess.Popen[bytes]], tmp_path: Path) -> None:
