@@ -245,14 +245,19 @@ class TestBatches:
         sets = [{"affinities": run.params.affinities, "output": run.output} for run in runs]
         return slack.say("run segmentations", files=[slack.file("batch.json", json.dumps(sets).encode())])
 
+    def say_and_stop(self, slack: SlackStandIn, bots: Bots, runs: list[Run]) -> str:
+        """Ask a bot for the batch, and stop the bot while the first run is under way."""
+        bot = bots()
+        asked = self.say(slack, runs)
+        slack.wait(lambda: "1 of 2: one: running" in str(slack.thread(asked)), "status")
+        bot.stop()
+        return asked
+
     def test_it_is_gone_on_with(
         self, slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, others: list[Run]
     ) -> None:
         """Stopping the bot begins none of the later runs; the next bot begins each in its turn."""
-        first = bots()
-        asked = self.say(slack, others)
-        slack.wait(lambda: "1 of 2: one: running" in str(slack.thread(asked)), "status")
-        first.stop()
+        asked = self.say_and_stop(slack, bots, others)
         assert list(airflow.runs) == ["manual__0"]
         airflow.end("manual__0")
         second = bots()
@@ -270,10 +275,7 @@ class TestBatches:
         self, slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, others: list[Run]
     ) -> None:
         """Rights that were taken meanwhile hold for what is left of a batch."""
-        first = bots()
-        asked = self.say(slack, others)
-        slack.wait(lambda: "1 of 2: one: running" in str(slack.thread(asked)), "status")
-        first.stop()
+        asked = self.say_and_stop(slack, bots, others)
         airflow.end("manual__0")
         bots(Permissions())
         text = slack.answer(asked, 2)["text"]
