@@ -10,6 +10,13 @@ from abiss_py.kernels.union_find import find, union
 
 
 @compiled
+def number_nodes(numbers: NDArray[np.uint32]) -> None:
+    """Give every node its own number."""
+    for node in range(numbers.size):
+        numbers[node] = node
+
+
+@compiled
 def count_ends(a: NDArray[np.uint32], b: NDArray[np.uint32], ends: NDArray[np.int64]) -> None:
     """Add to every node the number of edges that end there."""
     for i in range(a.size):
@@ -47,20 +54,24 @@ def point_to_roots(parent: NDArray[np.uint32]) -> None:
 
 
 @compiled
-def pack(sizes: NDArray[np.int64], room: int, bins: NDArray[np.uint32], most_bins: int) -> int:
-    """Put components into bins 1, 2, ... of at most `room`, each into the last one or a new one.
+def pack(inner: NDArray[np.int64], room: int, bins: NDArray[np.uint32], most_bins: int) -> tuple[int, bool]:
+    """Put components that have edges inside into bins 1, 2, ... of at most `room`, each into the last one or a new one.
 
-    Returns how many found room in `most_bins`. A component that is larger than that has a bin to itself.
+    Returns how many bins there are, and whether all found room in `most_bins`. A component that is larger than
+    that has a bin to itself.
     """
-    number, filled = 1, 0
-    for i in range(sizes.size):
-        if filled > 0 and filled + sizes[i] > room:
+    number, filled, all_placed = 1, 0, True
+    for root in range(inner.size):
+        if inner[root] == 0:
+            continue
+        if filled > 0 and filled + inner[root] > room:
+            if number == most_bins:
+                all_placed = False
+                continue
             number, filled = number + 1, 0
-        if number > most_bins:
-            return i
-        bins[i] = number
-        filled += sizes[i]
-    return sizes.size
+        bins[root] = number
+        filled += inner[root]
+    return number, all_placed
 
 
 @compiled

@@ -252,6 +252,11 @@ class SegmentationParams(Parameters):
         """The names of the semantic classes 1, 2, ..."""
         return tuple(self.semantic_classes.split(",")) if self.semantic_classes else ()
 
+    @property
+    def rule_columns(self) -> int:
+        """How many numbers there are of each cluster for rules to look at; none without rules."""
+        return 3 + len(self.class_names) if self.rules else 0
+
 
 def _frame_problems(frame: tuple[int, ...] | None, bbox: tuple[int, ...] | None) -> list[str]:
     if frame is None:

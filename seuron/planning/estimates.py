@@ -26,12 +26,11 @@ RATES: dict[str, tuple[float, int]] = {
 }
 #: What Python and its libraries take before a task does anything.
 BASE_BYTES = 400_000_000
-#: Bytes that a task needs for each contact that it agglomerates or pools, and for each node of a graph
-#: that it splits, at most; and, where there are rules, for each number that a node's cluster has for them:
-#: three copies, while clusters are summed under new names.
+#: Bytes that a task needs for each contact that it agglomerates or pools, and for each id that is open; and, where
+#: there are rules, for each number that there is of a cluster: three copies, while clusters are summed.
 BYTES_PER_CONTACT = 230
-BYTES_PER_NODE = 60
-BYTES_PER_NODE_COLUMN = 24
+BYTES_PER_OPEN_ID = 64
+BYTES_PER_RULE_COLUMN = 24
 #: Bytes and seconds that a merge of the watershed needs for each cluster that is open.
 BYTES_PER_CLUSTER = 230
 SECONDS_PER_CLUSTER = 2e-6
@@ -109,14 +108,22 @@ def contacts_waiting(parts: Iterable[Box]) -> float:
     return sum(face_area(part) for part in parts) * CONTACTS_PER_FACE_VOXEL
 
 
-def bytes_of_nodes(nodes: int, columns: int = 0) -> int:
-    """What the nodes of a graph take that is split; rules look at so many `columns` of their clusters."""
-    return nodes * (BYTES_PER_NODE + columns * BYTES_PER_NODE_COLUMN)
+def contacts_that_fit(task_memory: float, rule_columns: int = 0) -> int:
+    """How many contacts a task of that memory (GiB) may hold, with the clusters at their ends.
+
+    These are no more than the contacts, as what a task agglomerates apart from all else hangs together.
+    """
+    return max(1, _room(task_memory) // (BYTES_PER_CONTACT + rule_columns * BYTES_PER_RULE_COLUMN))
 
 
-def contacts_that_fit(task_memory: float, beside: int = 0) -> int:
-    """How many contacts a task of that memory (GiB) may hold, beside so many bytes of something else."""
-    return max(1, int(task_memory * 2**30 - BASE_BYTES - beside) // BYTES_PER_CONTACT)
+def fits(task_memory: float, contacts: int, open_ids: int, rule_columns: int = 0) -> bool:
+    """Whether a task of that memory (GiB) may hold contacts and the ids that are open, with what rules look at."""
+    each = BYTES_PER_OPEN_ID + rule_columns * BYTES_PER_RULE_COLUMN
+    return contacts * BYTES_PER_CONTACT + open_ids * each <= _room(task_memory)
+
+
+def _room(task_memory: float) -> int:
+    return int(task_memory * 2**30 - BASE_BYTES)
 
 
 def face_area(box: Box) -> int:

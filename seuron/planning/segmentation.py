@@ -247,7 +247,7 @@ def _with_rounds(params: SegmentationParams, octree: list[tuple[Task, ...]]) -> 
     *below, (root,) = octree
     children = octree[-2] if below else ()
     rows = int(estimates.contacts_waiting(task.box for task in children))
-    fit = estimates.contacts_that_fit(params.task_memory)
+    fit = estimates.contacts_that_fit(params.task_memory, params.rule_columns)
     if rows <= fit:
         return octree
     bins = min(MAX_BINS, -(-2 * rows // fit))

@@ -20,7 +20,7 @@ its contacts decides them in rounds: `splitting.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 from abiss_py import Clusters, Contacts, Mapping, Seam, Vetoes
 from seuron.box import Triple
 from seuron.planning import Task
-from seuron.planning.estimates import contacts_that_fit
+from seuron.planning.estimates import contacts_that_fit, fits
 from seuron.planning.plan import Seam as PlannedSeam
 from seuron.planning.plan import task_id
 from seuron.runs import Counts, Run
+from seuron.scratch import scratch_folders
 from seuron.segmentation.chunks import place_of
 from seuron.segmentation.columns import (
-    Side,
     contact_columns,
     face_name,
     read_clusters,
@@ -51,10 +51,14 @@ from seuron.segmentation.inputs import inputs_digest, leaf_names_read, rounds_re
 from seuron.segmentation.leaf_parts import Decisions, LeafGraph
 from seuron.segmentation.naming import hand_down, seam_names
 from seuron.segmentation.seams import closed_seams
-from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, scratch_folders, split_task
+from seuron.segmentation.splitting import Source, bin_task, finish, joining_of, split_task
 from seuron.storage import Storage
-from seuron.tables import Table, count_rows, read_table, write_groups, write_table
+from seuron.tables import Table, count_rows, read_pieces, read_table, write_groups, write_table
+from seuron.tables.merging import merged
 
+Int64s = NDArray[np.int64]
+
+NONE = np.zeros(0, np.int64)
 #: Contacts of seams are pooled, and written, this many rows at a time.
 GRAPH_ROWS = 2_000_000
 
@@ -68,7 +72,7 @@ class Work:
 
     contacts: Contacts
     clusters: Clusters
-    open_ids: NDArray[np.int64]
+    open_ids: Int64s
 
 
 def inputs(run: Run, task: Task) -> dict[str, str]:
@@ -109,15 +113,15 @@ def _decide(run: Run, task: Task, work: Work) -> Counts:
     if run.params.rules:
         write_vetoes(tables, result.vetoes)
         write_clusters(tables, result.clusters)
-    _write_names(
-        run, task, result.mapping, np.unique(np.concatenate([result.contacts.a, result.contacts.b, work.open_ids]))
-    )
+    waiting = np.unique(np.concatenate([result.contacts.a, result.contacts.b, work.open_ids]))
+    _write_names(run, task, result.mapping, waiting)
     _write_sources(tables, [(task.id, "residual")])
     counts: Counts = {"joins": len(result.joins), "open_contacts": len(result.contacts)}
     return counts | {"vetoes": len(result.vetoes)} if run.params.rules else counts
 
 
-def _write_names(run: Run, task: Task, mapping: Mapping, waiting: NDArray[np.int64]) -> None:
+def _write_names(run: Run, task: Task, mapping: Mapping, waiting: Int64s) -> None:
+    """Write what ids are called, and which of them may still get another name."""
     tables = run.tables(task.id)
     write_table(tables, "open-clusters", {"id": waiting})
     write_names(tables, mapping)
@@ -130,8 +134,10 @@ def _leaf(run: Run, task: Task) -> Counts:
     graph = LeafGraph(run, task)
     faces = read_faces(run.tables(graph.source), place_of(run, task.box))
     at_faces = {side: np.unique(graph.names.after.follow(face.values)) for side, face in faces.items()}
-    open_ids = _write_faces(run, task, at_faces)
-    parts = graph.parts(contacts_that_fit(run.params.task_memory))
+    for side, ids in at_faces.items():
+        write_table(run.tables(task.id), face_name("face", *side), {"id": ids})
+    open_ids = np.unique(np.concatenate([NONE, *at_faces.values()]))
+    parts = graph.parts(contacts_that_fit(run.params.task_memory, run.params.rule_columns))
     if len(parts) > 1:
         return _leaf_in_parts(run, task, graph, parts, open_ids)
     contacts, rows = graph.read(parts[0])
@@ -139,9 +145,7 @@ def _leaf(run: Run, task: Task) -> Counts:
     return {"contacts": len(contacts)} | _decide(run, task, Work(contacts, rows, open_ids))
 
 
-def _leaf_in_parts(
-    run: Run, task: Task, graph: LeafGraph, parts: list[list[Triple]], open_ids: NDArray[np.int64]
-) -> Counts:
+def _leaf_in_parts(run: Run, task: Task, graph: LeafGraph, parts: list[list[Triple]], open_ids: Int64s) -> Counts:
     """Decide what each part of a leaf's graph can alone, and then what they left, where that fits into memory."""
     tables, open_to_parts = run.tables(task.id), np.union1d(open_ids, graph.shared(parts))
     with scratch_folders() as folders:
@@ -154,7 +158,7 @@ def _leaf_in_parts(
                 yield contact_columns(contacts)
 
         write_groups(tables, "graph", graphs())
-        if decisions.contacts_left <= contacts_that_fit(run.params.task_memory):
+        if decisions.contacts_left <= contacts_that_fit(run.params.task_memory, run.params.rule_columns):
             decisions.decide_what_is_left(open_ids)
         rows = decisions.write(tables)
         if run.params.rules:
@@ -172,29 +176,36 @@ def _merge(run: Run, task: Task) -> Counts:
     Where these are too many for memory, a root goes through rounds; any other merge decides nothing and
     leaves them to those above it, which is always right, and tells where they are.
     """
-    counts: Counts = {"contacts": _write_graph(run, task, run.tables(task.id))}
+    tables = run.tables(task.id)
+    counts: Counts = {"contacts": _write_graph(run, task, tables)}
     waiting = [*_waiting(run, task), (task.id, "graph")]
-    place, faces = place_of(run, task.box), {}
+    place = place_of(run, task.box)
     for side in place.inner_faces:
-        at_side = (child for child in task.children if place_of(run, run.plan.tasks[child].box).reaches(place, side))
-        tables = (read_table(run.tables(child), face_name("face", *side)) for child in at_side)
-        faces[side] = np.unique(np.concatenate([table["id"] for table in tables]))
-    open_ids = _write_faces(run, task, faces)
+        at_side = [child for child in task.children if place_of(run, run.plan.tasks[child].box).reaches(place, side)]
+        write_groups(tables, face_name("face", *side), _merged_below(run, at_side, face_name("face", *side)))
 
-    rows = sum(count_rows(run.tables(source), name) for source, name in waiting)
     is_root = task.id not in run.plan.parents
     shared_out = is_root and run.plan.round_of(0) is not None
-    if rows <= contacts_that_fit(run.params.task_memory) and not shared_out:
+    if not shared_out and _fits(run, task, waiting):
         contacts = _summed([read_contacts(run.tables(source), name) for source, name in waiting])
+        faces = [read_table(tables, face_name("face", *side))["id"] for side in place.inner_faces]
+        open_ids = np.unique(np.concatenate([NONE, *faces]))
         return counts | _decide(run, task, Work(contacts, _clusters_below(run, task), open_ids))
     if not is_root:
         return counts | _pass_on(run, task, waiting)
-    mapping, found = finish(run, task, waiting)
-    nothing = np.zeros(0, np.int64)
-    write_contacts(run.tables(task.id), "residual", Contacts.empty())
-    _write_names(run, task, mapping, nothing)
-    _write_sources(run.tables(task.id), [])
-    return counts | found | {"open_contacts": 0}
+    counts |= finish(run, task, waiting)
+    write_contacts(tables, "residual", Contacts.empty())
+    write_table(tables, "open-clusters", {"id": NONE})
+    hand_down(run, task.id, Mapping.union([]), tables)
+    _write_sources(tables, [])
+    return counts | {"open_contacts": 0}
+
+
+def _fits(run: Run, task: Task, waiting: list[Source]) -> bool:
+    """Whether there is room for all contacts that wait, and for all ids that come into a merge."""
+    rows = sum(count_rows(run.tables(source), name) for source, name in waiting)
+    ids = sum(count_rows(run.tables(child), "open-clusters") for child in task.children)
+    return fits(run.params.task_memory, rows, ids, run.params.rule_columns)
 
 
 def _pass_on(run: Run, task: Task, waiting: list[Source]) -> Counts:
@@ -202,11 +213,16 @@ def _pass_on(run: Run, task: Task, waiting: list[Source]) -> Counts:
     write_contacts(tables, "joins", Contacts.empty())
     if run.params.rules:
         write_vetoes(tables, Vetoes.join([]))
-        write_clusters(tables, _clusters_below(run, task))
-    sent = [read_table(run.tables(child), "open-clusters")["id"] for child in task.children]
-    _write_names(run, task, Mapping.union([]), np.unique(np.concatenate(sent)))
+        write_groups(tables, "clusters", _merged_below(run, task.children, "clusters"))
+    write_groups(tables, "open-clusters", _merged_below(run, task.children, "open-clusters"))
+    write_names(tables, Mapping.union([]))
     _write_sources(tables, waiting)
     return {"joins": 0, "passed_on": len(waiting)}
+
+
+def _merged_below(run: Run, children: Iterable[str], table: str) -> Iterator[Table]:
+    """A table of several tasks as one, by id; columns beside it are added."""
+    return merged(read_pieces(run.tables(child), table) for child in children)
 
 
 def _clusters_below(run: Run, task: Task) -> Clusters:
@@ -227,13 +243,6 @@ def _write_graph(run: Run, task: Task, tables: Storage) -> int:
 
     write_groups(tables, "graph", batches())
     return count_rows(tables, "graph")
-
-
-def _write_faces(run: Run, task: Task, faces: dict[Side, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Write the ids at each inner face; returns all of them."""
-    for side, ids in faces.items():
-        write_table(run.tables(task.id), face_name("face", *side), {"id": ids})
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *faces.values()]))
 
 
 def _waiting(run: Run, merge: Task) -> list[Source]:

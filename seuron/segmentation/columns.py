@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from abiss_py import Clusters, Contacts, Edges, Face, Faces, Mapping, Pins, Place, Region, Seam, Vetoes
 from seuron.box import Triple
 from seuron.storage import Storage
-from seuron.tables import Table, read_table, write_table
+from seuron.tables import Table, read_on_disk, read_table, write_groups, write_table
 
 Int64s = NDArray[np.int64]
 
@@ -46,10 +47,14 @@ def contacts_from(table: Table) -> Contacts:
     return Contacts(table["a"], table["b"], table["sum"], table["count"], table["first_edge"])
 
 
-def write_clusters(storage: Storage, clusters: Clusters) -> int:
+def cluster_columns(clusters: Clusters) -> Table:
     """What rules look at, a row for each cluster: `class_K` counts voxels of semantic class K."""
     columns = {"id": clusters.ids, "voxels": clusters.voxels, "supervoxels": clusters.supervoxels}
-    return write_table(storage, "clusters", columns | class_columns(clusters.classes))
+    return columns | class_columns(clusters.classes)
+
+
+def write_clusters(storage: Storage, clusters: Clusters) -> int:
+    return write_table(storage, "clusters", cluster_columns(clusters))
 
 
 def read_clusters(storage: Storage) -> Clusters:
@@ -57,7 +62,7 @@ def read_clusters(storage: Storage) -> Clusters:
 
 
 def clusters_from(table: Table) -> Clusters:
-    """The clusters that `write_clusters` laid out."""
+    """The clusters that `cluster_columns` laid out."""
     return Clusters(table["id"], table["voxels"], table["supervoxels"], classes_of(table))
 
 
@@ -90,11 +95,26 @@ def write_vetoes(storage: Storage, vetoes: Vetoes, name: str = "vetoes") -> int:
 
 def write_names(storage: Storage, mapping: Mapping, name: str = "names") -> int:
     """What ids are called after this task: `id` becomes `name`, 0 is background."""
-    return write_table(storage, name, {"id": mapping.keys, "name": mapping.values})
+    return write_table(storage, name, _name_columns(mapping))
+
+
+def write_names_in_pieces(storage: Storage, pieces: Iterable[Mapping], name: str = "names") -> int:
+    """As `write_names`, where the names of all ids are too many for memory: in pieces, by rising ids."""
+    return write_groups(storage, name, map(_name_columns, chain([Mapping.union([])], pieces)))
+
+
+def _name_columns(mapping: Mapping) -> Table:
+    return {"id": mapping.keys, "name": mapping.values}
 
 
 def read_names(storage: Storage, name: str = "names") -> Mapping:
     table = read_table(storage, name)
+    return Mapping(table["id"], table["name"])
+
+
+def names_on_disk(storage: Storage, name: str = "names") -> Mapping:
+    """As `read_names`, where these need not fit into memory."""
+    table = read_on_disk(storage, name)
     return Mapping(table["id"], table["name"])
 
 

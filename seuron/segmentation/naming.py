@@ -3,10 +3,12 @@
 What a cluster is called in the end is known at the root. Each merge tells each of the tasks that it
 merged, and only it, what became of the clusters that it sent up (table `final-X_Y_Z`): the root itself,
 the others by a task of these stages, once they have heard from above. So no task ever reads the names
-of a whole volume.
+of a whole volume, and those that it reads need not fit into memory.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +19,10 @@ from seuron.planning import Task
 from seuron.planning.plan import Seam
 from seuron.runs import Counts, Run
 from seuron.segmentation.chunks import chunk_name
-from seuron.segmentation.columns import face_name, final_name, read_names, write_names
+from seuron.segmentation.columns import face_name, final_name, names_on_disk, read_names, write_names_in_pieces
 from seuron.segmentation.inputs import final_read, inputs_digest, tables_read
 from seuron.storage import Storage
-from seuron.tables import read_table
+from seuron.tables import count_rows, read_groups
 
 
 def inputs(run: Run, task: Task) -> dict[str, str]:
@@ -41,14 +43,20 @@ def hand_down(run: Run, merge: str, above: Mapping, target: Storage) -> int:
 
     `above` has the final names of what `merge` itself sent up: none for a root.
     """
-    names, new = read_names(run.tables(merge)), 0
+    names, new = names_on_disk(run.tables(merge)), 0
     for child in run.plan.tasks[merge].children:
-        ids = read_table(run.tables(child), "open-clusters")["id"]
-        final = above.follow(names.follow(ids))
-        renamed = ids != final
-        write_names(target, Mapping(ids[renamed], final[renamed]), final_name(run.plan.tasks[child].index))
-        new += int(np.count_nonzero(renamed))
+        table = final_name(run.plan.tasks[child].index)
+        write_names_in_pieces(target, _final(run, child, names, above), table)
+        new += count_rows(target, table)
     return new
+
+
+def _final(run: Run, child: str, names: Mapping, above: Mapping) -> Iterator[Mapping]:
+    """The final names of what a child sent up, where these are new, in pieces."""
+    for sent in read_groups(run.tables(child), "open-clusters", ("id",)):
+        final = above.follow(names.follow(sent["id"]))
+        renamed = sent["id"] != final
+        yield Mapping(sent["id"][renamed], final[renamed])
 
 
 def told(run: Run, task: str) -> Mapping:
@@ -62,7 +70,7 @@ def told(run: Run, task: str) -> Mapping:
     parent = run.plan.parents.get(task)
     if parent is None:
         return Mapping.union([])
-    return read_names(run.tables(run.plan.tellers[parent]), final_name(run.plan.tasks[task].index))
+    return names_on_disk(run.tables(run.plan.tellers[parent]), final_name(run.plan.tasks[task].index))
 
 
 def told_by_closer(run: Run, closer: str, part: str) -> Mapping:

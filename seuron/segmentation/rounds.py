@@ -12,6 +12,9 @@ other. A round
 
 The rounds end when nothing is left above the run's threshold. The result is the same as in one piece:
 the joins of a bin are those that one piece makes among its clusters.
+
+What there is for each node lies in the table `nodes`, a row for each, and in arrays on disk: neither contacts nor
+nodes need fit into memory.
 """
 
 from __future__ import annotations
@@ -25,26 +28,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Agglomeration, Clusters, Constraint, Contacts, Mapping, Vetoes, agglomerate
-from abiss_py.components import components_within, edge_ends, inner_edges, packed
+from abiss_py.components import components_within, edge_ends, inner_edges, own_numbers, packed
 from seuron.errors import RunError
+from seuron.scratch import on_disk
 from seuron.segmentation.columns import (
     clusters_from,
-    read_clusters,
     read_names,
-    write_clusters,
     write_contacts,
     write_names,
     write_vetoes,
 )
 from seuron.segmentation.graph_on_disk import GraphOnDisk, columns_of, contacts_of, grouped, store_graph
 from seuron.storage import Storage
-from seuron.tables import count_rows, read_group, read_groups, read_table, write_groups, write_table
+from seuron.tables import Table, count_rows, read_group, read_groups, read_rows, write_groups
 
 Int64s = NDArray[np.int64]
 Uint32s = NDArray[np.uint32]
 
 Rows = TypeVar("Rows", Contacts, Vetoes)
 
+#: Nodes are numbered in 32 bits.
+MOST_NODES = 2**32 - 1
 #: A mean that is rounded to float64 is this close to the exact one.
 ROUNDING = 1e-15
 
@@ -94,24 +98,6 @@ class Split:
         """How many nodes there are, background included."""
         return count_rows(self.storage, "nodes")
 
-    def read_nodes(self) -> tuple[Int64s, Uint32s]:
-        """The id of every node, and the number that its cluster goes by since the rounds before.
-
-        Entry 0 is background. They are as long as the graph has nodes, so nobody keeps them.
-        """
-        table = read_table(self.storage, "nodes")
-        return table["id"], table["name"]
-
-    def ids_of(self, numbers: Int64s) -> Int64s:
-        """The ids of some nodes, whose numbers are sorted; the table is read a row group at a time."""
-        found, start = [np.zeros(0, np.int64)], 0
-        for group in read_groups(self.storage, "nodes", ("id",)):
-            end = start + group["id"].size
-            first, last = np.searchsorted(numbers, [start, end])
-            found.append(group["id"][numbers[first:last] - start])
-            start = end
-        return np.concatenate(found)
-
     def group(self, number: int) -> Iterator[Contacts]:
         """The contacts of one group, a piece at a time."""
         for piece in range(self.pieces):
@@ -130,39 +116,61 @@ class Split:
 
 
 def number_graph(
-    storage: Storage, ids: Int64s, tables: Iterable[Contacts], clusters: Clusters, scale: int, rows: int, task_rows: int
+    storage: Storage, nodes: Iterable[Table], most: int, tables: Iterable[Contacts], scale: int, rows: int, fit: int
 ) -> GraphOnDisk:
     """Put contacts between ids on disk as a graph of numbered nodes: the first round's.
 
-    `ids`, sorted and unique, are all that the tables name; `rows` is about how many rows these have,
-    `task_rows` how many fit into memory.
+    `nodes` has all `id` that the tables name, `most` at most, sorted and unique, in pieces; and the columns that
+    rules look at, where there are rules. `rows` is about how many rows the tables have, `fit` how many of them fit
+    into memory.
     """
-    numbers = np.insert(ids, 0, 0)
-    write_table(storage, "nodes", {"id": numbers, "name": np.arange(numbers.size, dtype=np.uint32)})
-    write_clusters(storage, replace(clusters, ids=np.searchsorted(numbers, clusters.ids)))
-    numbered = (
-        replace(table, a=np.searchsorted(numbers, table.a), b=np.searchsorted(numbers, table.b)) for table in tables
+    if most >= MOST_NODES:
+        raise RunError(
+            f"{most} supervoxels wait at the root; a graph may have up to {MOST_NODES}. Raise `batch_chunks`, so that "
+            "fewer have to wait"
+        )
+    ids = on_disk(most + 1, np.int64)  # 0 is background
+    numbered = 1
+
+    def numbered_nodes() -> Iterator[Table]:
+        nonlocal numbered
+        for number, piece in enumerate(nodes):
+            if number == 0:
+                yield {name: np.zeros(1, column.dtype) for name, column in _with_names(piece, 0).items()}
+            yield _with_names(piece, numbered)
+            ids[numbered : numbered + piece["id"].size] = piece["id"]
+            numbered += piece["id"].size
+
+    write_groups(storage, "nodes", numbered_nodes())
+    known = ids[:numbered]
+    between_numbers = (
+        replace(table, a=np.searchsorted(known, table.a), b=np.searchsorted(known, table.b)) for table in tables
     )
-    return store_graph(storage, numbered, scale, max(1, task_rows // 2), rows)
+    return store_graph(storage, between_numbers, scale, max(1, fit // 2), rows)
 
 
-def split_graph(graph: GraphOnDisk, joining: Joining, task_rows: int, most_bins: int | None = None) -> Split:
-    """Sort a graph into bins of at most `task_rows` contacts, and a rest.
+def _with_names(nodes: Table, first: int) -> Table:
+    """Nodes numbered from `first`, each its own name."""
+    names = np.arange(first, first + nodes["id"].size, dtype=np.uint32)
+    return {"id": nodes["id"], "name": names} | {name: column for name, column in nodes.items() if name != "id"}
+
+
+def split_graph(graph: GraphOnDisk, joining: Joining, fit: int, most_bins: int | None = None) -> Split:
+    """Sort a graph into bins of at most `fit` contacts, and a rest.
 
     With `most_bins`, components that find no room stay in the rest, for a later round.
     """
-    if graph.rows <= task_rows:
+    if graph.rows <= fit:
         for piece in range(graph.partitions):
             rest = columns_of(Contacts.empty())
             write_groups(graph.storage, f"routed-{piece}", [rest, columns_of(graph.partition(piece))], passing=True)
         return _saved(Split(graph.storage, 1, joining.threshold, graph.partitions, graph.rows, last=True))
     levels = list(graph.levels(joining.threshold))
-    ends = edge_ends(count_rows(graph.storage, "nodes"), graph.pieces())
-    taken, root = components_within(task_rows, ends, levels)
-    del ends  # as long as there are nodes
+    ends = edge_ends(count_rows(graph.storage, "nodes"), graph.pieces(), on_disk)
+    taken, root = components_within(fit, ends, levels, on_disk)
     everything = taken == len(levels)
     stop = joining.threshold if everything else max(joining.threshold, min(1.0, _bound(graph, taken) + ROUNDING))
-    bin_of_root, bins, all_binned = packed(inner_edges(root, graph.pieces()), task_rows, most_bins)
+    bin_of_root, bins, all_binned = packed(inner_edges(root, graph.pieces(), on_disk), fit, most_bins, on_disk)
     for piece in range(graph.partitions):
         contacts = graph.partition(piece)
         component = root[contacts.a]
@@ -191,32 +199,21 @@ def agglomerate_bin(split: Split, number: int, joining: Joining, target: Storage
     contacts = Contacts.join(list(split.group(number + 1)))
     own = np.union1d(contacts.a, contacts.b)
     stop = None if split.last else split.stop
-    result = joining.apply(contacts, _clusters_of(split, own), stop=stop)
+    nodes = read_rows(split.storage, "nodes", own)
+    clusters = clusters_from(nodes | {"id": own}) if joining.constraints else Clusters.empty()
+    result = joining.apply(contacts, clusters, stop=stop)
     write_names(target, result.mapping, f"names-{number}")
     write_groups(target, f"residual-{number}", [columns_of(result.contacts)], passing=True)
-    to_ids = Mapping(own, split.ids_of(own))
+    to_ids = Mapping(own, nodes["id"])
     write_contacts(target, f"joins-{number}", _renamed(result.joins, to_ids))
     write_vetoes(target, _renamed(result.vetoes, to_ids), f"vetoes-{number}")
     return len(contacts)
 
 
-def _clusters_of(split: Split, own: Int64s) -> Clusters:
-    """The rows of some nodes' clusters; the table is read a row group at a time."""
-    groups = map(clusters_from, read_groups(split.storage, "clusters"))
-    return Clusters.join([group.take(np.isin(group.ids, own)) for group in groups])
-
-
-def gather_round(
-    split: Split, bins: Sequence[Storage], joining: Joining, target: Storage, task_rows: int
-) -> GraphOnDisk:
+def gather_round(split: Split, bins: Sequence[Storage], joining: Joining, target: Storage, fit: int) -> GraphOnDisk:
     """The graph that a round left, in `target`; `bins` says where each bin's tables are."""
     names = round_names(split, bins)
-    clusters = read_clusters(split.storage).renamed(_as_mapping(names)) if joining.constraints else Clusters.empty()
-    write_clusters(target, clusters)
-    del clusters
-    ids, since_before = split.read_nodes()
-    write_table(target, "nodes", {"id": ids, "name": names[since_before]})
-    del ids, since_before
+    write_groups(target, "nodes", _renamed_nodes(split, names, joining))
 
     def tables() -> Iterator[Contacts]:
         for rest in split.group(0):
@@ -224,50 +221,69 @@ def gather_round(
         for number, storage in enumerate(bins):
             yield from (contacts_of(group) for group in read_groups(storage, f"residual-{number}"))
 
-    graph = store_graph(target, tables(), joining.scale, max(1, task_rows // 2), split.rows)
+    graph = store_graph(target, tables(), joining.scale, max(1, fit // 2), split.rows)
     if graph.rows == split.rows:  # nothing was joined and nothing vetoed
         raise RunError(
             f"the {graph.rows} contacts with means above {joining.threshold} do not fall apart into components of at "
-            f"most {task_rows}, which is what fits into a task; raise `task_memory`"
+            f"most {fit}, which is what fits into a task; raise `task_memory`"
         )
     return graph
 
 
+def _renamed_nodes(split: Split, names: Uint32s, joining: Joining) -> Iterator[Table]:
+    """The nodes under the names that a round gave them; what rules look at is added up, at the name's node."""
+    sums: Table = {}
+    if joining.constraints:
+        for start, group in _node_groups(split):
+            for column in set(group) - {"id", "name"}:
+                total = sums.setdefault(column, on_disk(names.size, np.int64))
+                np.add.at(total, names[start : start + group["id"].size], group[column])
+    for start, group in _node_groups(split, "id", "name"):
+        added = {column: total[start : start + group["id"].size] for column, total in sums.items()}
+        yield {"id": group["id"], "name": names[group["name"]]} | added
+
+
+def _node_groups(split: Split, *columns: str) -> Iterator[tuple[int, Table]]:
+    """The nodes, a row group at a time, each with the number of its first; `columns`, or all."""
+    start = 0
+    for group in read_groups(split.storage, "nodes", columns or None):
+        yield start, group
+        start += group["id"].size
+
+
 def round_names(split: Split, bins: Sequence[Storage]) -> Uint32s:
-    """What the number of every node, as it was at the round's start, became in the round."""
-    names = np.arange(split.nodes, dtype=np.uint32)
+    """What the number of every node, as it was at the round's start, became in the round; an array on disk."""
+    names = own_numbers(split.nodes, on_disk)
     for number, storage in enumerate(bins):
         mapping = read_names(storage, f"names-{number}")
         names[mapping.keys] = mapping.values
     return names
 
 
-def _as_mapping(names: Uint32s) -> Mapping:
-    changed = np.flatnonzero(names != np.arange(names.size))
-    return Mapping(changed, names[changed].astype(np.int64))
+def final_names(split: Split, bins: Sequence[Storage]) -> Iterator[Mapping]:
+    """After the last round: the ids that got another name, and that name, in the order of the ids."""
+    names, ids = round_names(split, bins), on_disk(split.nodes, np.int64)
+    for start, group in _node_groups(split, "id"):
+        ids[start : start + group["id"].size] = group["id"]
+    for _, group in _node_groups(split, "id", "name"):
+        new = ids[names[group["name"]]]
+        changed = new != group["id"]
+        yield Mapping(group["id"][changed], new[changed])
 
 
-def final_mapping(split: Split, bins: Sequence[Storage]) -> Mapping:
-    """After the last round: the ids that got another name, and that name."""
-    ids, since_before = split.read_nodes()
-    names = ids[round_names(split, bins)[since_before]]
-    changed = names != ids
-    return Mapping(ids[changed], names[changed])
-
-
-def finish_rounds(graph: GraphOnDisk, joining: Joining, task_rows: int, folders: Iterator[Storage]) -> Iterator[Split]:
+def finish_rounds(graph: GraphOnDisk, joining: Joining, fit: int, folders: Iterator[Storage]) -> Iterator[Split]:
     """Do rounds, one bin after the other, until nothing is left to join; yields each round when its bins are done.
 
     `folders` gives an empty folder for each further round's graph. A round's own tables lie in its folder.
     """
     while True:
-        split = split_graph(graph, joining, task_rows)
+        split = split_graph(graph, joining, fit)
         for number in range(split.bins):
             agglomerate_bin(split, number, joining, split.storage)
         yield split
         if split.last:
             return
-        graph = gather_round(split, [split.storage] * split.bins, joining, next(folders), task_rows)
+        graph = gather_round(split, [split.storage] * split.bins, joining, next(folders), fit)
 
 
 def _renamed(rows: Rows, names: Mapping) -> Rows:

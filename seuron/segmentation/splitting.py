@@ -7,32 +7,38 @@ rounds are left, one bin after the other in scratch files, and puts the results 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain
 
 import numpy as np
 
-from abiss_py import Clusters, Contacts, Mapping, Vetoes, affinity_type
+from abiss_py import Clusters, Contacts, Vetoes, affinity_type
 from seuron.planning import Task
-from seuron.planning.estimates import bytes_of_nodes, contacts_that_fit
+from seuron.planning.estimates import contacts_that_fit
 from seuron.runs import Counts, Run
-from seuron.segmentation.columns import contact_columns, contacts_from, read_clusters, veto_columns
+from seuron.scratch import scratch_folders
+from seuron.segmentation.columns import (
+    cluster_columns,
+    contact_columns,
+    contacts_from,
+    veto_columns,
+    write_names_in_pieces,
+)
 from seuron.segmentation.graph_on_disk import GraphOnDisk
 from seuron.segmentation.rounds import (
     Joining,
     Split,
     agglomerate_bin,
-    final_mapping,
+    final_names,
     finish_rounds,
     gather_round,
     number_graph,
     split_graph,
 )
 from seuron.storage import Storage
-from seuron.tables import count_rows, read_groups, read_table, write_groups
+from seuron.tables import Table, count_rows, read_groups, read_pieces, write_groups
+from seuron.tables.merging import merged
 
 #: A table of contacts: the task that left it, and its name.
 Source = tuple[str, str]
@@ -59,16 +65,15 @@ def split_task(run: Run, task: Task, sources: list[Source], children: tuple[str,
     """
     number, target = task.index[0], run.tables(task.id)
     if number == 0:
-        graph, fit = _graph(run, sources, children, target)
+        graph = _graph(run, sources, children, target)
     else:
         before = planned_round(run, number - 1)
         if before is None or before.split.last:
             return {"bins": 0}
-        fit = _fit_beside(run, before.split.nodes)
-        graph = gather_round(before.split, before.bins, joining_of(run), target, fit)
+        graph = gather_round(before.split, before.bins, joining_of(run), target, _fit(run))
     planned = run.plan.round_of(number)
     assert planned is not None
-    split = split_graph(graph, joining_of(run), fit, most_bins=len(planned[1]))
+    split = split_graph(graph, joining_of(run), _fit(run), most_bins=len(planned[1]))
     return {"bins": split.bins, "contacts": split.rows}
 
 
@@ -83,19 +88,18 @@ def bin_task(run: Run, task: Task) -> Counts:
     return {"contacts": agglomerate_bin(split, bin_number, joining_of(run), run.tables(task.id))}
 
 
-def finish(run: Run, task: Task, sources: list[Source]) -> tuple[Mapping, Counts]:
-    """Do the rounds that are left, and write `joins` and `vetoes` of all; returns the names, and counts."""
+def finish(run: Run, task: Task, sources: list[Source]) -> Counts:
+    """Do the rounds that are left, and write the root's `joins` and `vetoes`, those of all rounds, and `names`."""
     done: list[Round] = []
     while (planned := planned_round(run, len(done))) is not None:
         done.append(planned)
     with scratch_folders() as folders:
         if not done or not done[-1].split.last:
             if done:
-                fit = _fit_beside(run, done[-1].split.nodes)
-                graph = gather_round(done[-1].split, done[-1].bins, joining_of(run), next(folders), fit)
+                graph = gather_round(done[-1].split, done[-1].bins, joining_of(run), next(folders), _fit(run))
             else:
-                graph, fit = _graph(run, sources, task.children, next(folders))
-            rounds = finish_rounds(graph, joining_of(run), fit, folders)
+                graph = _graph(run, sources, task.children, next(folders))
+            rounds = finish_rounds(graph, joining_of(run), _fit(run), folders)
             done += [Round(split, [split.storage] * split.bins) for split in rounds]
         return _put_together(run, task, done)
 
@@ -109,30 +113,40 @@ def planned_round(run: Run, number: int) -> Round | None:
     return Round(split, [run.tables(task) for task in planned[1][: split.bins]])
 
 
-def _fit_beside(run: Run, nodes: int) -> int:
-    """How many contacts fit into a task's memory beside so many nodes."""
-    columns = 3 + len(run.params.class_names) if run.params.rules else 0
-    return contacts_that_fit(run.params.task_memory, bytes_of_nodes(nodes, columns))
+def _fit(run: Run) -> int:
+    """How many contacts, and what rules look at, fit into a task's memory."""
+    return contacts_that_fit(run.params.task_memory, run.params.rule_columns)
 
 
 def _opened(run: Run, split_task_id: str) -> Split | None:
     return Split.open(run.tables(split_task_id)) if run.has_tables(split_task_id) else None
 
 
-def _graph(run: Run, sources: list[Source], children: tuple[str, ...], target: Storage) -> tuple[GraphOnDisk, int]:
-    """The contacts of `sources` as a graph on disk, and how many of them fit beside its nodes."""
-    sent = [read_table(run.tables(child), "open-clusters")["id"] for child in children]
-    ids = np.unique(np.concatenate(sent))
-    clusters = Clusters.empty()
-    if run.params.rules:
-        clusters = Clusters.join([read_clusters(run.tables(child)) for child in children])
+def _graph(run: Run, sources: list[Source], children: tuple[str, ...], target: Storage) -> GraphOnDisk:
+    """The contacts of `sources` as a graph on disk, whose nodes are what `children` sent up."""
     rows = sum(count_rows(run.tables(task), name) for task, name in sources)
-    fit = _fit_beside(run, ids.size)
+    most = sum(count_rows(run.tables(child), "open-clusters") for child in children)
     groups = (group for task, name in sources for group in read_groups(run.tables(task), name))
-    return number_graph(target, ids, map(contacts_from, groups), clusters, joining_of(run).scale, rows, fit), fit
+    contacts = map(contacts_from, groups)
+    return number_graph(target, _nodes(run, children), most, contacts, joining_of(run).scale, rows, _fit(run))
 
 
-def _put_together(run: Run, task: Task, rounds: list[Round]) -> tuple[Mapping, Counts]:
+def _nodes(run: Run, children: tuple[str, ...]) -> Iterator[Table]:
+    """What tasks sent up: `id`, and the columns that rules look at, where the run has rules."""
+    ids = [read_pieces(run.tables(child), "open-clusters") for child in children]
+    if not run.params.rules:
+        return merged(ids)
+    names = set(cluster_columns(Clusters.empty(len(run.params.class_names)))) - {"id"}
+    blank = (_with_zeros(pieces, names) for pieces in ids)
+    return merged(chain(blank, (read_pieces(run.tables(child), "clusters") for child in children)))
+
+
+def _with_zeros(pieces: Iterable[Table], names: Iterable[str]) -> Iterator[Table]:
+    for piece in pieces:
+        yield piece | {name: np.zeros(piece["id"].size, np.int64) for name in names}
+
+
+def _put_together(run: Run, task: Task, rounds: list[Round]) -> Counts:
     tables = run.tables(task.id)
     counts: Counts = {"rounds": len(rounds), "bins": sum(done.split.bins for done in rounds)}
     for kind in ("joins", "vetoes") if run.params.rules else ("joins",):
@@ -140,11 +154,5 @@ def _put_together(run: Run, task: Task, rounds: list[Round]) -> tuple[Mapping, C
         empty = contact_columns(Contacts.empty()) if kind == "joins" else veto_columns(Vetoes.join([]))
         write_groups(tables, kind, chain([empty], parts))
         counts[kind] = count_rows(tables, kind)
-    return final_mapping(rounds[-1].split, rounds[-1].bins), counts
-
-
-@contextmanager
-def scratch_folders() -> Iterator[Iterator[Storage]]:
-    """Empty folders on this machine's disk, which are gone afterwards."""
-    with ExitStack() as stack:
-        yield (Storage(stack.enter_context(tempfile.TemporaryDirectory(prefix="seuron-round-"))) for _ in count())
+    write_names_in_pieces(tables, final_names(rounds[-1].split, rounds[-1].bins))
+    return counts

@@ -16,9 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seuron.errors import RunError
+from seuron.scratch import on_disk
 from seuron.storage import Storage
 
 Table = dict[str, NDArray[Any]]
+
+#: Rows of a row group of a long table, and of a piece that is read of one.
+GROUP_ROWS = 2**20
+PIECE_ROWS = 2**16
 
 
 def write_table(storage: Storage, name: str, columns: Mapping[str, NDArray[Any]], *, dictionary: bool = False) -> int:
@@ -69,6 +74,40 @@ def read_group(storage: Storage, name: str, group: int) -> Table:
     """One row group of `name.parquet`."""
     with _opened(storage, name) as file:
         return _columns(file.read_row_group(group))
+
+
+def read_pieces(storage: Storage, name: str) -> Iterator[Table]:
+    """The rows of `name.parquet` in pieces that are small whatever its row groups; one at least."""
+    with _opened(storage, name) as file:
+        if file.metadata.num_rows == 0:
+            yield _columns(file.read())
+        for batch in file.iter_batches(PIECE_ROWS):
+            yield {key: batch.column(key).to_numpy(zero_copy_only=False) for key in batch.schema.names}
+
+
+def read_rows(storage: Storage, name: str, rows: NDArray[np.int64]) -> Table:
+    """Some rows of `name.parquet` by their numbers from 0, which are sorted; row groups without any are not read."""
+    with _opened(storage, name) as file:
+        found, start = [_columns(file.schema_arrow.empty_table())], 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(rows, [start, end])
+            if first < last:
+                table = _columns(file.read_row_group(group))
+                found.append({key: column[rows[first:last] - start] for key, column in table.items()})
+            start = end
+    return {key: np.concatenate([part[key] for part in found]) for key in found[0]}
+
+
+def read_on_disk(storage: Storage, name: str) -> Table:
+    """The columns of `name.parquet` as arrays on disk (`seuron.scratch`), for tables that memory need not hold."""
+    columns: Table = {}
+    rows, start = count_rows(storage, name), 0
+    for piece in read_pieces(storage, name):
+        for key, column in piece.items():
+            columns.setdefault(key, on_disk(rows, column.dtype))[start : start + column.size] = column
+        start += next(iter(piece.values())).size
+    return columns
 
 
 def read_table(storage: Storage, name: str) -> Table:

@@ -174,8 +174,8 @@ def test_runs_that_share_their_root_out_tell_the_same(
 ) -> None:
     """Tasks that take part in rounds leave their vetoes to the root: none is told twice, none is missing."""
     monkeypatch.setattr(estimates, "BYTES_PER_CONTACT", 60_000)
-    monkeypatch.setattr(estimates, "BYTES_PER_NODE", 0)
-    monkeypatch.setattr(estimates, "BYTES_PER_NODE_COLUMN", 0)
+    monkeypatch.setattr(estimates, "BYTES_PER_OPEN_ID", 0)
+    monkeypatch.setattr(estimates, "BYTES_PER_RULE_COLUMN", 0)
     monkeypatch.setattr(estimates, "CONTACTS_PER_FACE_VOXEL", 10.0)
     run = run_local(ruled.params.model_copy(update={"output": str(tmp_path), "task_memory": 0.51}))
     assert any(task.layer for task in run.plan.stage("agglomeration").tasks)

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from abiss_py import Clusters, Contacts, SizeRule, agglomerate
+from abiss_py import Clusters, Contacts, Mapping, SizeRule, agglomerate
 from seuron.errors import RunError
-from seuron.segmentation.columns import read_contacts
+from seuron.segmentation.columns import cluster_columns, read_contacts
 from seuron.segmentation.graph_on_disk import LEVELS
 from seuron.segmentation.rounds import (
     Joining,
     Split,
     agglomerate_bin,
-    final_mapping,
+    final_names,
     finish_rounds,
     gather_round,
     number_graph,
@@ -51,7 +51,9 @@ def in_rounds(folder: Path, contacts: Contacts, clusters: Clusters, joining: Joi
         contacts.a, contacts.b, contacts.total - half.total, contacts.count - half.count, contacts.first + 1000
     )
     pieces: Iterator[Contacts] = iter([rest, half]) if len(contacts) else iter([])
-    graph = number_graph(next(storages), ids, pieces, clusters, SCALE, 2 * len(contacts), rows)
+    nodes = cluster_columns(clusters)
+    in_pieces = [{name: column[part] for name, column in nodes.items()} for part in (slice(3), slice(3, None))]
+    graph = number_graph(next(storages), in_pieces, ids.size, pieces, SCALE, 2 * len(contacts), rows)
     return list(finish_rounds(graph, joining, rows, storages))
 
 
@@ -87,7 +89,7 @@ def test_rounds_join_what_one_piece_joins(
     except RunError:  # too few different means to be split: a test of its own
         assume(False)
     last = rounds[-1]
-    mapping = final_mapping(last, [last.storage] * last.bins)
+    mapping = Mapping.union(list(final_names(last, [last.storage] * last.bins)))
     np.testing.assert_array_equal(mapping.follow(ids), whole.mapping.follow(ids))
     joins = [read_contacts(done.storage, f"joins-{n}") for done in rounds for n in range(done.bins)]
     assert sorted(map(tuple, _rows(Contacts.join(joins)))) == sorted(map(tuple, _rows(whole.joins)))
@@ -114,7 +116,7 @@ def test_bins_are_bounded_and_leave_nothing_out(tmp_path: Path) -> None:
     """No bin holds more contacts than fit, and bins and rest together are the graph."""
     contacts = chains(50, 20)
     ids = np.union1d(contacts.a, contacts.b)
-    graph = number_graph(Storage(str(tmp_path)), ids, [contacts], Clusters.empty(), SCALE, len(contacts), 120)
+    graph = number_graph(Storage(str(tmp_path)), [{"id": ids}], ids.size, [contacts], SCALE, len(contacts), 120)
     split = split_graph(graph, Joining(0.1, SCALE), 120)
     sizes = [sum(len(piece) for piece in split.group(number)) for number in range(split.bins + 1)]
     assert sum(sizes) == len(contacts)
@@ -128,7 +130,7 @@ def test_few_bins_take_more_rounds(tmp_path: Path) -> None:
     ids = np.union1d(contacts.a, contacts.b)
     joining = Joining(0.1, SCALE)
     storages = (Storage(str(tmp_path / str(i))) for i in itertools.count())
-    graph = number_graph(next(storages), ids, [contacts], Clusters.empty(), SCALE, len(contacts), 120)
+    graph = number_graph(next(storages), [{"id": ids}], ids.size, [contacts], SCALE, len(contacts), 120)
     rounds = 0
     while True:
         split = split_graph(graph, joining, 120, most_bins=2)
@@ -142,7 +144,7 @@ def test_few_bins_take_more_rounds(tmp_path: Path) -> None:
         graph = gather_round(split, bins, joining, next(storages), 120)
     assert rounds > 2
     whole = agglomerate(contacts, Clusters.empty(), NONE, 0.1, SCALE)
-    np.testing.assert_array_equal(final_mapping(split, bins).follow(ids), whole.mapping.follow(ids))
+    np.testing.assert_array_equal(Mapping.union(list(final_names(split, bins))).follow(ids), whole.mapping.follow(ids))
 
 
 def test_a_component_that_cannot_be_split_is_told(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_a_component_that_cannot_be_split_is_told(tmp_path: Path) -> None:
     a = np.arange(1, 200)
     contacts = Contacts(a, a + 1, np.full(199, 255), np.ones(199, np.int64), a)
     storages = (Storage(str(tmp_path / str(i))) for i in itertools.count())
-    graph = number_graph(next(storages), np.arange(1, 201), [contacts], Clusters.empty(), SCALE, 199, 50)
+    graph = number_graph(next(storages), [{"id": np.arange(1, 201)}], 200, [contacts], SCALE, 199, 50)
     with pytest.raises(RunError, match="raise `task_memory`"):
         list(finish_rounds(graph, Joining(0.1, SCALE), 50, storages))
 
@@ -159,7 +161,7 @@ def test_levels_fall(tmp_path: Path) -> None:
     """Every level holds means above its bound, and none above the bound before it."""
     contacts = random_graph(3, 300, 1500, 255)
     ids = np.union1d(contacts.a, contacts.b)
-    graph = number_graph(Storage(str(tmp_path)), ids, [contacts], Clusters.empty(), SCALE, len(contacts), 400)
+    graph = number_graph(Storage(str(tmp_path)), [{"id": ids}], ids.size, [contacts], SCALE, len(contacts), 400)
     assert len(graph.bounds) == LEVELS
     means = dict(
         zip(
