@@ -5,8 +5,10 @@ through its own six sides, which it does not have, are made of pairs of supervox
 there. Sums vary from tile to tile, by a hash, so that no two tiles agglomerate alike.
 
 The graph is written as tables once, and agglomerated in rounds within `--memory` GiB: the figure that counts
-is the peak of the process that does it. Prints the digest of the result, to be compared with other
-memories.
+is the peak of the process that does it, of what it has for itself (`RssAnon`), and with the pages of files that the
+system kept for it, since there was room. With `--limit` the system allows it no more than that in a memory cgroup,
+files included (as root, where cgroups of version 1 are at /sys/fs/cgroup/memory). Prints the digest of the result,
+to be compared with other memories.
 """
 
 from __future__ import annotations
@@ -16,23 +18,26 @@ import hashlib
 import itertools
 import json
 import multiprocessing
+import os
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from abiss_py import Clusters, Contacts, affinity_type
+from abiss_py import Contacts, affinity_type
 from seuron.decisions.stored import region_graph
-from seuron.planning.estimates import bytes_of_nodes, contacts_that_fit
+from seuron.planning.estimates import contacts_that_fit
 from seuron.runs import Run
-from seuron.segmentation.columns import read_contacts, write_contacts
-from seuron.segmentation.rounds import Joining, final_mapping, finish_rounds, number_graph
+from seuron.segmentation.columns import contacts_from, write_contacts
+from seuron.segmentation.rounds import Joining, final_names, finish_rounds, number_graph
 from seuron.storage import Storage
-from seuron.tables import count_rows
+from seuron.tables import GROUP_ROWS, Table, count_rows, read_groups
 from seuron.volumes import open_volume
 
+CGROUPS = Path("/sys/fs/cgroup/memory")
 #: Sums of a tile's contacts are scaled by a factor between these, which stays below an affinity of 1.
 FACTORS = (0.8, 1.0)
 
@@ -94,32 +99,66 @@ def generate(run: Run, tiles: tuple[int, int, int], folder: Storage) -> None:
     folder.put("graph.json", json.dumps({"tables": names, "nodes": nodes, "dtype": run.affinity_dtype}).encode())
 
 
-def agglomerate(folder: str, memory: float, threshold: float) -> None:
+class OwnMemory:
+    """The most memory that this process had for itself, looked at ten times a second."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            self.peak = max(self.peak, *(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
+            time.sleep(0.1)
+
+
+def limit_memory(gib: float) -> None:
+    """Let the system give this process no more memory than so much, pages of files included."""
+    group = CGROUPS / f"seuron-rounds-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(int(gib * 2**30)))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def node_pieces(nodes: int) -> Iterator[Table]:
+    """Ids from 1 to `nodes`."""
+    for start in range(1, nodes + 1, GROUP_ROWS):
+        yield {"id": np.arange(start, min(start + GROUP_ROWS, nodes + 1))}
+
+
+def agglomerate(folder: str, memory: float, threshold: float, limited: bool) -> None:
     """Agglomerate the tables of a folder within `memory` GiB, and print what it took."""
-    source = Storage(folder)
+    if limited:
+        limit_memory(memory)
+    own, source = OwnMemory(), Storage(folder)
     facts = json.loads(source.get("graph.json") or b"{}")
-    rows = sum(count_rows(source, name) for name in facts["tables"])
-    ids = np.arange(1, facts["nodes"] + 1)
+    rows, nodes = sum(count_rows(source, name) for name in facts["tables"]), facts["nodes"]
     joining = Joining(threshold, affinity_type(facts["dtype"]).scale)
-    fit = contacts_that_fit(memory, bytes_of_nodes(ids.size))
+    fit = contacts_that_fit(memory)
     scratch = (Storage(f"{folder}/memory-{memory}/{i}") for i in itertools.count())
     start, cpu = time.perf_counter(), time.process_time()
-    pieces = (read_contacts(source, name) for name in facts["tables"])
-    graph = number_graph(next(scratch), ids, pieces, Clusters.empty(), joining.scale, rows, fit)
-    print(f"{graph.rows} contacts of {ids.size} supervoxels; {fit} fit into {memory} GiB", flush=True)
+    pieces = (contacts_from(group) for name in facts["tables"] for group in read_groups(source, name))
+    graph = number_graph(next(scratch), node_pieces(nodes), nodes, pieces, joining.scale, rows, fit)
+    print(f"{graph.rows} contacts of {nodes} supervoxels; {fit} fit into {memory} GiB", flush=True)
     for split in finish_rounds(graph, joining, fit, scratch):
         print(
             f"  round: {split.rows} contacts, {split.bins} bins down to {split.stop:.4f}, "
             f"{time.perf_counter() - start:.0f} s",
             flush=True,
         )
-    mapping = final_mapping(split, [split.storage] * split.bins)
-    digest = hashlib.sha256(mapping.keys.tobytes() + mapping.values.tobytes()).hexdigest()[:16]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    digest, renamed = hashlib.sha256(), 0
+    for column in ("keys", "values"):
+        renamed = 0
+        for mapping in final_names(split, [split.storage] * split.bins):
+            digest.update(getattr(mapping, column).tobytes())
+            renamed += mapping.keys.size
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, used = time.perf_counter() - start, time.process_time() - cpu
     print(
-        f"memory {memory} GiB: {wall:.0f} s, {used:.0f} s of processor time, "
-        f"peak {peak:.2f} GiB, {ids.size - mapping.keys.size} segments, result {digest}"
+        f"memory {memory} GiB{', enforced' if limited else ''}: {wall:.0f} s, {used:.0f} s of processor time, "
+        f"peak {own.peak / 2**20:.2f} GiB, with files {peak / 2**20:.2f} GiB, {nodes - renamed} segments, "
+        f"result {digest.hexdigest()[:16]}"
     )
 
 
@@ -129,6 +168,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, nargs=3, default=(10, 10, 11))
     parser.add_argument("--memory", type=float, nargs="+", default=[2.0, 8.0], help="GiB, each in a process of its own")
     parser.add_argument("--threshold", type=float, default=0.25)
+    parser.add_argument("--limit", action="store_true", help="have the system enforce each memory")
     parser.add_argument("--folder", required=True, help="where the tables and the scratch files go")
     given = parser.parse_args()
     folder = Path(given.folder)
@@ -136,7 +176,7 @@ def main() -> None:
         generate(Run.open(given.run), tuple(given.tiles), Storage(str(folder)))
     spawn = multiprocessing.get_context("spawn")
     for memory in given.memory:
-        process = spawn.Process(target=agglomerate, args=(str(folder), memory, given.threshold))
+        process = spawn.Process(target=agglomerate, args=(str(folder), memory, given.threshold, given.limit))
         process.start()
         process.join()
 

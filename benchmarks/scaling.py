@@ -16,7 +16,7 @@ from pathlib import Path
 
 from seuron.box import Box, Triple, triple
 from seuron.planning import estimates
-from seuron.planning.estimates import BYTES_PER_CONTACT, BYTES_PER_NODE
+from seuron.planning.estimates import BYTES_PER_CONTACT
 from seuron.planning.segmentation import MERGE_SIDE
 from seuron.runs import Run
 from seuron.storage import local_folder
@@ -27,6 +27,8 @@ VOLUMES: dict[str, Triple] = {"cubic millimetre": (216, 216, 214), "mouse brain"
 BATCH = 8
 #: Contacts of a node in a region graph.
 CONTACTS_PER_NODE = 6
+#: Bytes of disk for each node while a graph is split: edge ends, root, inner edges, bin.
+DISK_PER_NODE = 24
 
 
 def stored(folder: Path) -> int:
@@ -95,12 +97,12 @@ def main() -> None:
             f"| {name} | {total:.2g} | {tasks} | {hours:.2g} | {3 * total / 1e15:.2g} PB "
             f"| {sum(written.values()) * total / 1e15:.2g} PB |"
         )
-    print("\n| volume | tier | watershed memory | contacts in | to split them | bins of 4 GiB |")
+    print("\n| volume | tier | watershed memory | contacts in | disk for its nodes | bins of 4 GiB |")
     print("|---|---|---|---|---|---|")
     for name, chunks in VOLUMES.items():
         for tier in tiers_of(chunks):
             bins = math.ceil(tier.contacts * BYTES_PER_CONTACT / 2**32)
-            nodes = tier.contacts / CONTACTS_PER_NODE * BYTES_PER_NODE
+            nodes = tier.contacts / CONTACTS_PER_NODE * DISK_PER_NODE
             print(
                 f"| {name} | {tier.name} | {tier.watershed_bytes / 1e9:.2g} GB "
                 f"| {tier.contacts:.1e} | {nodes / 1e9:.0f} GB | {bins} |"

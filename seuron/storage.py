@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 #: Fast and good enough: labels are already packed before gzip sees them.
 GZIP_LEVEL = 4
-#: What goes to an object store is on this machine's disk until it is sent, if it is larger than this.
+#: What goes to an object store is on this machine's disk until it is sent, and what comes from one is read by parts, if
+#: it is larger than this.
 SPOOLED_BYTES = 2**26
 #: What cloud-files puts behind the names of compressed files on a file system.
 SUFFIXES = ("", ".gz", ".br", ".zstd", ".xz", ".bz2")
@@ -76,6 +78,22 @@ class Storage:
         """Where a file lies on this machine; None in an object store, or when there is no such file."""
         path = None if self._folder is None else self._folder / name
         return path if path is not None and path.exists() else None
+
+    def reading(self, name: str) -> IO[bytes] | None:
+        """A file to read parts of, which memory need not hold; None when there is no such file."""
+        if self._folder is not None:
+            try:
+                return (self._folder / name).open("rb")
+            except FileNotFoundError:
+                return None
+        cloud = self._cloud()
+        size: int | None = cloud.size(name)
+        if size is None:
+            return None
+        if size > SPOOLED_BYTES:
+            return io.BufferedReader(_Ranges(cloud, name, size))
+        content: bytes = cloud.get(name)
+        return io.BytesIO(content)
 
     def stored(self, name: str) -> bytes | None:
         """The bytes of a block's file as they are stored, still compressed; None when there is none.
@@ -246,6 +264,33 @@ class Storage:
         while not folder.exists():
             folder = folder.parent
         return shutil.disk_usage(folder).free
+
+
+class _Ranges(io.RawIOBase):
+    """An object of an object store, read by requests for parts of it."""
+
+    def __init__(self, cloud: CloudFiles, name: str, size: int) -> None:
+        self._cloud, self._name, self._size, self._at = cloud, name, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        end = min(self._at + len(view), self._size)
+        if end <= self._at:
+            return 0
+        content: bytes = self._cloud.get({"path": self._name, "start": self._at, "end": end})
+        view[: len(content)] = content
+        self._at += len(content)
+        return len(content)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import seuron.storage as storages
 from seuron.storage import Storage
+from seuron.tables import read_rows, read_table, write_groups
 
 
 @pytest.mark.parametrize("scheme", ["file://", "mem://"])
@@ -29,6 +32,39 @@ def test_a_version_changes_with_the_content(scheme: str, tmp_path: Path) -> None
     assert storage.stored("a/3") is None
     storage.delete(["a/1", "a/2"], blocks=True)
     assert storage.versions(["a/1", "a/2"]) == [None, None]
+
+
+@pytest.mark.parametrize("scheme", ["file://", "mem://"])
+@pytest.mark.parametrize("most", [10, 2**26])
+def test_parts_of_a_file_are_read(scheme: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From anywhere in it, up to its end, whether it is small or read by requests for parts; none there is None."""
+    monkeypatch.setattr(storages, "SPOOLED_BYTES", most)
+    storage, content = Storage(f"{scheme}{tmp_path}"), bytes(range(256)) * 300
+    storage.put("a", content)
+    assert storage.reading("b") is None
+    file = storage.reading("a")
+    assert file is not None
+    with file:
+        assert file.read(7) == content[:7]
+        assert file.seek(-5, os.SEEK_END) == len(content) - 5
+        assert file.read(100) == content[-5:]
+        assert file.read(1) == b""
+        file.seek(1000)
+        assert file.read() == content[1000:]
+
+
+def test_a_table_of_an_object_store_is_read_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows of a large table ask for a small part of its bytes."""
+    monkeypatch.setattr(storages, "SPOOLED_BYTES", 10)
+    asked: list[int] = []
+    plain = storages._Ranges.readinto
+    monkeypatch.setattr(storages._Ranges, "readinto", lambda file, into: asked.append(len(into)) or plain(file, into))
+    storage, values = Storage(f"mem://{tmp_path}"), np.random.default_rng(1).integers(0, 2**60, 1_000_000)
+    stored = write_groups(storage, "t", [{"v": part} for part in np.split(values, 50)])
+    rows = np.array([3, 600_001])
+    np.testing.assert_array_equal(read_rows(storage, "t", rows)["v"], values[rows])
+    assert 0 < sum(asked) < stored / 10
+    np.testing.assert_array_equal(read_table(storage, "t")["v"], values)
 
 
 def test_a_folder_is_removed_with_what_lies_in_it(tmp_path: Path) -> None:

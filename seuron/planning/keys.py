@@ -33,10 +33,10 @@ from seuron.volumes.precomputed import pyramid_factors
 #: Counted up whenever a stage's code comes to write other bytes for the same input.
 RESULTS_VERSIONS: dict[str, int] = {
     "affinities": 1,
-    "watershed": 3,
-    "supervoxel_names": 3,
-    "agglomeration": 3,
-    "segment_names": 1,
+    "watershed": 4,
+    "supervoxel_names": 4,
+    "agglomeration": 4,
+    "segment_names": 2,
     "labels": 1,
     "pyramid": 1,
     "evaluation": 1,

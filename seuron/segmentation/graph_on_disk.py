@@ -5,7 +5,7 @@ smallest id; 0 is background, which has no contacts. A contact's partition follo
 rows of one pair meet there and are pooled. Each partition is a table `contacts-K` whose row groups are
 *levels*: contacts by falling mean.
 
-What stays in memory is a few numbers a node, and one partition at a time.
+One partition at a time is in memory.
 """
 
 from __future__ import annotations

@@ -120,16 +120,18 @@ def read_table(storage: Storage, name: str) -> Table:
 def _opened(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
     """The file `name.parquet`; raises RunError when it is missing, or damaged where it is read."""
     path = storage.local(f"{name}.parquet")
-    content = None if path is not None else storage.get(f"{name}.parquet")
-    if path is None and content is None:
+    stored = storage.reading(f"{name}.parquet") if path is None else None
+    if path is None and stored is None:
         raise RunError(
             f"the table {storage.path}/{name}.parquet is missing; start the run again: it computes what is not there"
         )
     try:
-        source = pa.memory_map(str(path)) if path is not None else pa.BufferReader(content)
+        source = pa.memory_map(str(path)) if path is not None else pa.PythonFile(stored, mode="r")
         with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
             yield file
     except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and type(error) is not OSError:
+            raise  # of the network or the disk; what is wrong with a file's content has no class of its own
         raise RunError(
             f"the table {storage.path}/{name}.parquet is damaged ({error}); delete it and its task's record, "
             "then start the run again"
