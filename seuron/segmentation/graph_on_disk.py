@@ -1,9 +1,11 @@
 """A region graph that does not fit into memory: contacts in partitions on disk, pooled by pair.
 
 Nodes are numbered from 1 in the order of their ids, so that the smallest number of a cluster is its
-smallest id; 0 is background, which has no contacts. A contact's partition follows from its pair alone:
-rows of one pair meet there and are pooled. Each partition is a table `contacts-K` whose row groups are
-*levels*: contacts by falling mean.
+smallest id; 0 is background, which has no contacts. A partition holds the contacts whose smaller end is in a range of
+numbers, so what there is for nodes is looked at a part at a time as well; where a range has more contacts than a
+partition may hold, it has several. Either way a contact's partition follows from its pair alone: rows of one pair
+meet there and are pooled. Each partition is a table `contacts-K` whose row groups are *levels*: contacts by falling
+mean.
 
 One partition at a time is in memory.
 """
@@ -26,6 +28,8 @@ Int64s = NDArray[np.int64]
 #: Levels are bounded by quantiles of the means of a sample, so that each holds about as many contacts.
 LEVELS = 48
 SAMPLE = 200_000
+#: Cells, equal ranges of node numbers, that there are for each partition: whole cells make up most partitions.
+CELLS_EACH = 8
 
 
 @dataclass(frozen=True)
@@ -80,43 +84,82 @@ def columns_of(contacts: Contacts) -> Table:
     }
 
 
-def store_graph(
-    storage: Storage, tables: Iterable[Contacts], scale: int, partition_rows: int, expected_rows: int
-) -> GraphOnDisk:
-    """Put contacts between numbers on disk, pairs that come repeatedly as one.
+@dataclass(frozen=True)
+class Partition:
+    """The contacts of `cells`, ranges of node numbers; of one cell that holds too many, the share `part` of `parts`."""
 
-    `tables` come one at a time; `expected_rows` is about how many rows they have together, which
-    decides how many partitions of `partition_rows` there are.
+    cells: range
+    part: int = 0
+    parts: int = 1
+
+    def take(self, contacts: Contacts) -> Contacts:
+        """Of contacts of its cells, those that belong to it."""
+        return contacts if self.parts == 1 else contacts.take(_hashed(contacts) % self.parts == self.part)
+
+
+def store_graph(
+    storage: Storage, tables: Iterable[Contacts], scale: int, partition_rows: int, expected_rows: int, nodes: int
+) -> GraphOnDisk:
+    """Put contacts between numbers below `nodes` on disk, pairs that come repeatedly as one.
+
+    `tables` come one at a time; `expected_rows` is about how many rows they have together, which decides how many
+    cells there are. A partition comes to have `partition_rows` at most.
     """
-    partitions = max(1, -(-expected_rows // partition_rows))
-    means, incoming = [np.zeros(0)], 0
-    for incoming, table in enumerate(tables, start=1):
-        step = max(1, partitions * len(table) // SAMPLE)
+    cells = max(1, min(nodes, CELLS_EACH * -(-expected_rows // partition_rows)))
+    width, step = -(-nodes // cells), max(1, expected_rows // SAMPLE)
+    held, where, means = np.zeros(cells, np.int64), _nowhere(cells), [np.zeros(0)]
+    for incoming, table in enumerate(tables):
         means.append(table.total[::step] / table.count[::step] / scale)
-        groups = grouped(table, _partition_of(table, partitions), partitions)
-        write_groups(storage, f"incoming-{incoming - 1}", [columns_of(group) for group in groups], passing=True)
+        cell = table.a // width
+        counts = np.bincount(cell, minlength=cells)
+        held += counts
+        groups = (group for group in grouped(table, cell, cells) if len(group))
+        for number, at in enumerate(np.flatnonzero(counts)):
+            where[at].append((f"incoming-{incoming}", number))
+        if len(table):
+            write_groups(storage, f"incoming-{incoming}", map(columns_of, groups), passing=True)
     sample = np.concatenate(means)
     quantiles = np.quantile(sample, np.linspace(1, 0, LEVELS + 1)[1:]) if sample.size else np.zeros(LEVELS)
     bounds = (*map(float, quantiles[:-1]), -1.0)
-    rows = 0
-    for partition in range(partitions):
-        parts = [contacts_of(read_group(storage, f"incoming-{i}", partition)) for i in range(incoming)]
-        joined = Contacts.join(parts)
+    rows, partitions = 0, _partitions(held, partition_rows)
+    for number, partition in enumerate(partitions):
+        parts = (read_group(storage, *source) for cell in partition.cells for source in where[cell])
+        joined = Contacts.join([partition.take(contacts_of(group)) for group in parts])
         pooled = joined.renamed(joined.a, joined.b)
         mean = pooled.total / pooled.count / scale
         level = np.searchsorted(-np.array(bounds), -mean, side="right").clip(max=LEVELS - 1)
-        groups = grouped(pooled, level, LEVELS)
-        write_groups(storage, f"contacts-{partition}", [columns_of(group) for group in groups], passing=True)
+        levels = grouped(pooled, level, LEVELS)
+        write_groups(storage, f"contacts-{number}", [columns_of(group) for group in levels], passing=True)
         rows += len(pooled)
-    return GraphOnDisk(storage, rows, partitions, bounds)
+    return GraphOnDisk(storage, rows, len(partitions), bounds)
 
 
-def _partition_of(contacts: Contacts, partitions: int) -> Int64s:
-    """Which partition each pair belongs to: by a hash, so that they fill evenly."""
-    mixed = (contacts.a.astype(np.uint64) << np.uint64(32) | contacts.b.astype(np.uint64)) * np.uint64(
-        0x9E3779B97F4A7C15
-    )
-    return ((mixed >> np.uint64(33)) % np.uint64(partitions)).astype(np.int64)
+def _nowhere(cells: int) -> list[list[tuple[str, int]]]:
+    """No table and row group yet for any cell."""
+    return [[] for _ in range(cells)]
+
+
+def _partitions(held: Int64s, most: int) -> list[Partition]:
+    """Partitions of at most about `most` rows of cells that hold so many: one at least, in the order of the cells."""
+    found: list[Partition] = []
+    first, filled = 0, 0
+    for cell, rows in enumerate(held.tolist()):
+        if filled and filled + rows > most:
+            found.append(Partition(range(first, cell)))
+            first, filled = cell, 0
+        if rows > most:
+            parts = -(-rows // most)
+            found += [Partition(range(first, cell + 1), part, parts) for part in range(parts)]
+            first = cell + 1
+        else:
+            filled += rows
+    return [*found, Partition(range(first, held.size))] if filled or not found else found
+
+
+def _hashed(contacts: Contacts) -> Int64s:
+    """A number for each pair, by which pairs fall into shares evenly."""
+    pair = contacts.a.astype(np.uint64) << np.uint64(32) | contacts.b.astype(np.uint64)
+    return (pair * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(33)).astype(np.int64)
 
 
 def grouped(contacts: Contacts, group: Int64s, groups: int) -> Sequence[Contacts]:

@@ -146,7 +146,7 @@ def number_graph(
     between_numbers = (
         replace(table, a=np.searchsorted(known, table.a), b=np.searchsorted(known, table.b)) for table in tables
     )
-    return store_graph(storage, between_numbers, scale, max(1, fit // 2), rows)
+    return store_graph(storage, between_numbers, scale, max(1, fit // 2), rows, numbered)
 
 
 def _with_names(nodes: Table, first: int) -> Table:
@@ -221,7 +221,7 @@ def gather_round(split: Split, bins: Sequence[Storage], joining: Joining, target
         for number, storage in enumerate(bins):
             yield from (contacts_of(group) for group in read_groups(storage, f"residual-{number}"))
 
-    graph = store_graph(target, tables(), joining.scale, max(1, fit // 2), split.rows)
+    graph = store_graph(target, tables(), joining.scale, max(1, fit // 2), split.rows, names.size)
     if graph.rows == split.rows:  # nothing was joined and nothing vetoed
         raise RunError(
             f"the {graph.rows} contacts with means above {joining.threshold} do not fall apart into components of at "

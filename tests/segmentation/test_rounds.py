@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from abiss_py import Clusters, Contacts, Mapping, SizeRule, agglomerate
 from seuron.errors import RunError
 from seuron.segmentation.columns import cluster_columns, read_contacts
-from seuron.segmentation.graph_on_disk import LEVELS
+from seuron.segmentation.graph_on_disk import CELLS_EACH, LEVELS, store_graph
 from seuron.segmentation.rounds import (
     Joining,
     Split,
@@ -155,6 +157,37 @@ def test_a_component_that_cannot_be_split_is_told(tmp_path: Path) -> None:
     graph = number_graph(next(storages), [{"id": np.arange(1, 201)}], 200, [contacts], SCALE, 199, 50)
     with pytest.raises(RunError, match="raise `task_memory`"):
         list(finish_rounds(graph, Joining(0.1, SCALE), 50, storages))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(0, 150), st.integers(1, 60), st.integers(1, 300))
+def test_partitions_hold_what_they_may(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, hub: int, contacts: int, most: int, expected: int
+) -> None:
+    """All pairs once, whatever comes in how many tables; no partition holds more than it may, though one node has most
+    contacts and the number expected was wrong; and partitions go by node numbers, where no node has too many."""
+    random = np.random.default_rng(seed)
+    a = np.where(random.random(contacts) < 0.5, hub, random.integers(1, 100, contacts))
+    b = random.integers(100, 400, contacts)
+    tables = [
+        Contacts(a[part], b[part], np.full(part.size, 200), np.ones(part.size, np.int64), part)
+        for part in np.array_split(np.arange(contacts), random.integers(1, 5))
+    ]
+    graph = store_graph(Storage(str(tmp_path_factory.mktemp("graph"))), tables, SCALE, most, expected, 400)
+    found = [graph.partition(number) for number in range(graph.partitions)]
+    pairs = sorted(zip(a.tolist(), b.tolist(), strict=True))
+    assert sorted(row for part in found for row in zip(part.a.tolist(), part.b.tolist(), strict=True)) == sorted(
+        set(pairs)
+    )
+    assert sum(int(part.count.sum()) for part in found) == contacts
+    assert graph.rows == len(set(pairs))
+    # A share by hash is not quite even, and a pair that repeats is in one place.
+    repeats = max(Counter(pairs).values(), default=0)
+    assert all(part.count.sum() <= 2 * most + 20 + repeats for part in found)
+    width = -(-400 // min(400, CELLS_EACH * -(-expected // most)))
+    cells = [np.unique(part.a // width) for part in found if len(part)]
+    for before, after in pairwise(cells):
+        assert before[-1] < after[0] or before[-1] == after[0] == before[0] == after[-1]
 
 
 def test_levels_fall(tmp_path: Path) -> None:
