@@ -98,9 +98,11 @@ def of_watershed_merge(parts: Iterable[Box], leaf: Triple, lines_are_closed: boo
 
 
 def of_agglomeration_merge(parts: Iterable[Box], task_memory: float) -> Estimate:
-    """Deciding contacts that wait in several boxes, as far as they fit."""
-    contacts = contacts_waiting(parts)
-    return Estimate(_seconds_of(contacts), int(min(task_memory * 2**30, BASE_BYTES + contacts * BYTES_PER_CONTACT)))
+    """Deciding contacts that wait in several boxes, as far as they fit with the ids at their faces."""
+    boxes = list(parts)
+    contacts, open_ids = contacts_waiting(boxes), sum(map(face_area, boxes)) * CLUSTERS_PER_FACE_VOXEL
+    memory = BASE_BYTES + contacts * BYTES_PER_CONTACT + open_ids * BYTES_PER_OPEN_ID
+    return Estimate(_seconds_of(contacts), int(min(task_memory * 2**30, memory)))
 
 
 def contacts_waiting(parts: Iterable[Box]) -> float:
