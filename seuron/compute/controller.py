@@ -34,18 +34,26 @@ SLOW_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class QueueLook:
-    """What Airflow says: depth by queue, tasks at work by run and queue, and those that ended by worker."""
+    """What Airflow says: depth by queue, tasks at work by run and queue, and those that ended by worker.
+
+    `busy` are the seconds that tasks of a run had slots of a queue in the time that was asked about; None where that
+    is not known.
+    """
 
     depths: Mapping[str, QueueDepth] = field(default_factory=dict)
     running: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    busy: Mapping[str, Mapping[str, float]] | None = None
     ended: Mapping[str, TasksEnded] = field(default_factory=dict)
 
 
 class QueueSource(Protocol):
     """What a step needs of Airflow."""
 
-    def look(self, queues: Sequence[str], since: float) -> QueueLook:
-        """The queues now, and the tasks that ended after `since` (s since 1970). Raises RunError without an answer."""
+    def look(self, queues: Sequence[str], since: float, until: float) -> QueueLook:
+        """The queues now, and what was done from `since` to `until`, the present (s since 1970).
+
+        Raises RunError without an answer.
+        """
         ...
 
 
@@ -175,7 +183,7 @@ class _Step:
 
     def _queues(self) -> QueueLook | None:
         try:
-            return self.source.look([queue.name for queue in self.cluster.tables.queues], self._since())
+            return self.source.look([queue.name for queue in self.cluster.tables.queues], self._since(), self.now)
         except RunError as error:
             self.problems.append(f"Airflow does not say what waits, so no group grows or shrinks: {error}")
             return None
@@ -222,7 +230,7 @@ class _Step:
         paid = {look.group.name: sum(item.state != "starting" for item in look.instances) for look in groups}
         last = self.records.ledger().last
         running = queues.running if queues else last.running if last else {}
-        return MoneyLook(self.now, paid, running)
+        return MoneyLook(self.now, paid, running, queues.busy if queues else None)
 
     # Deciding and acting.
 

@@ -49,7 +49,7 @@ class Queues:
     ended: dict[str, TasksEnded] = field(default_factory=dict)
     silent: bool = False
 
-    def look(self, queues: Sequence[str], since: float) -> QueueLook:
+    def look(self, queues: Sequence[str], since: float, until: float) -> QueueLook:
         if self.silent:
             raise RunError("no answer")
         running = {"run": {"cpu": self.depth.running}} if self.depth.running else {}
