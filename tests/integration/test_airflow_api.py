@@ -244,8 +244,8 @@ def test_the_time_that_tasks_had_slots_is_told_by_run(server: Server, queues: Ai
     until = 1_700_000_000.0
     since = until - 60
     times = [(-90, -80), (-70, -50), (-40, -15), (-30, -20), (-10, 5), (-100, None), (-5, None)]
-    for number, (start, end) in enumerate(times):
-        moments = [None if at is None else datetime.fromtimestamp(until + at, UTC).isoformat(" ") for at in (start, end)]
+    for number, span in enumerate(times):
+        moments = [None if at is None else datetime.fromtimestamp(until + at, UTC).isoformat(" ") for at in span]
         server.execute(
             "UPDATE task_instance SET start_date=?, end_date=? WHERE run_id IN (?, ?) AND task_id=? AND map_index=?",
             *(*moments, run_id, manager, NODE, number),
