@@ -2,7 +2,8 @@
 
 Prints the tables and writes them into docs/scaling-policy.md, between its markers. `comparison` is the
 policy against pools of fixed sizes and the reference's rule, over three workloads (ten minutes on a busy machine);
-`calm` is the same where nothing goes wrong (three minutes); `settings` varies one setting of the policy at a time (ten).
+`calm` is the same where nothing goes wrong (three minutes); `settings` varies one setting of the policy at a time
+(ten minutes).
 """
 
 from __future__ import annotations
