@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from seuron.client import PAGE, AirflowClient
+from seuron.compute.budgets import TierAhead, may_begin
 from seuron.compute.controller import QueueLook
 from seuron.compute.run_costs import ActiveRun, budget_of
 from seuron.compute.situation import QueueDepth, TasksEnded
@@ -38,10 +39,13 @@ _EVERYWHERE = "/dags/~/dagRuns/~/taskInstances"
 class AirflowQueues(AirflowClient):
     """A `QueueSource` (seuron.compute.controller) over the Airflow at a URL.
 
-    What waits of the runs in `held` is not counted: they are to get no machines.
+    What waits of the runs in `held` is not counted: they are to get no machines. Of the runs in `limited` is told what
+    may be at work of them before the next look, in `look_seconds`.
     """
 
     held: frozenset[str] = frozenset()
+    limited: frozenset[str] = frozenset()
+    look_seconds = 60.0
 
     def look(self, queues: Sequence[str], since: float, until: float) -> QueueLook:
         """The queues now, and what was done from `since` to `until`. Raises RunError without an answer."""
@@ -57,6 +61,7 @@ class AirflowQueues(AirflowClient):
                 # The ended ones second: one that has ended in between is among both, and counts as ended.
                 busy=_busy({**at_work, **self._gone(queues, since)}, since, until),
                 ended=self._ended(since),
+                limited=self._limited(queues),
             )
         except httpx.HTTPError as error:
             raise self._silence(error) from error
@@ -110,6 +115,29 @@ class AirflowQueues(AirflowClient):
         found = itertools.islice(self.pages(_EVERYWHERE, "task_instances", query), _MOST_PAGES * PAGE)
         return {str(row["id"]): _slot(row) for row in found}
 
+    def _limited(self, queues: Sequence[str]) -> dict[str, tuple[TierAhead, ...]]:
+        """The tiers of each run with a budget that are at work or may be before the next look."""
+        if not self.limited:
+            return {}
+        runs = self.pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})
+        return {str(run["dag_run_id"]): self._tiers(run, queues) for run in runs if run["dag_run_id"] in self.limited}
+
+    def _tiers(self, run: Mapping[str, Any], queues: Sequence[str]) -> tuple[TierAhead, ...]:
+        path, query = f"{_run(run)}/taskInstances", {"queue": list(queues), "limit": 1}
+        begun = self._get(path, {**query, "state": ["running", "up_for_retry", *WAITING]})
+        # Between two tiers the last one says which are to come.
+        ended = {**query, "state": ["success"], "order_by": "-end_date"}
+        (row,) = begun["task_instances"] or self._get(path, ended)["task_instances"] or (None,)
+        work = self._work(run)
+        names = list(work)
+        behind = names[names.index(row["task_id"]) + 1 :] if row and row["task_id"] in names else names
+        tiers = (TierAhead(str(work[name]["queue"]), int(work[name]["tasks"]), _seconds(work, name)) for name in behind)
+        to_come = may_begin(tiers, self.look_seconds)
+        if row is None or not begun["total_entries"]:
+            return to_come
+        seconds = self._mean_seconds(row) or _seconds(work, row["task_id"])
+        return (TierAhead(str(row["queue"]), int(begun["total_entries"]), seconds), *to_come)
+
     def _depth(self, queue: str, running: int) -> QueueDepth:
         """How much waits, and how long a task takes: of the node that waits, else of the one that runs."""
         page = self._get(_EVERYWHERE, {"state": list(WAITING), "queue": [queue], "limit": 1})
@@ -137,14 +165,18 @@ class AirflowQueues(AirflowClient):
         return sum(seconds) / len(seconds) if seconds else None
 
     def _planned_seconds(self, row: Mapping[str, Any]) -> float | None:
-        """What the plan says of a task of the row's node, as `prepare` left it; None for other DAGs."""
+        """What the plan says of a task of the row's node; None for other DAGs."""
+        return _seconds(self._work(row), row["task_id"])
+
+    def _work(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What the tiers of the row's run have to do, in their order, as `prepare` left it; nothing for other DAGs."""
         path = f"{_run(row)}/taskInstances/{WORK_TASK}/xcomEntries/return_value"
         response = self.send("GET", path, params={"deserialize": True})
         if response.status_code == 404:
-            return None
+            return {}
         value = self.checked(response)["value"]
-        work = json.loads(value) if isinstance(value, str) else value
-        return float(work[row["task_id"]]["seconds"]) if row["task_id"] in work else None
+        work: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+        return work
 
     def _ended(self, since: float) -> dict[str, TasksEnded]:
         """Tasks that succeeded and tasks that raised and are tried again, by worker.
@@ -180,6 +212,11 @@ class _Slot:
     queue: str
     start: float | None
     end: float | None
+
+
+def _seconds(work: Mapping[str, Any], node: str) -> float | None:
+    """The planned length of a task of a node."""
+    return float(work[node]["seconds"]) if node in work else None
 
 
 def _slot(row: Mapping[str, Any]) -> _Slot:

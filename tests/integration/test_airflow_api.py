@@ -25,6 +25,7 @@ from compose import free_port
 
 from seuron.client import AirflowClient
 from seuron.client.login import LOGIN_FILE_VARIABLE, PasswordLogin, login_from
+from seuron.compute.budgets import TierAhead
 from seuron.compute.situation import QueueDepth, TasksEnded
 from seuron.errors import RunError
 from seuron.orchestration.airflow_queues import AirflowQueues
@@ -157,6 +158,16 @@ def _run(server: Server, queues: AirflowQueues, states: Mapping[str, int], queue
     return run_id
 
 
+def _plan(server: Server, run_id: str, work: Mapping[str, Any]) -> None:
+    """Leave what `prepare` says that each node has to do."""
+    (number,) = server.execute("SELECT id FROM dag_run WHERE run_id=?", run_id)
+    server.execute(
+        "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp) "
+        "VALUES (?, 'batches.work', -1, 'return_value', 'day-shift', ?, ?, ?)",
+        *(number[0], run_id, json.dumps(json.dumps(work)), datetime.now(UTC).isoformat(" ")),
+    )
+
+
 def test_without_a_login_airflow_refuses(server: Server) -> None:
     """It is an error that says so, and nothing is taken for an empty queue."""
     with AirflowQueues(server.url) as queues, pytest.raises(RunError, match="401"):
@@ -222,13 +233,7 @@ def test_a_task_takes_what_others_of_its_node_took(server: Server, queues: Airfl
     """The mean of those that succeeded in its run, and what the plan says where `prepare` has left it."""
     run_id = _run(server, queues, {"success": 3, "failed": 2, "queued": 2})
     other = _run(server, queues, {"success": 1, "running": 1}, queue="memory")
-    (number,) = server.execute("SELECT id FROM dag_run WHERE run_id=?", run_id)
-    work = json.dumps({NODE: {"queue": "cpu", "tasks": 12, "seconds": 7.5}})
-    server.execute(
-        "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp) "
-        "VALUES (?, 'batches.work', -1, 'return_value', 'day-shift', ?, ?, ?)",
-        *(number[0], run_id, json.dumps(work), datetime.now(UTC).isoformat(" ")),
-    )
+    _plan(server, run_id, {NODE: {"queue": "cpu", "tasks": 12, "seconds": 7.5}})
     depths = queues.look(QUEUES, 0.0, time.time()).depths
     assert depths["cpu"] == QueueDepth(2, 0, mean_seconds=(0 + 1 + 2) / 3, planned_seconds=7.5)
     assert depths["memory"] == QueueDepth(0, 1, mean_seconds=0.0), other
@@ -281,6 +286,32 @@ def test_active_runs_are_those_with_a_folder(server: Server, queues: AirflowQueu
     (found,) = queues.active_runs()
     assert (found.id, found.output) == (run_id, "/data/run")
     assert abs(found.started - time.time()) < 60
+
+
+def test_a_run_with_a_budget_says_what_may_be_at_work_soon(server: Server, queues: AirflowQueues) -> None:
+    """The tier that is begun, with its measured length, and what may begin behind it; between two tiers what follows.
+
+    Nothing is said of runs without a budget.
+    """
+    _run(server, queues, {"running": 3})
+    work = {
+        NODE: {"queue": "cpu", "tasks": 12, "seconds": 7.5},
+        "watershed.tier_0": {"queue": "memory", "tasks": 4, "seconds": 9.0},
+        "labels.tier_0": {"queue": "cpu", "tasks": 0, "seconds": 9.0},
+        "report.tier_0": {"queue": "manager", "tasks": 1, "seconds": 9.0},
+    }
+    limited = _run(server, queues, {"success": 4, "running": 2, "queued": 1, "up_for_retry": 1, "scheduled": 3})
+    _plan(server, limited, work)
+    queues.limited, queues.look_seconds = frozenset({limited}), 5.0
+    look = queues.look(QUEUES, 0.0, time.time())
+    assert look.limited == {limited: (TierAhead("cpu", 7, (0 + 1 + 2 + 3) / 4), TierAhead("memory", 4, 9.0))}
+    queues.look_seconds = 60.0
+    seen = queues.look(QUEUES, 0.0, time.time()).limited[limited]
+    assert seen[1:] == (TierAhead("memory", 4, 9.0), TierAhead("manager", 1, 9.0))
+    server.execute("UPDATE task_instance SET state='success' WHERE run_id=? AND task_id=?", limited, NODE)
+    assert queues.look(QUEUES, 0.0, time.time()).limited == {limited: seen[1:]}
+    server.execute("UPDATE task_instance SET state=NULL WHERE run_id=? AND task_id=?", limited, NODE)
+    assert queues.look(QUEUES, 0.0, time.time()).limited == {limited: (TierAhead("cpu", 12, 7.5), *seen[1:])}
 
 
 def test_what_waits_of_a_held_run_asks_for_no_machines(server: Server, queues: AirflowQueues) -> None:
