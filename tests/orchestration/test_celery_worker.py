@@ -32,18 +32,13 @@ print("google.cloud.compute_v1" in sys.modules, os.listdir("/proc/self/task") ==
 def test_who_does_the_steps_of_a_google_cluster_has_its_library(cluster: str, tmp_path: Path) -> None:
     """A file that cannot be read keeps no worker from starting."""
     given = {
-        "AIRFLOW_HOME": str(tmp_path),
-        "SEURON_KERNELS": "0",
-        "PYTHONPATH": str(PROJECT),
         "SEURON_CLUSTER": cluster,
+        "SEURON_KERNELS": "0",
+        "AIRFLOW_HOME": str(tmp_path),
+        "PYTHONPATH": str(PROJECT),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, **given},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    command = [sys.executable, "-c", PROGRAM]
+    environment = {**os.environ, **given}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split()[-2:] == [str(cluster == str(EXAMPLE)), "True"]
