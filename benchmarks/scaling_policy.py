@@ -1,8 +1,9 @@
-"""What scaling policies cost, in the simulator: `python benchmarks/scaling_policy.py [comparison] [settings]`.
+"""What scaling policies cost, in the simulator: `python benchmarks/scaling_policy.py [comparison] [calm] [settings]`.
 
 Prints the tables and writes them into docs/scaling-policy.md, between its markers. `comparison` is the
 policy against pools of fixed sizes and the reference's rule, over three workloads (ten minutes on a busy machine);
-`settings` varies one setting of the policy at a time (as long).
+`calm` is the same where nothing goes wrong (three minutes); `settings` varies one setting of the policy at a time
+(ten minutes).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from seuron.compute.settings import PolicySettings
 from seuron.compute.simulation import Outage, Policy, Result, Workload, World, simulate
 from seuron.compute.simulation.cases import cluster, large, medium, small
 from seuron.compute.simulation.rivals import FixedPool, Ours, Reference
+from seuron.compute.simulation.world import CALM
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling-policy.md"
 SEEDS = 5
@@ -72,14 +74,14 @@ def runs(workload: Workload, make: Callable[[], Policy], world: World, seeds: in
     return [simulate(workload, cluster(), make(), world, seed=seed) for seed in range(seeds)]
 
 
-def comparison(workloads: Sequence[Workload], seeds: int) -> list[str]:
+def comparison(workloads: Sequence[Workload], seeds: int, world: World) -> list[str]:
     lines = [
         "| workload | policy | dollars | hours | instance-hours | idle | most instances | tasks lost | tasks failed |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for workload in workloads:
         for make in POLICIES:
-            found = runs(workload, make, World(), seeds)
+            found = runs(workload, make, world, seeds)
             assert all(result.finished and not result.left_over for result in found)
             hours = mean(result.instance_hours for result in found)
             lines.append(
@@ -125,15 +127,19 @@ def write(marker: str, lines: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", choices=["comparison", "settings"])
+    parser.add_argument("tables", nargs="*", choices=["comparison", "calm", "settings"])
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each case, with different chances")
     parser.add_argument("--print-only", action="store_true", help="leave the page as it is")
     given = parser.parse_args()
     begun = time.perf_counter()
     if "comparison" in given.tables or not given.tables:
-        lines = comparison((small(), medium(), large()), given.seeds)
+        lines = comparison((small(), medium(), large()), given.seeds, World())
         if not given.print_only:
             write("comparison", lines)
+    if "calm" in given.tables:
+        lines = comparison((small(), medium(), large()), given.seeds, CALM)
+        if not given.print_only:
+            write("calm", lines)
     if "settings" in given.tables:
         cases = [
             ("64 batches", small(), World()),

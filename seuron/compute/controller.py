@@ -18,6 +18,7 @@ from functools import partial
 from typing import Protocol
 
 from seuron.compute import workers
+from seuron.compute.budgets import TierAhead, dollars_ahead, run_at_work
 from seuron.compute.cluster_file import Cluster
 from seuron.compute.groups import Driver, Group, WorkerReport
 from seuron.compute.money import MoneyLook
@@ -30,22 +31,33 @@ from seuron.errors import ComputeError, RunError
 LOCK_SECONDS = 120.0
 #: A call that took longer is told, in seconds: usual answers take one.
 SLOW_SECONDS = 20.0
+#: Steps may be late by so many times their distance; what is later is a manager that was away.
+MOST_LATE = 3.0
 
 
 @dataclass(frozen=True)
 class QueueLook:
-    """What Airflow says: depth by queue, tasks at work by run and queue, and those that ended by worker."""
+    """What Airflow says: depth by queue, tasks at work by run and queue, and those that ended by worker.
+
+    `busy` are the seconds that tasks of a run had slots of a queue in the time that was asked about; None where that
+    is not known. `limited` are the runs with budgets of their own: what may be at work of them before the next look.
+    """
 
     depths: Mapping[str, QueueDepth] = field(default_factory=dict)
     running: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    busy: Mapping[str, Mapping[str, float]] | None = None
+    limited: Mapping[str, Sequence[TierAhead]] = field(default_factory=dict)
     ended: Mapping[str, TasksEnded] = field(default_factory=dict)
 
 
 class QueueSource(Protocol):
     """What a step needs of Airflow."""
 
-    def look(self, queues: Sequence[str], since: float) -> QueueLook:
-        """The queues now, and the tasks that ended after `since` (s since 1970). Raises RunError without an answer."""
+    def look(self, queues: Sequence[str], since: float, until: float) -> QueueLook:
+        """The queues now, and what was done from `since` to `until`, the present (s since 1970).
+
+        Raises RunError without an answer.
+        """
         ...
 
 
@@ -82,7 +94,10 @@ class BrokerWorkers:
 
 
 class Controller:
-    """Does the steps of one cluster. Several may be made, in several processes: their steps wait for each other."""
+    """Does the steps of one cluster. Several may be made, in several processes: their steps wait for each other.
+
+    `look_seconds` is the time between two steps, as a rule.
+    """
 
     def __init__(
         self,
@@ -92,9 +107,10 @@ class Controller:
         workers: Workers,
         records: Records,
         clock: Callable[[], float] = time.time,
+        look_seconds: float = 60.0,
     ) -> None:
         self.cluster, self.driver, self.source, self.workers = cluster, driver, source, workers
-        self.records, self._clock = records, clock
+        self.records, self._clock, self.look_seconds = records, clock, look_seconds
 
     def step(self, expected: Mapping[str, QueueDepth] | None = None) -> Event:
         """Look, decide, act and write down. `expected` are tasks that will be ready as soon as this step is done."""
@@ -110,6 +126,7 @@ class _Step:
         self.workers, self.records = controller.workers, controller.records
         self.now, self.expected = now, expected
         self.before = self.records.look()
+        self.look_seconds = controller.look_seconds
         self.problems: list[str] = []
         self.unseen: set[str] = set()
 
@@ -135,7 +152,8 @@ class _Step:
             self.records.write_memory(decision.memory)
         deleted = tuple(name for names in decision.delete.values() for name in names) if decision else ()
         held, problems = decision.held if decision else self._held(), tuple(self.problems)
-        self.records.write_look(replace(look, deleted=deleted, held=held, problems=problems))
+        ahead = self._ahead(queues, groups, decision)
+        self.records.write_look(replace(look, deleted=deleted, held=held, problems=problems, ahead=ahead))
         event = Event(self.now, decision.reasons if decision else (), deleted, lost, problems)
         if event.happened:
             self.records.add(event)
@@ -175,7 +193,7 @@ class _Step:
 
     def _queues(self) -> QueueLook | None:
         try:
-            return self.source.look([queue.name for queue in self.cluster.tables.queues], self._since())
+            return self.source.look([queue.name for queue in self.cluster.tables.queues], self._since(), self.now)
         except RunError as error:
             self.problems.append(f"Airflow does not say what waits, so no group grows or shrinks: {error}")
             return None
@@ -222,7 +240,25 @@ class _Step:
         paid = {look.group.name: sum(item.state != "starting" for item in look.instances) for look in groups}
         last = self.records.ledger().last
         running = queues.running if queues else last.running if last else {}
-        return MoneyLook(self.now, paid, running)
+        return MoneyLook(self.now, paid, running, queues.busy if queues else None)
+
+    def _ahead(
+        self, queues: QueueLook | None, groups: Sequence[GroupLook], decision: Decision | None
+    ) -> Mapping[str, float]:
+        """What each run with a budget would still spend if it were held at the next look, with the groups as asked."""
+        if queues is None:
+            return self.before.ahead if self.before else {}
+        targets = decision.targets if decision else {}
+        asked = [replace(look, target=targets.get(look.group.name, look.target)) for look in groups]
+        return {
+            run: dollars_ahead(run_at_work(tiers, asked, self.cluster.policy.assumed_seconds), self._until_next())
+            for run, tiers in queues.limited.items()
+        }
+
+    def _until_next(self) -> float:
+        """How long it may be until the next step: as long as always, or as it was this time, on a busy manager."""
+        gap = self.now - self.before.time if self.before else 0.0
+        return max(self.look_seconds, min(gap, MOST_LATE * self.look_seconds))
 
     # Deciding and acting.
 
@@ -239,6 +275,7 @@ class _Step:
             spent=look.spent,
             budget=look.budget,
             memory=self.records.memory(),
+            look_seconds=self._until_next(),
         )
         return decide(situation, self.cluster.policy)
 

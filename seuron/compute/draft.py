@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from seuron.compute.budgets import AtWork, dollars_ahead
 from seuron.compute.groups import Group, Instance
 from seuron.compute.health import Diagnosis
 from seuron.compute.settings import PolicySettings
@@ -205,22 +206,35 @@ class GroupDraft:
 
     # Money.
 
-    def dollars_to_finish(self) -> float:
-        """What the instances cost until the tasks that run have ended, if each takes as long as its queue's do."""
+    def may_be_at_work(self) -> AtWork:
+        """What its machines are at until the next look, and what finishing that is expected to take.
+
+        One that is free takes a task by then if any is ready.
+        """
+        price, work = self.look.group.price, AtWork()
         depth = self.situation.queues.get(self.look.group.queue)
         usual = _task_seconds(depth, self.settings)
-        names = [*(instance.name for instance in self.kept), *self.draining]
-        seconds = 0.0
-        for report in (self.situation.reports[name] for name in names if self.running(name)):
-            # The last of k equal tasks, begun at any time, has k / (k + 1) of its length to go.
-            last = usual * report.running / (report.running + 1)
-            seconds += max(usual - report.oldest, usual / 4) if report.running == 1 else last
-        return seconds * self.look.group.price / 3600
+        begins = usual if depth is not None and depth.ready else 0.0
+        for instance in self.look.instances:
+            free = begins if instance in self.kept and instance.name in self.seen else 0.0
+            seconds = self._seconds_to_finish(instance.name, usual) if self.running(instance.name) else free
+            work = work.beside(AtWork.of(1, price, seconds))
+        return work
+
+    def _seconds_to_finish(self, name: str, usual: float) -> float:
+        """How long the tasks of an instance still take, if each takes as long as its queue's do."""
+        report = self.situation.reports[name]
+        if report.running == 1:
+            return max(usual - report.oldest, usual / 4)
+        # The last of k equal tasks, begun at any time, has k / (k + 1) of its length to go.
+        return usual * report.running / (report.running + 1)
 
     def dollars_to_be_of_use(self) -> float:
-        """What an instance costs that boots and does one task in each slot."""
+        """What an instance costs that boots, waits for a look, and does one task in each slot."""
         depth = self.situation.queues.get(self.look.group.queue)
-        seconds = max(self.settings.paid_seconds, self.settings.boot_seconds + _task_seconds(depth, self.settings))
+        waits = self.situation.look_seconds if self.situation.budget is not None else 0.0
+        useful = self.settings.boot_seconds + waits + _task_seconds(depth, self.settings)
+        seconds = max(self.settings.paid_seconds, useful)
         return seconds * self.look.group.price / 3600
 
 
@@ -257,6 +271,13 @@ class Draft:
         found = [group for group in self.groups if group.look.group.queue == queue]
         seconds = _task_seconds(self.situation.queues.get(queue), self.settings)
         return sorted(found, key=lambda group: (slot_price(group.look.group, seconds, self.settings), group.name))
+
+    def dollars_ahead(self) -> float:
+        """What would still be spent if a hold began at the next look."""
+        work = AtWork()
+        for group in self.groups:
+            work = work.beside(group.may_be_at_work())
+        return dollars_ahead(work, self.situation.look_seconds)
 
     def affordable(self, group: GroupDraft) -> int:
         """How many instances of a group the rest of the budget lets boot and do a task, after those there are."""

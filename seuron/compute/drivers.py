@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from seuron.compute.cluster_file import Cluster
@@ -25,6 +26,15 @@ def driver(cluster: Cluster) -> Iterator[Driver]:
         return
     with connection_of(cluster) as connection:
         yield _google_groups(cluster, connection)
+
+
+def load_library(cluster: Cluster) -> None:
+    """Import what the cluster's driver uses, so that the forks of this process have it. It starts no thread.
+
+    Google's library takes 5 s of a core, of the 6 s of a step that finds nothing loaded.
+    """
+    if cluster.provider == "google":
+        import_module("google.cloud.compute_v1")
 
 
 def _google_groups(cluster: Cluster, connection: Connection) -> GoogleGroups:

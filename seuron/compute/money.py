@@ -1,9 +1,10 @@
 """What instances cost, which run they worked for, and what a run will cost.
 
 Pure arithmetic, in dollars, instance-hours and seconds. A *look* says how many instances each group had
-at a time, and how many tasks of each run were at work in each queue; it holds until the next look.
+at a time, which holds until the next look, and how long tasks of each run had slots of each queue since the
+look before. Where that is not known, the tasks that were at work then are taken to have been all the time.
 
-Who pays: the slots of a queue's instances are shared out by the tasks at work on the queue. A task has
+Who pays: the slots of a queue's instances are shared out by the time that tasks had them. A task has
 one slot, at the mean price of the queue's slots; with more tasks than slots, which only happens between
 two counts, each has an equal share. Slots without a task are `overhead`: booting, waiting and draining.
 So the sum over runs plus the overhead is the sum over groups, which is what the provider asks for.
@@ -30,11 +31,16 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class MoneyLook:
-    """Instances by group that were paid for at a time, and tasks at work by run and by queue."""
+    """Instances by group that were paid for at a time, and tasks at work by run and by queue.
+
+    `busy` are the seconds that tasks of a run had slots of a queue since the look before, all of them together; None
+    where nobody could say.
+    """
 
     time: float
     instances: Mapping[str, int]
     running: Mapping[str, Mapping[str, int]]
+    busy: Mapping[str, Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,16 +67,16 @@ class Ledger:
         hours = max(0.0, look.time - self.last.time) / SECONDS_PER_HOUR
         ledger = self
         for queue in sorted({group.queue for group in groups}):
-            ledger = ledger._paid(self.last, queue, [group for group in groups if group.queue == queue], hours)
+            served = [group for group in groups if group.queue == queue]
+            ledger = ledger._paid(self.last, served, hours, _slot_hours(self.last, look, queue, hours))
         return replace(ledger, last=look)
 
-    def _paid(self, look: MoneyLook, queue: str, groups: Sequence[Group], hours: float) -> Ledger:
+    def _paid(self, look: MoneyLook, groups: Sequence[Group], hours: float, busy: Mapping[str, float]) -> Ledger:
         counts = {group.name: look.instances.get(group.name, 0) for group in groups}
         dollars = {group.name: counts[group.name] * group.price * hours for group in groups}
         total = math.fsum(dollars.values())
-        running = {run: queues.get(queue, 0) for run, queues in look.running.items() if queues.get(queue, 0) > 0}
-        slots = max(sum(counts[group.name] * group.slots for group in groups), sum(running.values()))
-        shares = {run: total * tasks / slots for run, tasks in running.items()} if total else {}
+        slot_hours = max(sum(counts[group.name] * group.slots for group in groups) * hours, math.fsum(busy.values()))
+        shares = {run: total * (taken / slot_hours) for run, taken in busy.items()} if total else {}
         return Ledger(
             hours=_sum(self.hours, {name: count * hours for name, count in counts.items() if count}),
             groups=_sum(self.groups, {name: amount for name, amount in dollars.items() if amount}),
@@ -100,6 +106,15 @@ class Ledger:
 
 
 _LEDGER = TypeAdapter(Ledger)
+
+
+def _slot_hours(before: MoneyLook, now: MoneyLook, queue: str, hours: float) -> dict[str, float]:
+    """How long tasks of each run had slots of a queue between two looks, `hours` apart."""
+    if now.busy is not None:
+        found = {run: queues.get(queue, 0.0) / SECONDS_PER_HOUR for run, queues in now.busy.items()}
+    else:
+        found = {run: queues.get(queue, 0) * hours for run, queues in before.running.items()}
+    return {run: taken for run, taken in found.items() if taken > 0}
 
 
 def _sum(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

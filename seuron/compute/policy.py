@@ -10,7 +10,8 @@
 - A group is not grown within `settle_seconds` after it was shrunk, nor drained within as long after it grew.
 - What a group was asked for and could not make goes to the next cheapest; the group rests for a while,
   longer each time.
-- When the budget is used up nothing grows, everything is drained, and what runs may finish.
+- When the budget would be passed by a hold at the next look nothing grows, everything is drained, and what runs
+  may finish.
 - Without tasks all groups end at nothing.
 
 A look goes: health, shortages, budget, then for each queue its demand, and resuming, growing or draining
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seuron.compute.budgets import would_pass
 from seuron.compute.demand import slots_in_use, slots_to_grow_to
 from seuron.compute.draft import Draft, GroupDraft
 from seuron.compute.health import Diagnosis, diagnose
@@ -96,17 +98,17 @@ def _withdraw_unmet(group: GroupDraft) -> None:
 
 
 def _budget_is_used_up(draft: Draft) -> bool:
-    """Whether finishing what runs takes the rest of the budget; from then on until the budget is raised."""
+    """Whether a hold at the next look would pass the budget; from then on until the budget is raised."""
     budget, held = draft.situation.budget, draft.situation.memory.held_budget
     if budget is None:
         return False
     if held is not None and budget <= held:
         draft.held_budget = held
-    elif draft.situation.spent + sum(group.dollars_to_finish() for group in draft.groups) >= budget:
+    elif would_pass(budget, draft.situation.spent, draft.dollars_ahead()):
         draft.held_budget = budget
         draft.reasons.append(
             f"the budget of ${budget:.2f} is used up: ${draft.situation.spent:.2f} are spent and the rest is "
-            "what finishing the running tasks takes; raise the budget to go on"
+            "what finishing the running tasks may take; raise the budget to go on"
         )
     return draft.held_budget is not None
 

@@ -33,7 +33,8 @@ class Look:
     """The last look, for `status`, and for the next one where a driver does not answer.
 
     `held` are queues that get nothing because the budget is used up, `problems` who did not answer.
-    `ended` counts the tasks of the instances that live, `deleted` are those that the step removed.
+    `ended` counts the tasks of the instances that live, `deleted` are those that the step removed. `ahead` is what
+    each run with a budget of its own would still spend if it were held at the next look, in dollars.
     """
 
     time: float
@@ -46,6 +47,7 @@ class Look:
     held: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    ahead: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from seuron.compute.budgets import would_pass
 from seuron.compute.groups import Group
 from seuron.compute.money import Ledger
 from seuron.compute.records import Event, Records
@@ -72,7 +73,9 @@ class RunCosts:
     """`spans` by Airflow's id of the run, `prices` in dollars an hour by group, and the cluster's account.
 
     `budget` is the cluster's, `run_budget` the run's own. `alerted` is what the run's page says of them; `told` whose
-    budget people were last told to hold the run, and `told_budget` how large it was then.
+    budget people were last told to hold the run, and `told_budget` how large it was then. `ahead` are the dollars that
+    the run would still spend if it were held at the next look; `held_budget` is the budget of its own that held it: a
+    run that is held stays so until it may cost more, though what was at work took less than was expected.
     """
 
     spans: Mapping[str, Span] = field(default_factory=dict)
@@ -85,6 +88,8 @@ class RunCosts:
     alerted: str = ""
     told: Hold = ""
     told_budget: float | None = None
+    ahead: float = 0.0
+    held_budget: float | None = None
 
     def under(self, budget: float | None) -> RunCosts:
         """The same under another budget of the run's own, such as that of a start which no step has seen yet."""
@@ -92,8 +97,11 @@ class RunCosts:
 
     @property
     def is_spent(self) -> bool:
-        """Whether the run has used up its own budget."""
-        return self.run_budget is not None and self.dollars >= self.run_budget
+        """Whether the run's own budget holds it: what finishing its tasks may take belongs to what is spent."""
+        if self.run_budget is None:
+            return False
+        still = self.held_budget is not None and self.run_budget <= self.held_budget
+        return still or would_pass(self.run_budget, self.dollars, self.ahead)
 
     @property
     def hold(self) -> Hold:
@@ -104,7 +112,8 @@ class RunCosts:
     def cause(self) -> str:
         """Why the run is held; empty while it is not."""
         if self.hold == "run":
-            return f"the run has cost ${self.dollars:.2f} of its budget of ${self.run_budget:.2f}"
+            rest = "" if self.dollars >= (self.run_budget or 0.0) else ", and more tasks might take more than the rest"
+            return f"the run has cost ${self.dollars:.2f} of its budget of ${self.run_budget:.2f}{rest}"
         return f"the budget of the cluster is used up (${self.cluster_dollars:.2f})" if self.hold else ""
 
     @property
@@ -167,7 +176,7 @@ def budget_of(conf: Mapping[str, Any]) -> float | None:
 
 
 def spent_runs(runs: Iterable[ActiveRun]) -> frozenset[str]:
-    """The ids of the runs that have used up their own budgets."""
+    """The ids of the runs that their own budgets hold."""
     limited = ((run, read_costs(Storage(run.output))) for run in runs if run.budget is not None)
     return frozenset(run.id for run, costs in limited if costs and costs.under(run.budget).is_spent)
 
@@ -203,7 +212,9 @@ def tell_runs(
             held=look.held,
             spans={**before.spans, run.id: _span(before, run, ledger, look.time)},
             events=_merged(before.events, events, run.started),
+            ahead=look.ahead.get(run.id, 0.0),
         )
+        costs = replace(costs, held_budget=run.budget if costs.is_spent else None)
         if run.id not in before.spans:  # its page says nothing yet, and that it is held from the start is news
             costs = replace(costs, alerted="", told="" if costs.hold else costs.told)
         held += bool(costs.alert)

@@ -128,7 +128,7 @@ class Situation:
 
     A group whose queue is not in `queues` is left as it is: its depth could not be read. `reports` are
     the last ones of each worker, by instance; one that is missing counts as silent. `budget` None is
-    no limit.
+    no limit; `look_seconds` is how long it takes until the next look, at most.
     """
 
     now: float
@@ -139,6 +139,7 @@ class Situation:
     spent: float = 0.0
     budget: float | None = None
     memory: Memory = field(default_factory=Memory)
+    look_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

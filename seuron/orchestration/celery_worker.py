@@ -6,9 +6,14 @@ Celery's setting `imports` names this module (seuron.deployment.environment).
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from celery.signals import worker_init
 
+from seuron.compute.cluster_file import read_cluster
+from seuron.compute.drivers import load_library
+from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.errors import SeuronError
 from seuron.orchestration.executor import preload
 
 
@@ -16,3 +21,6 @@ from seuron.orchestration.executor import preload
 def load_libraries(**_: object) -> None:
     """Load the libraries of tasks and, unless the worker only manages, the kernels, as the warm LocalExecutor does."""
     preload(kernels=os.environ.get("SEURON_KERNELS") != "0")
+    if CLUSTER_VARIABLE in os.environ:  # it does the steps of a cluster
+        with suppress(SeuronError):  # a wrong file is told by each step, in its log
+            load_library(read_cluster(os.environ[CLUSTER_VARIABLE]))

@@ -1,4 +1,4 @@
-"""Tasks of a run that has used up its own budget: they give back the slot that a machine has given them.
+"""Tasks of a run that its own budget holds: they give back the slot that a machine has given them.
 
 Such a run asks for no machines, but those that stand for other runs take its tasks as they come. So each task of a
 run with a budget looks first. Airflow reschedules it then, as it does sensors: no try is lost, what is at work goes on,
@@ -25,7 +25,7 @@ LOOK_AGAIN = timedelta(days=1)
 
 
 def refuse_when_spent(run: Run) -> None:
-    """Raise what makes Airflow put the task off, where the run's own budget is used up; by the manager's last look."""
+    """Raise what makes Airflow put the task off, where its own budget holds the run, by the manager's last look."""
     budget = run.params.budget_dollars
     costs = read_costs(run.storage) if budget is not None else None
     if costs is not None and costs.under(budget).is_spent:

@@ -47,12 +47,16 @@ def has_cluster() -> bool:
     return bool(os.environ.get(CLUSTER_VARIABLE))
 
 
+def look_seconds() -> float:
+    """Seconds between two steps."""
+    return float(os.environ.get(SECONDS_VARIABLE) or SECONDS)
+
+
 def cluster_dag(doc_md: str | None = None) -> DAG:
     """The DAG of one task that does a step; without a cluster it is never scheduled."""
-    seconds = float(os.environ.get(SECONDS_VARIABLE) or SECONDS)
     with DAG(
         DAG_ID,
-        schedule=timedelta(seconds=seconds) if has_cluster() else None,
+        schedule=timedelta(seconds=look_seconds()) if has_cluster() else None,
         start_date=_EPOCH,
         catchup=False,
         max_active_runs=1,
@@ -147,9 +151,10 @@ def do_step(expected: Mapping[str, QueueDepth], run_id: str = "") -> None:
     with airflow as queues, cluster_driver(cluster) as driver:
         records = Records(records_folder())
         runs = _active_runs(queues)
-        queues.held = spent_runs(runs)
+        queues.held, queues.look_seconds = spent_runs(runs), look_seconds()
+        queues.limited = frozenset(run.id for run in runs if run.budget is not None)
         wanted = {} if run_id in queues.held else expected
-        event = Controller(cluster, driver, queues, workers, records).step(wanted)
+        event = Controller(cluster, driver, queues, workers, records, look_seconds=look_seconds()).step(wanted)
         held = tell_runs(records, cluster.groups, runs, queues.alert, tell_hold)
     # For docker/prometheus/alerts.yml.
     Stats.gauge("seuron.cluster.held_runs", held)

@@ -166,7 +166,7 @@ class SegmentationParams(Parameters):
     budget_dollars: Dollars = _field(
         None,
         "Cluster",
-        "what the machines of a cluster may cost for this run; once it is spent the run gets no more machines and "
+        "what the machines of a cluster may cost for this run; before it is passed the run gets no more machines and "
         "waits, with all that it has done",
         unit="$",
     )

@@ -18,6 +18,7 @@ import pytest
 from clusters import google_cluster, wait_for
 from compute_engine.server import ComputeEngine
 
+from seuron.compute.budgets import TierAhead
 from seuron.compute.cluster_file import Cluster, parse_cluster
 from seuron.compute.controller import BrokerWorkers, Controller, QueueLook
 from seuron.compute.google_driver import GoogleGroups
@@ -47,13 +48,14 @@ class Queues:
 
     depth: QueueDepth = field(default_factory=lambda: QueueDepth(0, 0))
     ended: dict[str, TasksEnded] = field(default_factory=dict)
+    limited: dict[str, tuple[TierAhead, ...]] = field(default_factory=dict)
     silent: bool = False
 
-    def look(self, queues: Sequence[str], since: float) -> QueueLook:
+    def look(self, queues: Sequence[str], since: float, until: float) -> QueueLook:
         if self.silent:
             raise RunError("no answer")
         running = {"run": {"cpu": self.depth.running}} if self.depth.running else {}
-        return QueueLook({"cpu": self.depth}, running, self.ended)
+        return QueueLook({"cpu": self.depth}, running, ended=self.ended, limited=self.limited)
 
 
 @dataclass
@@ -302,6 +304,27 @@ def test_a_budget_holds_the_queue_until_it_is_raised(pool: Pool) -> None:
     pool.document["budget_dollars"] = 100.0
     pool.step(60)
     assert pool.live()
+
+
+def test_a_step_says_what_a_run_would_still_spend(pool: Pool) -> None:
+    """In the slots that it has asked for, until the next step and to the end of a task; kept while nobody answers."""
+    pool.queues.depth = QueueDepth(2, 0, planned_seconds=400.0)
+    pool.queues.limited = {"thrifty": (TierAhead("cpu", 100, 540.0), TierAhead("cpu", 1))}
+    pool.step()
+    look = pool.records.look()
+    assert look is not None
+    assert look.groups[0].target == 0, "as it was before the step"
+    slots = pool.driver.target("cheap")
+    assert slots > 0
+    assert look.ahead == {"thrifty": pytest.approx(slots * 0.1 * (60 + 540) / 3600)}
+    pool.queues.silent = True
+    pool.step(60)
+    assert (later := pool.records.look()) is not None
+    assert later.ahead == look.ahead
+    pool.queues.silent = False
+    pool.step(100)
+    assert (late := pool.records.look()) is not None
+    assert late.ahead["thrifty"] > look.ahead["thrifty"] * 1.05, "steps that come late are expected to"
 
 
 def test_two_steps_never_run_at_once(pool: Pool) -> None:

@@ -32,8 +32,12 @@ tasks = st.dictionaries(
     st.sampled_from(["run 1", "run 2", "run 3"]),
     st.dictionaries(st.sampled_from(["cpu", "memory", "gpu"]), st.integers(0, 300)),
 )
-looks = st.lists(st.tuples(st.floats(0, 1e5), counts, tasks), max_size=8).map(
-    lambda rows: [MoneyLook(time, made, running) for time, made, running in sorted(rows, key=lambda row: row[0])]
+slot_seconds = st.none() | st.dictionaries(
+    st.sampled_from(["run 1", "run 2", "run 4"]),
+    st.dictionaries(st.sampled_from(["cpu", "memory", "gpu"]), st.floats(0, 1e6)),
+)
+looks = st.lists(st.tuples(st.floats(0, 1e5), counts, tasks, slot_seconds), max_size=8).map(
+    lambda rows: [MoneyLook(*row) for row in sorted(rows, key=lambda row: row[0])]
 )
 
 
@@ -92,6 +96,14 @@ def test_an_hour_is_shared_by_tasks_and_the_rest_is_overhead() -> None:
     assert ledger.groups == {"cheap": pytest.approx(1.2)}
     assert ledger.runs == {"run 1": pytest.approx(0.6), "run 2": pytest.approx(0.3)}
     assert ledger.overhead == pytest.approx(0.3)
+
+
+def test_a_task_between_two_looks_is_paid_for() -> None:
+    """What was at work at neither look, and had half of the slots for half of the time, costs a quarter."""
+    look = MoneyLook(0.0, {"cheap": 10}, {})
+    ledger = ledger_of([look, replace(look, time=3600.0, busy={"run": {"cpu": 40 * 1800.0, "memory": 9.0}})])
+    assert ledger.runs == {"run": pytest.approx(0.3)}
+    assert ledger.overhead == pytest.approx(0.9)
 
 
 def test_a_clock_that_runs_back_costs_nothing() -> None:

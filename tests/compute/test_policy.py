@@ -133,7 +133,10 @@ def test_the_cheapest_groups_grow_first(situation: Situation) -> None:
             waits = memory.grown is not None and situation.now - memory.grown < max(1, SETTINGS.ramp_seconds)
             settles = memory.shrunk is not None and situation.now - memory.shrunk < SETTINGS.settle_seconds
             rests = memory.rest_until is not None and situation.now < memory.rest_until
-            stepped = target >= max(SETTINGS.first_instances, 2 * proven(situation, other))
+            first, known = SETTINGS.first_instances, situation.memory.groups.get(other.group.name)
+            if not proven(situation, other) and known is not None:
+                first = max(1, first >> known.rests)  # each rest halves the next try
+            stepped = target >= max(first, 2 * proven(situation, other))
             unproven = target >= SETTINGS.first_instances
             assert target >= other.group.max_size or waits or settles or rests or stepped or unproven
 

@@ -109,6 +109,24 @@ def test_a_run_that_has_spent_its_own_budget_is_held(tmp_path: Path) -> None:
     assert spent_runs([ActiveRun("run", output, 0.0, budget=9.0)]) == frozenset()
 
 
+def test_a_run_is_held_before_its_budget_is_spent(tmp_path: Path) -> None:
+    """When what its tasks may still take would pass it; it stays so though they took less, until it may cost more."""
+    records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")
+    ledger, busy = Ledger(), {"run": {"cpu": 4}}  # $0.40 an hour
+    causes = []
+    for hour, ahead in enumerate([0.3, 0.3, 0.5, 0.0]):
+        look = MoneyLook(hour * HOUR, {"cheap": 1}, busy if hour < 2 else {})
+        ledger = step(records, ledger, hour * HOUR, look, ahead={"run": ahead, "other": 99.0})
+        tell_runs(records, GROUPS, [ActiveRun("run", output, 0.0, budget=1.2)])
+        costs = read_costs(Storage(output))
+        assert costs is not None
+        causes.append(costs.cause)
+    words = "the run has cost $0.80 of its budget of $1.20, and more tasks might take more than the rest"
+    assert causes == ["", "", words, words]
+    assert spent_runs([ActiveRun("run", output, 0.0, budget=1.1)]) == {"run"}
+    assert spent_runs([ActiveRun("run", output, 0.0, budget=1.3)]) == frozenset()
+
+
 def test_a_person_is_told_once_that_a_run_waits(tmp_path: Path) -> None:
     """Once when it begins to wait and once when it goes on; where that failed, again at the next look."""
     records, output = Records(tmp_path / "cluster"), prepared(tmp_path / "a")

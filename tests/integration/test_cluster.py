@@ -73,8 +73,9 @@ class Cluster:
         self.file = home.folder / "cluster.toml"
         self.records = Records(records_folder(home))
 
-    def write(self, budget: float | None = None) -> None:
-        self.file.write_text(CLUSTER.replace("{budget}", f"budget_dollars = {budget}" if budget is not None else ""))
+    def write(self, budget: float | None = None, dearer: float = 1.0) -> None:
+        text = CLUSTER.replace("{budget}", f"budget_dollars = {budget}" if budget is not None else "")
+        self.file.write_text(text.replace("price = 0.1", f"price = {0.1 * dearer}"))
 
     def instances(self) -> list[str]:
         groups = process_groups(read_cluster(self.file))
@@ -205,11 +206,14 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
 ) -> None:
     """What runs ends, what waits is given back though machines still stand, the machines go, and people are told.
 
-    Started again with a larger budget it goes on, with the bytes of a run that nothing held.
+    It is enough that more tasks would cost more than the rest, as after a change of prices. Started again with a larger
+    budget it goes on, with the bytes of a run that nothing held.
     """
     output, finer = tmp_path / "run", "24,24,24"
     cluster.write()
-    held = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=1e-6))
+    held = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=0.5))
+    wait_until(lambda: _first_start(client, held), 240)
+    cluster.write(dearer=1e4)
     wait_until(lambda: client.count_tasks(DAG, held, "up_for_reschedule"))
     wait_until(lambda: not client.count_tasks(DAG, held, "running"), 120)
     done = client.count_tasks(DAG, held, "success")
@@ -217,11 +221,12 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
     assert client.run_state(DAG, held) == "running"
     assert client.count_tasks(DAG, held, "success") == done
     assert cluster.told(output) == ["held"]
-    assert any("of its budget of $0.00" in line for line in status_lines(cluster))
+    assert any("of its budget of $0.50" in line for line in status_lines(cluster))
     client.cancel(DAG, held)
     assert client.wait(DAG, held, seconds=120) == "failed"
 
-    still = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=1e-6))
+    cluster.write()
+    still = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=0.5))
     wait_until(lambda: client.count_tasks(DAG, still, "queued"))
     seen = cluster.looks() + 3
     wait_until(lambda: cluster.looks() >= seen)

@@ -291,6 +291,7 @@ class Simulator:
             spent=self.ledger.dollars,
             budget=self.budget,
             memory=self.memory,
+            look_seconds=self.world.look_seconds,
         )
 
     def _depth(self, queue: str) -> QueueDepth:
