@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from chaos.object_store import ObjectStore
 from chaos.results_table import BEGIN, END, Row, put_between_markers, table
 from chaos.trial import Folder, Watch
@@ -68,8 +69,16 @@ def test_rows_go_between_the_markers() -> None:
     assert "| 20 |" not in page
 
 
-def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path) -> None:
-    """The parameters of a run on disk give the same layers in a bucket, though some of its requests are refused."""
+@pytest.mark.parametrize("spooled", [2**26, 2000])
+def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path, spooled: int) -> None:
+    """The parameters of a run on disk give the same layers in a bucket, though some of its requests are refused, and
+    whether its tables are fetched whole or by parts."""
+    program = (
+        "import sys, seuron.storage\n"
+        f"seuron.storage.SPOOLED_BYTES = {spooled}\n"
+        "from seuron.cli import main\n"
+        "sys.exit(main())"
+    )
     source = save(tmp_path / "affinities", smooth_affinities((32, 32, 32)))
     sizes = {"chunk_size": (16, 32, 32), "batch_chunks": 1}
     run_local(parameters(source, tmp_path / "run", **sizes))
@@ -84,7 +93,7 @@ def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path) -> None:
         }
         settings = [f"--set={name}={value}" for name, value in words.items()]
         done = subprocess.run(
-            [sys.executable, "-m", "seuron.cli", "run", "segmentation", "--local", *settings],
+            [sys.executable, "-c", program, "run", "segmentation", "--local", *settings],
             env={**os.environ, **store.settings(tmp_path / "cloud-files"), "PYTHONPATH": str(PROJECT)},
             capture_output=True,
             text=True,
@@ -92,6 +101,7 @@ def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert store.refused > 0
+        assert (store.parts > 0) == (spooled == 2000)
         found = store.below("bucket", "run")
     folder = Folder(tmp_path / "run")
     layers = {name.removesuffix(".gz"): content for name, content in folder.files().items()}
