@@ -5,7 +5,7 @@ goes through short loops, nearly all without branches: where anything changes, s
 a label; those places by axis, and their weights called for, which the processor would wait for otherwise; edges
 next to each other between the same two labels as one *span*; each span's contact; its sums.
 A contact is found through a small cache, since a scan meets the same few pairs again and again, and behind it
-an open-addressing hash table of numbers. Contacts are numbered as they are met, so that those a scan needs
+an open-addressing hash table of numbers alone. Contacts are numbered as they are met, so that those a scan needs
 again soon are near each other.
 """
 
@@ -38,26 +38,22 @@ def fixed_point(value: Any, scale: Any) -> Any:
 
 
 @compiled
-def place_of(keys: NDArray[np.int64], pair: Any, shift: Any) -> Any:
-    """The place of a pair in the hash table, or the free one (0) where it belongs."""
-    mask = np.uint64(keys.size - 1)
+def place_of(table: NDArray[np.uint32], pairs: NDArray[np.int64], pair: Any, shift: Any) -> Any:
+    """The place of a pair's number, from 1, in the hash table, or the free one (0) where it belongs."""
+    mask = np.uint64(table.size - 1)
     place = (np.uint64(pair) * GOLDEN) >> shift
-    while keys[place] != 0 and keys[place] != pair:
+    while table[place] != 0 and pairs[np.uint64(table[place]) - np.uint64(1)] != pair:
         place = (place + np.uint64(1)) & mask
     return place
 
 
 @compiled
-def grown(
-    keys: NDArray[np.int64], numbers: NDArray[np.uint32], shift: Any
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """The hash table, twice as large; `shift` is the new one."""
-    larger_keys, larger_numbers = np.zeros(2 * keys.size, np.int64), np.empty(2 * keys.size, np.uint32)
-    for old in range(keys.size):
-        if keys[old] != 0:
-            place = place_of(larger_keys, keys[old], shift)
-            larger_keys[place], larger_numbers[place] = keys[old], numbers[old]
-    return larger_keys, larger_numbers
+def table_of(pairs: NDArray[np.int64], used: int, bits: int) -> NDArray[np.uint32]:
+    """The hash table of the first `used` pairs, with 2^bits places."""
+    table, shift = np.zeros(1 << bits, np.uint32), np.uint64(64 - bits)
+    for number in range(used):
+        table[place_of(table, pairs, pairs[number], shift)] = number + 1
+    return table
 
 
 @compiled
@@ -161,11 +157,12 @@ def contacts(
     sx, sxy, sxyz = strides[0], strides[1], strides[2]
     nxy = nx * ny
     bits = 12
-    while 8 * boxes.shape[0] > 1 << bits:  # In tissue a label has about six contacts.
+    while 20 * boxes.shape[0] > 1 << bits:  # In tissue a label has six to ten contacts, and half of the table is free.
         bits += 1
-    keys, numbers = np.zeros(1 << bits, np.int64), np.empty(1 << bits, np.uint32)
+    table = np.zeros(1 << bits, np.uint32)
+    # Touched, and so taking memory, only as far as there are contacts.
     pairs, first = np.empty(1 << bits, np.int64), np.empty(1 << bits, np.int64)
-    rows = np.zeros((1 << bits, 2), np.uint64)
+    rows = np.empty((1 << bits, 2), np.uint64)
     used = 0
     cached, cached_number = np.zeros(1 << CACHE_BITS, np.int64), np.zeros(1 << CACHE_BITS, np.uint32)
     own = np.zeros(nx + 1, np.uint32)
@@ -180,12 +177,12 @@ def contacts(
             at = y * nx + z * nxy
             row = y * sx + z * sxy
             voxel = origin[0] + whole[0] * (origin[1] + y + whole[1] * (origin[2] + z))
-            while used + 3 * nx > keys.size // 2:
+            while used + 3 * nx > table.size // 2:
                 bits += 1
-                keys, numbers = grown(keys, numbers, np.uint64(64 - bits))
+                table = table_of(pairs, used, bits)
                 pairs = np.concatenate((pairs, np.empty(pairs.size, np.int64)))
                 first = np.concatenate((first, np.empty(first.size, np.int64)))
-                rows = np.concatenate((rows, np.zeros(rows.shape, np.uint64)))
+                rows = np.concatenate((rows, np.empty(rows.shape, np.uint64)))
             for x in range(nx):
                 own[x + 1] = cluster[labels[at + x]]
             labels[at : at + nx] = own[1:]
@@ -231,12 +228,13 @@ def contacts(
             for i in range(missed):
                 span = missing[i]
                 pair = pair_of[span]
-                place = place_of(keys, pair, np.uint64(64 - bits))
-                if keys[place] == 0:
-                    keys[place], numbers[place] = pair, used
+                place = place_of(table, pairs, pair, np.uint64(64 - bits))
+                if table[place] == 0:
                     pairs[used], first[used] = pair, LATEST
+                    rows[used, 0], rows[used, 1] = np.uint64(0), np.uint64(0)
                     used += 1
-                number = numbers[place]
+                    table[place] = used
+                number = np.int64(table[place]) - 1
                 slot = (np.uint64(pair) * GOLDEN) >> np.uint64(64 - CACHE_BITS)
                 cached[slot], cached_number[slot] = pair, number
                 found_number[span] = number
