@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from abiss_py.contacts import Contacts
 from abiss_py.errors import ArgumentError
 from abiss_py.grid import Grid
-from abiss_py.kernels import absorption, leaving, region_graph, spanning_forest, watershed
+from abiss_py.kernels import absorption, lanes, leaving, region_graph, spanning_forest, watershed
 from abiss_py.kernels.watershed import INDEX_MASK
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping, roots
@@ -157,17 +157,23 @@ def _contacts(
     is_bytes = grid.kind.dtype == np.uint8
     values, scale = (grid.w, None) if is_bytes else (grid.w.view(np.float32), float(grid.kind.scale))
     origin, whole = np.array(grid.place.minimum), np.array(grid.place.whole)
-    boxes = np.zeros((clusters + 1, 2, 3), np.int32)
-    boxes[:, 0] = grid.place.shape
-    pairs, first, rows = region_graph.contacts(
-        grid.w, values, scale, grid.sizes, grid.strides, origin, whole, cluster, labels, boxes
+    corners = np.full((clusters + 1) * lanes.CORNERS, lanes.NOTHING, np.int32)
+    rows = region_graph.contacts(
+        grid.w, values, scale, grid.sizes, grid.strides, origin, whole, cluster, labels, corners, region_graph.STRIP
     )
+    boxes = np.ascontiguousarray(corners.reshape(-1, 2, 4)[:, :, :3])
+    np.negative(boxes[:, 1], out=boxes[:, 1])
     boxes[0] = 0
-    order = np.argsort(pairs)
-    pairs, first, total, both = pairs[order], first[order], rows[order, 0], rows[order, 1]
-    count = (both >> np.uint64(32)).astype(np.int64)
-    strongest = (both & region_graph.WEIGHT).astype(np.uint32)
-    return Contacts(pairs >> 32, pairs & 0xFFFFFFFF, total.astype(np.int64), count, first), strongest, boxes
+    rows = np.take(rows, np.argsort(np.ascontiguousarray(rows[:, region_graph.PAIR])), axis=0)
+    pairs, both = rows[:, region_graph.PAIR], rows[:, region_graph.BOTH]
+    found = Contacts(
+        a=(pairs >> region_graph.HALF).astype(np.int64),
+        b=(pairs & region_graph.LOWER).astype(np.int64),
+        total=rows[:, region_graph.TOTAL].astype(np.int64),
+        count=(both >> region_graph.HALF).astype(np.int64),
+        first=rows[:, region_graph.FIRST].astype(np.int64),
+    )
+    return found, (both & region_graph.LOWER).astype(np.uint32), boxes
 
 
 def _edges(forest: Forest, chosen: NDArray[np.bool_], names: Int64s, place: Place) -> Edges:

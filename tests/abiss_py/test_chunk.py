@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from strategies import affinity_maps, settings_of_segmentation
 import abiss_py
 from abiss_py import watershed
 from abiss_py.grid import Grid
+from abiss_py.kernels import region_graph
 
 
 def whole_chunk(affinities: NDArray[Any], rules: dict[str, Any]) -> abiss_py.ChunkWatershed:
@@ -23,26 +27,38 @@ def whole_chunk(affinities: NDArray[Any], rules: dict[str, Any]) -> abiss_py.Chu
     return abiss_py.watershed_chunk(affinities, own, abiss_py.Place.all_of((nx, ny, nz)))
 
 
+@contextmanager
+def strips_of(voxels: int) -> Iterator[None]:
+    """Contacts are counted in strips of about so many voxels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(region_graph, "STRIP", voxels)
+        yield
+
+
 @settings(max_examples=60, deadline=None)
-@given(affinity_maps(7), settings_of_segmentation())
-def test_strongest_edges_are_those_of_the_twin(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
+@given(affinity_maps(7), settings_of_segmentation(), st.integers(1, 60))
+def test_strongest_edges_are_those_of_the_twin(affinities: NDArray[Any], rules: dict[str, Any], strip: int) -> None:
     """Each contact's strongest edge is the maximum over all voxel edges between the two labels."""
-    chunk = whole_chunk(affinities, rules)
+    with strips_of(strip):
+        chunk = whole_chunk(affinities, rules)
     strongest = chunk.strongest if affinities.dtype == np.uint8 else chunk.strongest.view(np.float32)
     found = dict(zip(zip(chunk.contacts.a.tolist(), chunk.contacts.b.tolist(), strict=True), strongest, strict=True))
     assert found == oracle.strongest_edges(affinities, chunk.labels.ravel(order="F").tolist())
 
 
 @settings(max_examples=60, deadline=None)
-@given(affinity_maps(7), settings_of_segmentation(), st.randoms())
-def test_boxes_hold_their_clusters_tightly(affinities: NDArray[Any], rules: dict[str, Any], random: Any) -> None:
+@given(affinity_maps(7), settings_of_segmentation(), st.integers(1, 60), st.randoms())
+def test_boxes_hold_their_clusters_tightly(
+    affinities: NDArray[Any], rules: dict[str, Any], strip: int, random: Any
+) -> None:
     """Boxes are those of the labels, counted from the chunk's corner, wherever the chunk lies."""
     low = tuple(random.randrange(n) for n in affinities.shape[:3])
     high = tuple(random.randrange(a + 1, n + 1) for a, n in zip(low, affinities.shape, strict=False))
     place = abiss_py.Place((low[0], low[1], low[2]), (high[0], high[1], high[2]), affinities.shape[:3])
     cut = tuple(slice(a, a + n) for a, n in zip(low, place.padded, strict=True))
     own = abiss_py.WatershedRules(**{name: rules[name] for name in ("high", "low", "size", "dust")})
-    chunk = abiss_py.watershed_chunk(affinities[cut], own, place)
+    with strips_of(strip):
+        chunk = abiss_py.watershed_chunk(affinities[cut], own, place)
     np.testing.assert_array_equal(chunk.boxes, oracle.boxes(chunk.labels, chunk.keys.size - 1))
 
 
@@ -60,15 +76,18 @@ def test_tables_grow() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(affinity_maps(24), st.integers(1, 400), st.integers(0, 2**32 - 1))
-def test_contacts_of_any_labels_are_those_of_the_twin(affinities: NDArray[Any], count: int, seed: int) -> None:
+@given(affinity_maps(24), st.integers(1, 400), st.integers(1, 600), st.integers(0, 2**32 - 1))
+def test_contacts_of_any_labels_are_those_of_the_twin(
+    affinities: NDArray[Any], count: int, strip: int, seed: int
+) -> None:
     """Labels strewn at random have many pairs for each label, and meet each again and again: none is lost or split."""
     place = abiss_py.Place.all_of((affinities.shape[0], affinities.shape[1], affinities.shape[2]))
     labels = np.random.default_rng(seed).integers(0, count + 1, affinities[..., 0].size).astype(np.uint32)
     given_labels = labels.tolist()
     cluster = np.arange(count + 1, dtype=np.uint32)
     grid = Grid.of(affinities, 0.0, 1.0, place)
-    contacts, _, _ = watershed._contacts(grid, cluster, count, labels)
+    with strips_of(strip):
+        contacts, _, _ = watershed._contacts(grid, cluster, count, labels)
     rows = zip(contacts.total.tolist(), contacts.count.tolist(), contacts.first.tolist(), strict=True)
     found = dict(zip(zip(contacts.a.tolist(), contacts.b.tolist(), strict=True), rows, strict=True))
     twin = oracle.region_graph(affinities, given_labels)
