@@ -20,6 +20,7 @@ from abiss_py.contacts import Contacts
 from abiss_py.dtypes import SMALLEST_THRESHOLD, exact_threshold
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import agglomeration as kernels
+from abiss_py.kernels import lookup
 from abiss_py.relabel import Mapping, roots
 
 Int64s = NDArray[np.int64]
@@ -104,8 +105,8 @@ def agglomerate(
     _check(contacts, clusters, scale, class_names)
     ids = _unique(contacts)
     ends = np.empty((len(contacts), 2), np.uint32)
-    kernels.positions(ids, contacts.a, ends[:, 0])
-    kernels.positions(ids, contacts.b, ends[:, 1])
+    lookup.places(ids, contacts.a, ends[:, 0])
+    lookup.places(ids, contacts.b, ends[:, 1])
     sums = np.stack([contacts.total, contacts.count, contacts.first], axis=1)
     is_open = np.isin(ids, open_ids)
     rows = clusters.of(ids) if constraints else np.zeros((0, 0), np.int64)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.kernels import components as kernels
+from abiss_py.kernels import union_find
 
 Uint32s = NDArray[np.uint32]
 #: A piece of edges: the node numbers of both ends.
@@ -52,7 +53,7 @@ def components_within(
         if not all(kernels.unite_within(a, b, 2 * most, parent, ends) for a, b in level):
             break
         taken += 1
-    kernels.point_to_roots(parent)
+    union_find.point_to_roots(parent)
     return taken, parent
 
 

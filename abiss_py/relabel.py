@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from abiss_py.kernels import lookup, union_find
+
+#: A hash table of a list pays when one in so many of its ids, or more, is looked for.
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -32,17 +36,29 @@ class Mapping:
         return cls(keys, np.concatenate([mapping.values for mapping in mappings])[at])
 
     def follow(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The ids with their new names; an id that is no key keeps its name."""
+        """The ids, of any shape, with their new names; an id that is no key keeps its name."""
+        ids = np.asarray(ids, np.int64)  # compiled code would compare other integers as floats
         if self.keys.size == 0 or ids.size == 0:
             return ids
-        at = np.minimum(np.searchsorted(self.keys, ids), self.keys.size - 1)
-        return np.where(self.keys[at] == ids, self.values[at], ids)
+        if FEW * ids.size < self.keys.size:
+            at = np.minimum(np.searchsorted(self.keys, ids), self.keys.size - 1)
+            return np.where(self.keys[at] == ids, self.values[at], ids)
+        named = np.empty(ids.size, np.int64)
+        lookup.follow(self.keys, self.values, ids.reshape(-1), named)
+        return named.reshape(ids.shape)
 
 
-def roots(parent: NDArray[np.integer[Any]]) -> NDArray[Any]:
-    """Every member's root in a union-find, by following all parents at once."""
-    while True:
-        above = parent[parent]
-        if np.array_equal(above, parent):
-            return parent
-        parent = above
+def positions(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Where ids stand in a sorted list of unique ones that has all of them."""
+    if FEW * wanted.size < keys.size:
+        return np.searchsorted(keys, wanted).astype(np.uint32)
+    found = np.empty(wanted.size, np.uint32)
+    lookup.places(keys, wanted, found)
+    return found
+
+
+def roots(parent: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Every member's root in a union-find."""
+    root = parent.copy()
+    union_find.point_to_roots(root)
+    return root

@@ -18,7 +18,7 @@ from abiss_py.dtypes import AffinityType
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import absorption
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, roots
+from abiss_py.relabel import Mapping, positions, roots
 from abiss_py.seams import Seam
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def merge_regions(
     np.add.at(voxels, at, _joined([part.voxels for part in parts], np.int64))
     parent = np.arange(keys.size, dtype=np.uint32)
     pins = _gather_copies(parent, keys, voxels, Pins.join([part.pins for part in parts]))
-    pinned = _positions(keys, pins.name)
+    pinned = positions(keys, pins.name)
 
     now = Mapping.union([face for part in parts for face in part.faces.values()])
     large = voxels[roots(parent)] >= rules.size
     seam = Seam.join([_that_matter(rows, now, keys, large, kind.at_most(rules.low)) for rows in seams])
-    _unite(parent, voxels, _positions(keys, seam.a[seam.joined]), _positions(keys, seam.b[seam.joined]))
+    _unite(parent, voxels, positions(keys, seam.a[seam.joined]), positions(keys, seam.b[seam.joined]))
 
     touching = {
         face: Mapping.union(
@@ -144,13 +144,13 @@ def merge_regions(
     top = roots(parent)
     is_open[top[pinned[pins.missing > 0]]] = True
     for face in touching.values():
-        is_open[top[_positions(keys, face.values)]] = True
+        is_open[top[positions(keys, face.values)]] = True
 
     across = seam.take(~seam.joined)
     edges = _in_order(
         Edges.join([*(part.edges for part in parts), Edges(across.a, across.b, across.weight, across.index)])
     )
-    a, b = _positions(keys, edges.a), _positions(keys, edges.b)
+    a, b = positions(keys, edges.a), positions(keys, edges.b)
     undecided = np.zeros(a.size, np.bool_)
     absorption.absorb(a, b, rules.size, parent, voxels, is_open, undecided)
 
@@ -181,9 +181,9 @@ def _gather_copies(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, pin
     """Make one cluster of the copies of each, and add the voxels that they share; returns a row for each."""
     pins = pins.take(np.lexsort((pins.split, pins.origin)))
     starts = np.flatnonzero((np.diff(pins.origin, prepend=-1) != 0) | (np.diff(pins.split, prepend=-1) != 0))
-    first = _positions(keys, pins.name[starts])
+    first = positions(keys, pins.name[starts])
     again = np.repeat(first, np.diff(starts, append=pins.origin.size))
-    _unite(parent, voxels, _positions(keys, pins.name), again)
+    _unite(parent, voxels, positions(keys, pins.name), again)
     met = np.bitwise_or.reduceat(pins.met, starts) if starts.size else pins.met
     gathered = replace(pins.take(starts), met=met)
     np.add.at(voxels, roots(parent)[first], gathered.voxels)
@@ -210,14 +210,9 @@ def hull(places: Sequence[Place]) -> Place:
 def _that_matter(seam: Seam, now: Mapping, keys: Int64s, large: NDArray[np.bool_], low: Any) -> Seam:
     """The rows of a seam under today's names, without those that are certain to be refused."""
     a, b = now.follow(seam.a), now.follow(seam.b)
-    refused = large[_positions(keys, a)] & large[_positions(keys, b)]
+    refused = large[positions(keys, a)] & large[positions(keys, b)]
     renamed = Seam(a, b, seam.joined, seam.weight, seam.index, seam.total, seam.count, seam.first)
     return renamed.take(seam.joined | (~refused & (seam.weight > low)))
-
-
-def _positions(keys: Int64s, wanted: Int64s) -> NDArray[np.uint32]:
-    """Where keys stand in a sorted list that has all of them."""
-    return np.searchsorted(keys, wanted).astype(np.uint32)
 
 
 def _unite(parent: NDArray[np.uint32], voxels: Int64s, a: NDArray[np.uint32], b: NDArray[np.uint32]) -> None:
@@ -238,4 +233,4 @@ def _in_order(edges: Edges) -> Edges:
 def _spanning(edges: Edges, keys: Int64s) -> Edges:
     """Of edges in order, those of the maximum spanning forest: no other can ever matter."""
     parent = np.arange(keys.size, dtype=np.uint32)
-    return edges.take(absorption.unite(_positions(keys, edges.a), _positions(keys, edges.b), parent))
+    return edges.take(absorption.unite(positions(keys, edges.a), positions(keys, edges.b), parent))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from abiss_py.dtypes import AffinityType
 from abiss_py.kernels import views as kernels
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping
+from abiss_py.relabel import Mapping, positions
 from abiss_py.seams import Seam
 from abiss_py.stitching import Merge, Pins, Region, merge_regions
 from abiss_py.watershed import WatershedRules
@@ -39,7 +39,7 @@ def split_views(region: Region) -> dict[Side, Region]:
     """
     at = np.zeros(region.keys.size, np.uint8)
     for side, face in region.faces.items():
-        at[np.searchsorted(region.keys, face.values)] |= BITS[side]
+        at[positions(region.keys, face.values)] |= BITS[side]
     parts = _split(region, at, [BITS[side] for side in region.faces], split=0)
     return {
         side: replace(part, faces={side: face}) for (side, face), part in zip(region.faces.items(), parts, strict=True)
@@ -59,7 +59,7 @@ def split_shares(region: Region) -> list[Region]:
     for (axis, side), bit in BITS.items():
         shares[missing & bit > 0] |= 2 << axis if side == 1 else 1
     at = np.zeros(region.keys.size, np.uint8)
-    np.bitwise_or.at(at, np.searchsorted(region.keys, region.pins.name), shares)
+    np.bitwise_or.at(at, positions(region.keys, region.pins.name), shares)
     return _split(region, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
 
 
@@ -112,7 +112,7 @@ def _split(region: Region, at: NDArray[np.uint8], bits: list[int], split: int) -
     What has to be nowhere waits for others, and goes where these are. Where an edge leads from one part to
     another, one of its ends is in both.
     """
-    a, b = (np.searchsorted(region.keys, ends).astype(np.uint32) for ends in (region.edges.a, region.edges.b))
+    a, b = (positions(region.keys, ends) for ends in (region.edges.a, region.edges.b))
     is_open, found = at > 0, at.copy()
     kernels.follow_open(a, b, is_open, found)
     found = np.where(is_open, found, _lowest(found))
@@ -144,7 +144,7 @@ def _part(region: Region, bit: int, members: NDArray[np.uint8], edges: NDArray[n
         views=views[copied],
         met=np.full(origin.size, bit, np.uint8),
     )
-    before = region.pins.take(here[np.searchsorted(region.keys, region.pins.name)])
+    before = region.pins.take(here[positions(region.keys, region.pins.name)])
     return Region(
         place=region.place,
         keys=keys,

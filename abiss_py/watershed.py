@@ -19,9 +19,9 @@ from abiss_py.grid import Grid
 from abiss_py.kernels import absorption, lanes, leaving, region_graph, spanning_forest, watershed
 from abiss_py.kernels.watershed import INDEX_MASK
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, roots
+from abiss_py.relabel import Mapping
 from abiss_py.seams import Face, Faces
-from abiss_py.spanning_forest import Basins, Forest, edges_that_matter
+from abiss_py.spanning_forest import Basins, edges_that_matter
 from abiss_py.stitching import Edges, Region
 
 Int64s = NDArray[np.int64]
@@ -82,25 +82,22 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
     voxels, undecided = basins.voxels.copy(), np.zeros(forest.keys.size, np.bool_)
     absorption.absorb(forest.a, forest.b, rules.size, parent, voxels, is_open, undecided)
 
-    tops = np.flatnonzero(parent == np.arange(parent.size))
-    tops = tops[(tops > 0) & (is_open[tops] | (voxels[tops] >= rules.dust))]
-    number = np.zeros(parent.size, np.uint32)
-    number[tops] = np.arange(1, tops.size + 1)
-    cluster = number[roots(parent)]
-    contacts, strongest, boxes = _contacts(
-        grid, cluster, tops.size, basins.labels
-    )  # from here on the labels are clusters
+    cluster, tops = (np.empty(parent.size, np.uint32) for _ in range(2))
+    tops = tops[: absorption.number_clusters(parent, voxels, is_open, rules.dust, cluster, tops)]
+    # From here on the labels are clusters.
+    contacts, strongest, boxes = _contacts(grid, cluster, tops.size, basins.labels)
 
     keys = np.concatenate([[0], 1 + place.voxel_index(basins.first[tops])])
     sizes = np.concatenate([[0], voxels[tops]])
     carried = 1 + np.flatnonzero(is_open[tops])
     labels = basins.labels.reshape(place.shape, order="F")
+    a, b = (keys[cluster[ends[undecided]]] for ends in (forest.a, forest.b))
     faces = _faces(grid, keys, labels, joined.reshape(place.shape, order="F"), up)
     region = Region(
         place=place,
         keys=keys[carried],
         voxels=sizes[carried],
-        edges=_edges(forest, undecided, keys[cluster], place),
+        edges=_edges(forest.keys[undecided], a, b, place),
         faces={at: _clusters_at(face) for at, face in faces.planes.items()},
     )
     return ChunkWatershed(labels, keys, sizes, boxes, contacts, strongest, faces, region, basins.voxels.size - 1)
@@ -176,12 +173,11 @@ def _contacts(
     return found, (both & region_graph.LOWER).astype(np.uint32), boxes
 
 
-def _edges(forest: Forest, chosen: NDArray[np.bool_], names: Int64s, place: Place) -> Edges:
-    """The chosen edges between clusters, under the clusters' names."""
-    keys = forest.keys[chosen]
+def _edges(keys: NDArray[np.uint64], a: Int64s, b: Int64s, place: Place) -> Edges:
+    """Edges of a forest between clusters."""
     local = INDEX_MASK - (keys & np.uint64(INDEX_MASK)).astype(np.int64)
     weights = (keys >> np.uint64(32)).astype(np.uint32)
-    return Edges(names[forest.a[chosen]], names[forest.b[chosen]], weights, place.edge_index(local))
+    return Edges(a, b, weights, place.edge_index(local))
 
 
 def _faces(

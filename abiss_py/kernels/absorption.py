@@ -54,6 +54,34 @@ def absorb(
 
 
 @compiled
+def number_clusters(
+    parent: NDArray[np.uint32],
+    voxels: NDArray[np.int64],
+    is_open: NDArray[np.bool_],
+    dust: int,
+    number: NDArray[np.uint32],
+    tops: NDArray[np.uint32],
+) -> int:
+    """Number the clusters that are open or not dust from 1, by their first members; returns how many there are.
+
+    `number[member]` becomes that of its cluster, 0 for dust and for member 0, the background; `tops` the roots.
+    """
+    count = 0
+    number[0] = 0
+    for member in range(1, parent.size):
+        above = parent[member]
+        if above != member:
+            number[member] = number[above]  # a smaller one, so it has its number
+        elif is_open[member] or voxels[member] >= dust:
+            tops[count] = member
+            count += 1
+            number[member] = count
+        else:
+            number[member] = 0
+    return count
+
+
+@compiled
 def unite(a: NDArray[np.uint32], b: NDArray[np.uint32], parent: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Join the ends of all edges, given in order; True for those that joined two sets.
 

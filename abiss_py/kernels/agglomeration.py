@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from abiss_py.kernels import compiled
 from abiss_py.kernels.constraints import first_veto
 from abiss_py.kernels.exact import HALF, LOW_HALF, compare_means, mean_exceeds
-from abiss_py.kernels.region_graph import GOLDEN
+from abiss_py.kernels.lookup import slot_of
 
 Int64s = NDArray[np.int64]
 UInt32s = NDArray[np.uint32]
@@ -32,32 +32,6 @@ UInt64s = NDArray[np.uint64]
 
 #: No contact, no half of one, no cluster.
 NONE = 0xFFFFFFFF
-
-
-@compiled
-def positions(ids: Int64s, wanted: Int64s, found: UInt32s) -> bool:
-    """Where ids stand in a list of unique ones, through a hash table; False if one is not there."""
-    size = 2 * ids.size + 1
-    table = np.full(size, NONE, np.uint32)
-    for at in range(ids.size):
-        slot = _slot(ids[at], size)
-        while table[slot] != NONE:
-            slot = slot + 1 if slot + 1 < size else 0
-        table[slot] = at
-    for i in range(wanted.size):
-        slot = _slot(wanted[i], size)
-        while table[slot] != NONE and ids[table[slot]] != wanted[i]:
-            slot = slot + 1 if slot + 1 < size else 0
-        if table[slot] == NONE:
-            return False
-        found[i] = table[slot]
-    return True
-
-
-@compiled
-def _slot(key: Any, size: Any) -> Any:
-    """A slot from 0 to size - 1, by Fibonacci hashing."""
-    return np.int64((((np.uint64(key) * GOLDEN) >> HALF) * np.uint64(size)) >> HALF)
 
 
 @compiled
@@ -194,7 +168,7 @@ def _place(table: UInt32s, ends: UInt32s, a: Any, b: Any) -> Any:
     """
     low, high = (a, b) if a < b else (b, a)
     size = table.size
-    slot = _slot((np.uint64(low) << HALF) | np.uint64(high), size)
+    slot = slot_of((np.uint64(low) << HALF) | np.uint64(high), size)
     free = np.int64(-1)
     while table[slot] != NONE:
         left, right = ends[table[slot], 0], ends[table[slot], 1]

@@ -47,13 +47,6 @@ def unite_within(
 
 
 @compiled
-def point_to_roots(parent: NDArray[np.uint32]) -> None:
-    """Make every node's parent its root."""
-    for node in range(parent.size):
-        parent[node] = parent[parent[node]]  # a parent is a smaller number, so its own is its root by now
-
-
-@compiled
 def pack(inner: NDArray[np.int64], room: int, bins: NDArray[np.uint32], most_bins: int) -> tuple[int, bool]:
     """Put components that have edges inside into bins 1, 2, ... of at most `room`, each into the last one or a new one.
 

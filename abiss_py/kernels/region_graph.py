@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from abiss_py.kernels import compiled
 from abiss_py.kernels.lanes import CORNERS, KEYS, LANES, enlarge, note_marked, raise_to_top
+from abiss_py.kernels.lookup import GOLDEN
 from abiss_py.kernels.prefetching import prefetch
 
-#: Multiplier of Fibonacci hashing, 2^64 over the golden ratio.
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 #: Voxels of a strip, roughly, and the pairs that the cache holds, as a power of two: both are to stay in a
 #: core's own cache.
 STRIP, CACHE_BITS = 1 << 14, 13

@@ -27,3 +27,10 @@ def union(parent: NDArray[Any], a: Any, b: Any) -> Any:
         return a
     parent[a] = b
     return b
+
+
+@compiled
+def point_to_roots(parent: NDArray[Any]) -> None:
+    """Make every member's parent its root."""
+    for member in range(parent.size):
+        parent[member] = find(parent, member)
