@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abiss_py.kernels import lanes
@@ -20,6 +20,7 @@ raise_to_top, enlarge = (
 )
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     marks=st.lists(st.integers(0, 15), min_size=20, max_size=40),
     bit=st.sampled_from([1, 2, 4, 8]),
@@ -35,6 +36,7 @@ def test_marked_places_are_noted_in_their_order(marks: list[int], bit: int, at: 
         assert (places[:end] == 99).all()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     keys=st.lists(st.integers(0, 2**62), min_size=10, max_size=20),
     at=st.integers(0, 2),
@@ -47,6 +49,7 @@ def test_keys_become_running_maxima(keys: list[int], at: int, top: int) -> None:
     assert found.tolist() == twin.tolist() == [*keys[:at], *raised.tolist(), *keys[at + lanes.KEYS :]]
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.integers(0, 99), st.integers(1, 9), st.integers(0, 99), st.integers(0, 99)),
