@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import FLOAT_SCALE, AffinityType
 from abiss_py.place import Place, Triple
+from abiss_py.sorting import order
 
 Int64s = NDArray[np.int64]
 
@@ -98,7 +99,7 @@ def seam_of(below: Faces, above: Faces, axis: int, kind: AffinityType) -> Seam:
     joined = (low.joined | high.joined).ravel(order="F")[rows]
     total = _summands(weight, kind)
     runs = _folded(Seam(a[rows], b[rows], joined, weight, index, total, np.ones(rows.size, np.int64), index))
-    return _folded(runs.take(np.lexsort((runs.b, runs.a))))
+    return _folded(runs.take(order(runs.a, runs.b)))
 
 
 def seams_of_grid(faces: Mapping[Triple, Faces], kind: AffinityType) -> Iterator[tuple[Triple, int, Seam]]:

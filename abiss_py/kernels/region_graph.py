@@ -285,11 +285,7 @@ def contacts(
         row_of[place], row_begins[place] = place // nx, place % nx == 0
     room = 3 * longest + LANES
     marks, fresh = np.zeros(longest + LANES, np.uint8), np.zeros(room, np.uint8)
-    places, begins, span_begins = (
-        np.empty(room, np.uint32),
-        np.empty(longest + LANES, np.uint32),
-        np.empty(room, np.uint32),
-    )
+    places, begins = np.empty(room, np.uint32), np.empty(longest + LANES, np.uint32)
     pairs, weights = np.empty(room, np.uint64), np.empty(room, w.dtype)
     amounts, sums, largest = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.int64)
     span_begins, numbers, missing = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)

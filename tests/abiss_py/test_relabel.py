@@ -1,4 +1,4 @@
-"""Looking ids up, by hash or by halves, and renaming contacts."""
+"""Looking ids up, by hash or by halves, renaming and sorting."""
 
 from __future__ import annotations
 
