@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import FLOAT_SCALE, AffinityType
+from abiss_py.kernels import seams as kernels
 from abiss_py.place import Place, Triple
 from abiss_py.sorting import order
 
@@ -92,14 +93,18 @@ def seam_of(below: Faces, above: Faces, axis: int, kind: AffinityType) -> Seam:
     low, high = below.planes[axis, 1], above.planes[axis, 0]
     assert high.weights is not None, "a low face has the weights of the edges through it"
     # The planes' first axis runs fastest: neighbours there mostly repeat a pair, and fold into one row.
-    a, b = low.keys.ravel(order="F"), high.keys.ravel(order="F")
-    rows = np.flatnonzero((a > 0) & (b > 0))
-    weight = high.weights.ravel(order="F")[rows]
-    index = above.place.face_edges(axis).ravel(order="F")[rows]
-    joined = (low.joined | high.joined).ravel(order="F")[rows]
-    total = _summands(weight, kind)
-    runs = _folded(Seam(a[rows], b[rows], joined, weight, index, total, np.ones(rows.size, np.int64), index))
-    return _folded(runs.take(order(runs.a, runs.b)))
+    rows = Seam(
+        a=low.keys.flatten(order="F"),
+        b=high.keys.flatten(order="F"),
+        joined=(low.joined | high.joined).flatten(order="F"),
+        weight=(weight := high.weights.flatten(order="F")),
+        index=(index := above.place.face_edges(axis).flatten(order="F")),
+        total=_summands(weight, kind),
+        count=np.ones(weight.size, np.int64),
+        first=index.copy(),
+    )
+    rows = _folded(rows)
+    return _folded(rows.take(order(rows.a, rows.b)))
 
 
 def seams_of_grid(faces: Mapping[Triple, Faces], kind: AffinityType) -> Iterator[tuple[Triple, int, Seam]]:
@@ -119,21 +124,7 @@ def _summands(weight: NDArray[np.uint32], kind: AffinityType) -> Int64s:
 
 
 def _folded(seam: Seam) -> Seam:
-    """Neighbouring rows of the same pair as one."""
-    if len(seam) == 0:
-        return seam
-    fresh = np.ones(len(seam), np.bool_)
-    fresh[1:] = (seam.a[1:] != seam.a[:-1]) | (seam.b[1:] != seam.b[:-1])
-    starts = np.flatnonzero(fresh)
-    weight = np.maximum.reduceat(seam.weight, starts)
-    strongest = seam.weight == np.repeat(weight, np.diff(starts, append=len(seam)))
-    return Seam(
-        a=seam.a[starts],
-        b=seam.b[starts],
-        joined=np.logical_or.reduceat(seam.joined, starts),
-        weight=weight,
-        index=np.minimum.reduceat(np.where(strongest, seam.index, np.iinfo(np.int64).max), starts),
-        total=np.add.reduceat(seam.total, starts),
-        count=np.add.reduceat(seam.count, starts),
-        first=np.minimum.reduceat(seam.first, starts),
-    )
+    """Neighbouring rows of the same pair as one. The table that is given is used up."""
+    columns = [getattr(seam, field.name) for field in fields(Seam)]
+    rows = kernels.fold(*columns)
+    return Seam(*(column[:rows].copy() for column in columns))
