@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -34,7 +35,7 @@ RowsOf = Callable[[ChunkWatershed, Int64s], Clusters]
 
 #: A plane of voxels costs this much more with all affinities below a half than with none: most is spent
 #: between basins (docs/performance.md). Every so many voxels along x, and y, tell how many there are.
-WEAK_COST = 5.0
+WEAK_COST = 3.0
 SAMPLED = 8
 
 
@@ -109,9 +110,12 @@ def segment(
     if not constraints:
         rows_of = lambda chunk, ids: Clusters.empty(len(class_names))  # noqa: E731
     with ThreadPoolExecutor(threads) as pool:  # kernels let go of the interpreter's lock
-        chunks = dict(
-            zip(places, pool.map(lambda place: _chunk(affinities, rules, place), places.values()), strict=True)
-        )
+        watersheds = pool.map(lambda place: _chunk(affinities, rules, place), places.values())
+        supervoxels = np.empty((nx, ny, nz), np.uint64, order="F")
+        segments = np.empty_like(supervoxels)
+        # Threads that would wait for the last chunk, or for seams, have the system hand out memory meanwhile.
+        handed_out = [pool.submit(_touch, layer) for layer in (supervoxels, segments)]
+        chunks = dict(zip(places, watersheds, strict=True))
         stitched = _stitched(chunks, rules, kind, pool)
         # Both are begun before either is waited for.
         inner = pool.map(lambda at: _part(chunks[at], stitched.names_of_chunk(at), decide, rows_of), chunks)
@@ -123,8 +127,7 @@ def segment(
         left = left.renamed(inside.follow(left.a), inside.follow(left.b))
         root = decide(left, Clusters.join([part.decided.clusters for part in parts]), np.zeros(0, np.int64))
 
-        supervoxels = np.empty((nx, ny, nz), np.uint64, order="F")
-        segments = np.empty_like(supervoxels)
+        wait(handed_out)
         paint = partial(_paint, inside=inside, root=root.mapping, supervoxels=supervoxels, segments=segments)
         list(pool.map(paint, chunks.values(), parts))
     return Segmentation(
@@ -241,6 +244,11 @@ def _part(chunk: ChunkWatershed, names: Mapping, decide: Decide, rows_of: RowsOf
     contacts = chunk.contacts.renamed(ids[chunk.contacts.a], ids[chunk.contacts.b])
     at_faces = names.follow(Mapping.union(list(chunk.region.faces.values())).values)
     return _Part(ids, contacts, decide(contacts, rows_of(chunk, ids), at_faces))
+
+
+def _touch(volume: NDArray[np.uint64]) -> None:
+    """Have the system hand out a volume's memory, which it does, page by page, where it is first written to."""
+    volume.reshape(-1, order="F")[:: mmap.PAGESIZE // volume.itemsize] = 0
 
 
 def _paint(

@@ -7,17 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: The largest number of 32 bits.
+LARGEST = 0xFFFFFFFF
+
 
 def order(first: NDArray[Any], then: NDArray[Any]) -> NDArray[np.int64]:
     """The order of rows by one column, then by another; rows that are equal in both come in any order.
 
-    By the ranks of both in one number: numpy sorts one column with vectors, and `np.lexsort` two without.
+    By both in one number: numpy sorts one column with vectors, and `np.lexsort` two without.
     """
-    return np.argsort((_ranks(first).astype(np.uint64) << np.uint64(32)) | _ranks(then))
+    return np.argsort((_half(first).astype(np.uint64) << np.uint64(32)) | _half(then))
 
 
-def _ranks(values: NDArray[Any]) -> NDArray[np.uint32]:
-    """The place of each value among all different ones, in their order."""
+def _half(values: NDArray[Any]) -> NDArray[np.uint32]:
+    """Numbers of 32 bits in the order of the values: these themselves, or else their ranks."""
+    if values.size == 0 or (values.min() >= 0 and values.max() <= LARGEST):
+        return values.astype(np.uint32)
     at = np.argsort(values)
     found = values[at]
     ranks = np.empty(values.size, np.uint32)

@@ -20,7 +20,7 @@ from abiss_py.kernels import absorption
 from abiss_py.place import Place
 from abiss_py.relabel import Mapping, positions, roots
 from abiss_py.seams import Seam
-from abiss_py.sorting import order
+from abiss_py.sorting import LARGEST, order
 
 if TYPE_CHECKING:
     from abiss_py.watershed import WatershedRules
@@ -228,7 +228,7 @@ def _unite(parent: NDArray[np.uint32], voxels: Int64s, a: NDArray[np.uint32], b:
 
 def _in_order(edges: Edges) -> Edges:
     """Edges in the total order: weight descending, index ascending."""
-    return edges.take(order(-edges.weight.astype(np.int64), edges.index))
+    return edges.take(order(LARGEST - edges.weight, edges.index))
 
 
 def _spanning(edges: Edges, keys: Int64s) -> Edges:
