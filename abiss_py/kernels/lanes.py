@@ -125,7 +125,7 @@ def _enlarge(typing: Any, corners: Any, label: Any, begin: Any, end: Any, y: Any
         first = builder.mul(label, LONG(CORNERS))
         place = _lanes(context, builder, signature.args[0], corners, first, CORNERS)
         run = _all(ir.VectorType(NUMBER, CORNERS), [0] * CORNERS)
-        # -end is the first number that is not larger; ~y is -y - 1.
+        # Minima of negative numbers are maxima; ~y is -(y + 1), the place behind.
         parts = {0: begin, 1: y, 2: z, 4: builder.neg(end), 5: builder.not_(y), 6: builder.not_(z)}
         for lane, number in parts.items():
             run = builder.insert_element(run, number, NUMBER(lane))
