@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py.sorting import order
+from abiss_py.rows import order, taken
 
 Int64s = NDArray[np.int64]
 
@@ -42,7 +42,7 @@ class Contacts:
         return cls(*(np.concatenate([getattr(table, name) for table in tables]) for name in names))
 
     def take(self, rows: NDArray[np.bool_] | Int64s) -> Contacts:
-        return Contacts(self.a[rows], self.b[rows], self.total[rows], self.count[rows], self.first[rows])
+        return Contacts(*taken((self.a, self.b, self.total, self.count, self.first), rows))
 
     def renamed(self, a: Int64s, b: Int64s) -> Contacts:
         """The contacts under new ids: a row per pair, sorted; background and inner contacts are gone."""

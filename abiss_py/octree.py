@@ -24,7 +24,7 @@ from abiss_py.place import Place, Triple
 from abiss_py.relabel import Mapping
 from abiss_py.seams import Seam, seam_of
 from abiss_py.stitching import Region
-from abiss_py.views import Closed, close_seams, split_views
+from abiss_py.views import Closed, Side, close_seams, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
@@ -115,8 +115,10 @@ def segment(
         segments = np.empty_like(supervoxels)
         # Threads that would wait for the last chunk, or for seams, have the system hand out memory meanwhile.
         handed_out = [pool.submit(_touch, layer) for layer in (supervoxels, segments)]
-        chunks = dict(zip(places, watersheds, strict=True))
-        stitched = _stitched(chunks, rules, kind, pool)
+        found = dict(zip(places, watersheds, strict=True))
+        chunks = {at: chunk for at, (chunk, _) in found.items()}
+        views = {at: of_chunk for at, (_, of_chunk) in found.items()}
+        stitched = _stitched(chunks, views, rules, kind, pool)
         # Both are begun before either is waited for.
         inner = pool.map(lambda at: _part(chunks[at], stitched.names_of_chunk(at), decide, rows_of), chunks)
         through_seams = pool.map(stitched.contacts, range(len(stitched.seams)))
@@ -157,9 +159,12 @@ class _Stitched:
 
 
 def _stitched(
-    chunks: dict[Triple, ChunkWatershed], rules: WatershedRules, kind: AffinityType, pool: ThreadPoolExecutor
+    chunks: dict[Triple, ChunkWatershed],
+    views: dict[Triple, dict[Side, Region]],
+    rules: WatershedRules,
+    kind: AffinityType,
+    pool: ThreadPoolExecutor,
 ) -> _Stitched:
-    views = dict(zip(chunks, pool.map(lambda chunk: split_views(chunk.region), chunks.values()), strict=True))
     meetings = list(_meetings(chunks))
     seams = list(pool.map(lambda met: seam_of(chunks[met[0]].faces, chunks[met[1]].faces, met[2], kind), meetings))
     pairs = (
@@ -233,9 +238,11 @@ def _cut(place: Place) -> tuple[slice, slice, slice]:
     return x, y, z
 
 
-def _chunk(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> ChunkWatershed:
+def _chunk(affinities: NDArray[Any], rules: WatershedRules, place: Place) -> tuple[ChunkWatershed, dict[Side, Region]]:
+    """A chunk, and the views of what it leaves open."""
     cut = tuple(slice(a, a + n) for a, n in zip(place.minimum, place.padded, strict=True))
-    return watershed_chunk(affinities[cut], rules, place)
+    chunk = watershed_chunk(affinities[cut], rules, place)
+    return chunk, split_views(chunk.region)
 
 
 def _part(chunk: ChunkWatershed, names: Mapping, decide: Decide, rows_of: RowsOf) -> _Part:

@@ -70,7 +70,7 @@ class Place:
     def face_edges(self, axis: int) -> Int64s:
         """Indices in the volume of the edges through the box's low face, as a plane of the other axes."""
         shape = [1 if other == axis else n for other, n in enumerate(self.shape)]
-        x, y, z = np.indices(shape, np.int64)
+        x, y, z = np.indices(shape, np.int64, sparse=True)
         x0, y0, z0 = self.minimum
         voxel = x + x0 + self.whole[0] * (y + y0 + self.whole[1] * (z + z0))
         plane: Int64s = np.squeeze(3 * voxel + axis, axis=axis)

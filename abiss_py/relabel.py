@@ -48,13 +48,24 @@ class Mapping:
         return named.reshape(ids.shape)
 
 
-def positions(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Where ids stand in a sorted list of unique ones that has all of them."""
-    if FEW * wanted.size < keys.size:
-        return np.searchsorted(keys, wanted).astype(np.uint32)
-    found = np.empty(wanted.size, np.uint32)
-    lookup.places(keys, wanted, found)
-    return found
+class Places:
+    """Where ids stand in a sorted list of unique ones: `Places(ids)(wanted)`, of which the list has all.
+
+    Its hash table is made when it first pays, and kept.
+    """
+
+    def __init__(self, ids: NDArray[np.int64]) -> None:
+        self._ids = ids
+        self._table: NDArray[np.uint32] | None = None
+
+    def __call__(self, wanted: NDArray[np.int64]) -> NDArray[np.uint32]:
+        if self._table is None:
+            if FEW * wanted.size < self._ids.size:
+                return np.searchsorted(self._ids, wanted).astype(np.uint32)
+            self._table = lookup.table_of(self._ids)
+        found = np.empty(wanted.size, np.uint32)
+        lookup.places(self._ids, self._table, wanted, found)
+        return found
 
 
 def roots(parent: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -18,7 +18,7 @@ from abiss_py.contacts import Contacts
 from abiss_py.dtypes import FLOAT_SCALE, AffinityType
 from abiss_py.kernels import seams as kernels
 from abiss_py.place import Place, Triple
-from abiss_py.sorting import order
+from abiss_py.rows import order, taken
 
 Int64s = NDArray[np.int64]
 
@@ -80,7 +80,7 @@ class Seam:
         return cls(*(np.concatenate([getattr(seam, field.name) for seam in seams]) for field in fields(cls)))
 
     def take(self, rows: Any) -> Seam:
-        return Seam(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Seam(*taken((getattr(self, field.name) for field in fields(self)), rows))
 
     @property
     def contacts(self) -> Contacts:

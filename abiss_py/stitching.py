@@ -18,9 +18,9 @@ from abiss_py.dtypes import AffinityType
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import absorption
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, positions, roots
+from abiss_py.relabel import Mapping, Places, roots
+from abiss_py.rows import LARGEST, order, taken
 from abiss_py.seams import Seam
-from abiss_py.sorting import LARGEST, order
 
 if TYPE_CHECKING:
     from abiss_py.watershed import WatershedRules
@@ -44,7 +44,7 @@ class Edges:
         return cls(**{name: _joined([getattr(part, name) for part in parts], kind) for name, kind in kinds.items()})
 
     def take(self, rows: Any) -> Edges:
-        return Edges(self.a[rows], self.b[rows], self.weight[rows], self.index[rows])
+        return Edges(*taken((self.a, self.b, self.weight, self.index), rows))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Pins:
         return self.views & ~self.met
 
     def take(self, rows: Any) -> Pins:
-        return Pins(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Pins(*taken((getattr(self, field.name) for field in fields(self)), rows))
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,17 @@ def merge_regions(
     """
     place = place or hull([part.place for part in parts])
     keys, at = np.unique(_joined([part.keys for part in parts], np.int64), return_inverse=True)
+    places = Places(keys)
     voxels = np.zeros(keys.size, np.int64)
     np.add.at(voxels, at, _joined([part.voxels for part in parts], np.int64))
     parent = np.arange(keys.size, dtype=np.uint32)
-    pins = _gather_copies(parent, keys, voxels, Pins.join([part.pins for part in parts]))
-    pinned = positions(keys, pins.name)
+    pins = _gather_copies(parent, places, voxels, Pins.join([part.pins for part in parts]))
+    pinned = places(pins.name)
 
     now = Mapping.union([face for part in parts for face in part.faces.values()])
     large = voxels[roots(parent)] >= rules.size
-    seam = Seam.join([_that_matter(rows, now, keys, large, kind.at_most(rules.low)) for rows in seams])
-    _unite(parent, voxels, positions(keys, seam.a[seam.joined]), positions(keys, seam.b[seam.joined]))
+    seam = Seam.join([_that_matter(rows, now, places, large, kind.at_most(rules.low)) for rows in seams])
+    _unite(parent, voxels, places(seam.a[seam.joined]), places(seam.b[seam.joined]))
 
     touching = {
         face: Mapping.union(
@@ -145,13 +146,11 @@ def merge_regions(
     top = roots(parent)
     is_open[top[pinned[pins.missing > 0]]] = True
     for face in touching.values():
-        is_open[top[positions(keys, face.values)]] = True
+        is_open[top[places(face.values)]] = True
 
-    across = seam.take(~seam.joined)
-    edges = _in_order(
-        Edges.join([*(part.edges for part in parts), Edges(across.a, across.b, across.weight, across.index)])
-    )
-    a, b = positions(keys, edges.a), positions(keys, edges.b)
+    across = Edges(seam.a, seam.b, seam.weight, seam.index).take(~seam.joined)
+    edges = _in_order(Edges.join([*(part.edges for part in parts), across]))
+    a, b = places(edges.a), places(edges.b)
     undecided = np.zeros(a.size, np.bool_)
     absorption.absorb(a, b, rules.size, parent, voxels, is_open, undecided)
 
@@ -162,11 +161,12 @@ def merge_regions(
     carried = np.flatnonzero((top == np.arange(top.size)) & is_open)
     kept = _still_needed(pins, top[pinned])
     np.subtract.at(voxels, top[pinned[kept]], pins.voxels[kept])
+    renamed = Edges(mapping.follow(left.a), mapping.follow(left.b), left.weight, left.index)
     region = Region(
         place=place,
         keys=keys[carried],
         voxels=voxels[carried],
-        edges=_spanning(Edges(mapping.follow(left.a), mapping.follow(left.b), left.weight, left.index), keys),
+        edges=_spanning(renamed, places, keys.size),
         faces={at: Mapping(face.keys, mapping.follow(face.values)) for at, face in touching.items()},
         pins=replace(pins, name=mapping.follow(pins.name)).take(kept),
     )
@@ -178,13 +178,13 @@ def _joined(columns: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, kind), *columns])
 
 
-def _gather_copies(parent: NDArray[np.uint32], keys: Int64s, voxels: Int64s, pins: Pins) -> Pins:
+def _gather_copies(parent: NDArray[np.uint32], places: Places, voxels: Int64s, pins: Pins) -> Pins:
     """Make one cluster of the copies of each, and add the voxels that they share; returns a row for each."""
     pins = pins.take(np.lexsort((pins.split, pins.origin)))
     starts = np.flatnonzero((np.diff(pins.origin, prepend=-1) != 0) | (np.diff(pins.split, prepend=-1) != 0))
-    first = positions(keys, pins.name[starts])
+    first = places(pins.name[starts])
     again = np.repeat(first, np.diff(starts, append=pins.origin.size))
-    _unite(parent, voxels, positions(keys, pins.name), again)
+    _unite(parent, voxels, places(pins.name), again)
     met = np.bitwise_or.reduceat(pins.met, starts) if starts.size else pins.met
     gathered = replace(pins.take(starts), met=met)
     np.add.at(voxels, roots(parent)[first], gathered.voxels)
@@ -208,10 +208,10 @@ def hull(places: Sequence[Place]) -> Place:
     return box
 
 
-def _that_matter(seam: Seam, now: Mapping, keys: Int64s, large: NDArray[np.bool_], low: Any) -> Seam:
+def _that_matter(seam: Seam, now: Mapping, places: Places, large: NDArray[np.bool_], low: Any) -> Seam:
     """The rows of a seam under today's names, without those that are certain to be refused."""
-    a, b = now.follow(seam.a), now.follow(seam.b)
-    refused = large[positions(keys, a)] & large[positions(keys, b)]
+    a, b = now.follow(np.stack([seam.a, seam.b]))
+    refused = large[places(a)] & large[places(b)]
     renamed = Seam(a, b, seam.joined, seam.weight, seam.index, seam.total, seam.count, seam.first)
     return renamed.take(seam.joined | (~refused & (seam.weight > low)))
 
@@ -231,7 +231,7 @@ def _in_order(edges: Edges) -> Edges:
     return edges.take(order(LARGEST - edges.weight, edges.index))
 
 
-def _spanning(edges: Edges, keys: Int64s) -> Edges:
+def _spanning(edges: Edges, places: Places, clusters: int) -> Edges:
     """Of edges in order, those of the maximum spanning forest: no other can ever matter."""
-    parent = np.arange(keys.size, dtype=np.uint32)
-    return edges.take(absorption.unite(positions(keys, edges.a), positions(keys, edges.b), parent))
+    parent = np.arange(clusters, dtype=np.uint32)
+    return edges.take(absorption.unite(places(edges.a), places(edges.b), parent))

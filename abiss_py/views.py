@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from abiss_py.dtypes import AffinityType
 from abiss_py.kernels import views as kernels
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, positions
+from abiss_py.relabel import Mapping, Places
 from abiss_py.seams import Seam
 from abiss_py.stitching import Merge, Pins, Region, merge_regions
 from abiss_py.watershed import WatershedRules
@@ -37,10 +37,10 @@ def split_views(region: Region) -> dict[Side, Region]:
 
     Every edge is in exactly one view; a cluster is in the views of all its faces and of all its edges.
     """
-    at = np.zeros(region.keys.size, np.uint8)
+    places, at = Places(region.keys), np.zeros(region.keys.size, np.uint8)
     for side, face in region.faces.items():
-        at[positions(region.keys, face.values)] |= BITS[side]
-    parts = _split(region, at, [BITS[side] for side in region.faces], split=0)
+        at[places(face.values)] |= BITS[side]
+    parts = _split(region, places, at, [BITS[side] for side in region.faces], split=0)
     return {
         side: replace(part, faces={side: face}) for (side, face), part in zip(region.faces.items(), parts, strict=True)
     }
@@ -58,9 +58,9 @@ def split_shares(region: Region) -> list[Region]:
     shares = np.zeros(missing.size, np.uint8)
     for (axis, side), bit in BITS.items():
         shares[missing & bit > 0] |= 2 << axis if side == 1 else 1
-    at = np.zeros(region.keys.size, np.uint8)
-    np.bitwise_or.at(at, positions(region.keys, region.pins.name), shares)
-    return _split(region, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
+    places, at = Places(region.keys), np.zeros(region.keys.size, np.uint8)
+    np.bitwise_or.at(at, places(region.pins.name), shares)
+    return _split(region, places, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ def _renamed(mapping: Mapping) -> Mapping:
     return Mapping(mapping.keys[changed], mapping.values[changed])
 
 
-def _split(region: Region, at: NDArray[np.uint8], bits: list[int], split: int) -> list[Region]:
+def _split(region: Region, places: Places, at: NDArray[np.uint8], bits: list[int], split: int) -> list[Region]:
     """The parts of a region, a bit for each; `at` says in which of them each cluster has to be.
 
     What has to be nowhere waits for others, and goes where these are. Where an edge leads from one part to
     another, one of its ends is in both.
     """
-    a, b = (positions(region.keys, ends) for ends in (region.edges.a, region.edges.b))
+    a, b = places(region.edges.a), places(region.edges.b)
     is_open, found = at > 0, at.copy()
     kernels.follow_open(a, b, is_open, found)
     found = np.where(is_open, found, _lowest(found))
@@ -122,7 +122,8 @@ def _split(region: Region, at: NDArray[np.uint8], bits: list[int], split: int) -
     members = found.copy()
     for ends in (a, b):
         np.bitwise_or.at(members, ends, part)
-    return [_part(region, bit, members, part == bit, split) for bit in bits]
+    pinned = places(region.pins.name)
+    return [_part(region, bit, members, pinned, part == bit, split) for bit in bits]
 
 
 def _lowest(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -130,7 +131,14 @@ def _lowest(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return lowest
 
 
-def _part(region: Region, bit: int, members: NDArray[np.uint8], edges: NDArray[np.bool_], split: int) -> Region:
+def _part(
+    region: Region,
+    bit: int,
+    members: NDArray[np.uint8],
+    pinned: NDArray[np.uint32],
+    edges: NDArray[np.bool_],
+    split: int,
+) -> Region:
     """What a part has of a region. The voxels of a cluster with copies are told in its pins only."""
     here = members & bit > 0
     keys, views = region.keys[here], members[here]
@@ -144,7 +152,7 @@ def _part(region: Region, bit: int, members: NDArray[np.uint8], edges: NDArray[n
         views=views[copied],
         met=np.full(origin.size, bit, np.uint8),
     )
-    before = region.pins.take(here[positions(region.keys, region.pins.name)])
+    before = region.pins.take(here[pinned])
     return Region(
         place=region.place,
         keys=keys,

@@ -98,7 +98,7 @@ def watershed_chunk(affinities: NDArray[Any], rules: WatershedRules, place: Plac
         keys=keys[carried],
         voxels=sizes[carried],
         edges=_edges(forest.keys[undecided], a, b, place),
-        faces={at: _clusters_at(face) for at, face in faces.planes.items()},
+        faces={face: _clusters_at(_plane(labels, *face), keys) for face in place.inner_faces},
     )
     return ChunkWatershed(labels, keys, sizes, boxes, contacts, strongest, faces, region, basins.voxels.size - 1)
 
@@ -202,7 +202,9 @@ def _faces(
     return Faces(grid.place, faces)
 
 
-def _clusters_at(face: Face) -> Mapping:
-    """The clusters at a face; in their own chunk they are called what they are called."""
-    keys = np.unique(face.keys[face.keys > 0])
-    return Mapping(keys, keys)
+def _clusters_at(plane: NDArray[np.uint32], keys: Int64s) -> Mapping:
+    """The clusters at a face, by its labels; in their own chunk they are called what they are called."""
+    met = np.zeros(keys.size, np.bool_)
+    met[plane] = True
+    met[0] = False
+    return Mapping(keys[met], keys[met])

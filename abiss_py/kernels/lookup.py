@@ -51,9 +51,8 @@ def place_of(ids: Int64s, table: UInt32s, wanted: Any) -> Any:
 
 
 @compiled
-def places(ids: Int64s, wanted: Int64s, found: UInt32s) -> None:
+def places(ids: Int64s, table: UInt32s, wanted: Int64s, found: UInt32s) -> None:
     """Where ids stand in a list of unique ones; NOWHERE for those that are not in it."""
-    table = table_of(ids)
     for i in range(wanted.size):
         found[i] = place_of(ids, table, wanted[i])
 
