@@ -31,6 +31,7 @@ from abiss_py.constraints import (
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import AbissError, AffinityError, ArgumentError
+from abiss_py.kernels.painting import paint
 from abiss_py.merge_tree import MergeTree, best_first
 from abiss_py.octree import Segmentation, segment
 from abiss_py.place import Place
@@ -76,6 +77,7 @@ __all__ = [
     "dump_constraints",
     "hull",
     "merge_regions",
+    "paint",
     "parse_constraints",
     "seam_of",
     "seams_of_grid",

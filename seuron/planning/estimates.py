@@ -19,7 +19,7 @@ RATES: dict[str, tuple[float, int]] = {
     "supervoxel_names": (300.0, 1),
     "agglomeration": (30.0, 4),
     "segment_names": (300.0, 1),
-    "labels": (15.0, 40),
+    "labels": (15.0, 16),
     "pyramid": (15.0, 24),
     "evaluation": (40.0, 40),
     "report": (10.0, 8),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Mapping
+from abiss_py import Mapping, paint
 from seuron.box import Box, Triple
 from seuron.digests import digest_of_array
 from seuron.planning import Task
@@ -43,26 +43,38 @@ def inputs(run: Run, task: Task) -> dict[str, str]:
 def run(run: Run, task: Task) -> Counts:
     """Write the label layers in the task's box, which lies on storage blocks whatever the chunks are.
 
-    A layer that stands as it is from an earlier start of the run is not written again.
+    A layer that stands as it is from an earlier start of the run is not written again. Ids are put in a block at a
+    time, which then lies in the processor's cache when it is packed.
     """
-    wanted = {name: open_volume(run.layer(name)) for name in LAYERS if name not in run.standing(task.id)}
+    volumes = {name: open_volume(run.layer(name)) for name in LAYERS}
+    wanted = [name for name in LAYERS if name not in run.standing(task.id)]
     counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "background_voxels": 0}
     counts |= {"supervoxels": 0, "segments": 0}
     names_of = _NamesOf(run)
-    for _, box in task.box.cells(region_size(run.params)):
-        voxels = {name: np.zeros(box.shape, np.uint64, order="F") for name in wanted}
-        for index, chunk in chunks_meeting(run, box):
+    for _, region in task.box.cells(region_size(run.params)):
+        parts = []
+        for index, chunk in chunks_meeting(run, region):
             names = names_of(index)
-            shared = chunk.intersect(box)
-            numbers = _numbers(run, index, chunk)[shared.within(chunk)]
-            for name, layer in voxels.items():
-                layer[shared.within(box)] = names.of_layer(name)[numbers]
-            counts["background_voxels"] += np.count_nonzero((names.supervoxels == 0)[numbers])
-            if box.contains(Box.from_shape(chunk.minimum, (1, 1, 1))):  # each chunk is counted once
+            parts.append(_Part(chunk.intersect(region), _numbers(run, index, chunk, region), names))
+            if region.contains(Box.from_shape(chunk.minimum, (1, 1, 1))):  # each chunk is counted once
                 counts["supervoxels"] += names.begun(names.supervoxels)
                 counts["segments"] += names.begun(names.segments)
-        counts["stored_bytes"] += sum(volume.write(box, voxels[name]) for name, volume in wanted.items())
+        for block in volumes["supervoxels"].blocks(region):
+            ids = _painted(block, parts)
+            counts["background_voxels"] += block.voxels - np.count_nonzero(ids["supervoxels"])
+            counts["stored_bytes"] += sum(volumes[name].write(block, ids[name]) for name in wanted)
     return counts
+
+
+def _painted(block: Box, parts: list[_Part]) -> dict[str, Labels]:
+    """The ids of all voxels of a block, by layer."""
+    ids = {name: np.zeros(block.shape, np.uint64, order="F") for name in LAYERS}
+    for part in parts:
+        shared = part.box.intersect(block)
+        if shared.voxels:
+            layers = (ids[name][shared.within(block)] for name in LAYERS)
+            paint(part.numbers[shared.within(part.box)], part.names.supervoxels, part.names.segments, *layers)
+    return ids
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,15 @@ class _Names:
     def begun(self, ids: Labels) -> int:
         """How many ids have their first voxel in the chunk: there they are the cluster's own."""
         return int(np.count_nonzero(ids == self.clusters)) - 1
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a region shares with a chunk: where that is, the clusters' numbers there, their names."""
+
+    box: Box
+    numbers: NDArray[np.uint32]
+    names: _Names
 
 
 class _NamesOf:
@@ -102,8 +123,8 @@ class _NamesOf:
         return LeafNames(self._run, watershed), segments_in(self._run, agglomeration)
 
 
-def _numbers(run: Run, index: Triple, chunk: Box) -> NDArray[np.uint32]:
-    """A chunk's cluster numbers, (X, Y, Z)."""
+def _numbers(run: Run, index: Triple, chunk: Box, region: Box) -> NDArray[np.uint32]:
+    """A chunk's cluster numbers where it meets a region, (X, Y, Z), Fortran order."""
     tables = run.tables(task_id("watershed", 0, leaf_index(run, index)))
-    numbers: NDArray[np.uint32] = read_table(tables, chunk_name("labels", index))["number"]
-    return numbers.reshape(chunk.shape, order="F")
+    numbers = read_table(tables, chunk_name("labels", index))["number"].reshape(chunk.shape, order="F")
+    return np.asfortranarray(numbers[chunk.intersect(region).within(chunk)])
