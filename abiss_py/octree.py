@@ -34,7 +34,7 @@ Decide = Callable[[Contacts, Clusters, Int64s], Agglomeration]
 RowsOf = Callable[[ChunkWatershed, Int64s], Clusters]
 
 #: A plane of voxels costs this much more with all affinities below a half than with none: most is spent
-#: between basins (docs/performance.md). Every so many voxels along x, and y, tell how many there are.
+#: between basins (docs/performance.md). Every so many voxels of it, along both axes, tell how many there are.
 WEAK_COST = 3.0
 SAMPLED = 8
 
@@ -83,8 +83,8 @@ def segment(
         semantic: class number of every voxel, (X, Y, Z) unsigned integers, 0 for none.
         class_names: the names of class 1, 2, ...
         chunk_size: work in chunks of this size; the result is the same, bit for bit.
-        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along z, of about
-            the same work.
+        threads: how many chunks are worked on at once; without a chunk_size, as many slabs along y or z, of
+            about the same work.
 
     Raises ArgumentError and AffinityError for what it cannot take. The method is that of
     arXiv 2106.10795; docs/algorithm.md says exactly what is computed.
@@ -101,7 +101,7 @@ def segment(
     if affinities.size == 0:
         empty = np.zeros((nx, ny, nz), np.uint64, order="F")
         return Segmentation(empty, empty, Contacts.empty(), Contacts.empty(), Vetoes.join([]))
-    ends = _chunk_ends((nx, ny, nz), chunk_size) if chunk_size else ([nx], [ny], _slab_ends(affinities, threads))
+    ends = _chunk_ends((nx, ny, nz), chunk_size) if chunk_size else _slab_ends(affinities, threads)
     places = _places(ends)
     decide = partial(
         agglomerate, threshold=threshold, scale=kind.scale, constraints=constraints, class_names=class_names
@@ -213,13 +213,20 @@ def _chunk_ends(whole: Triple, chunk: Triple) -> tuple[list[int], ...]:
     return tuple([min(end, n) for end in range(c, n + c, c)] for n, c in zip(whole, chunk, strict=True))
 
 
-def _slab_ends(affinities: NDArray[Any], threads: int) -> list[int]:
-    """Where slabs along z end that take about equally long, by the share of weak affinities in each plane."""
+def _slab_ends(affinities: NDArray[Any], threads: int) -> tuple[list[int], ...]:
+    """Where slabs end that take about equally long, by the share of weak affinities in each plane.
+
+    They lie along y or z, whichever is longer: the fewer voxels at seams, the fewer clusters wait for them.
+    """
+    axis = 1 if affinities.shape[1] > affinities.shape[2] else 2
     half = 128 if affinities.dtype == np.uint8 else 0.5
-    weak = np.mean(affinities[::SAMPLED, ::SAMPLED] < half, axis=(0, 1, 3))
+    every = tuple(slice(None) if other == axis else slice(None, None, SAMPLED) for other in range(3))
+    weak = np.mean(affinities[every] < half, axis=tuple({0, 1, 2, 3} - {axis}))
     work = np.cumsum(1 + WEAK_COST * weak)
     parts = np.searchsorted(work, work[-1] * np.arange(1, threads) / threads) + 1
-    return sorted({*parts.tolist(), affinities.shape[2]})
+    ends = [[n] for n in affinities.shape[:3]]
+    ends[axis] = sorted({*parts.tolist(), *ends[axis]})
+    return tuple(ends)
 
 
 def _places(ends: Sequence[Sequence[int]]) -> dict[Triple, Place]:

@@ -30,8 +30,11 @@ class Mapping:
     @classmethod
     def union(cls, mappings: Sequence[Mapping]) -> Mapping:
         """All pairs of several mappings that do not contradict each other."""
+        mappings = [mapping for mapping in mappings if mapping.keys.size]
         if not mappings:
             return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        if len(mappings) == 1:
+            return mappings[0]
         keys, at = np.unique(np.concatenate([mapping.keys for mapping in mappings]), return_index=True)
         return cls(keys, np.concatenate([mapping.values for mapping in mappings])[at])
 

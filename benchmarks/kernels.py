@@ -5,26 +5,30 @@ Each volume is an affinity map (X, Y, Z, 3), float32, Fortran order, as the proj
 one chunk, as float32 and as uint8, each in a process of its own; stages are timed inside it in processor
 seconds (kernels have one thread). Medians are printed as Markdown tables for docs/performance.md: Mvox/s
 of one core, and memory as bytes a voxel above the input. With `--waterz`, waterz agglomerates the same
-supervoxels beside it. With `--two-cores`, `segment` is timed with one thread and with two,
-and two processes that have nothing in common beside one: no threads can gain more than these.
+supervoxels beside it. With `--two-cores`, `segment` is timed with one thread and with two, and in two
+processes that have nothing in common, in turn: that is what the machine's second core is worth just then.
+These processes keep the memory they once had, so that the system's price of memory is not measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 import abiss_py
 from abiss_py import agglomeration, watershed
+
+Result = TypeVar("Result")
 
 RULES = {"high": 0.99, "low": 0.01, "dust": 50}
 THRESHOLD = 0.25
@@ -137,50 +141,52 @@ def measure_waterz(path: Path, size: int) -> dict[str, float]:
     return {"seconds": statistics.median(seconds[1:]), "segments": segments, "voxels": affinities[..., 0].size}
 
 
-def in_process(function: Callable[..., dict[str, float]], *args: Any) -> dict[str, float]:
+def in_process(function: Callable[..., Result], *args: Any) -> Result:
     """Run in a fresh process, so that peak memory is this measurement's own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, args)
 
 
+def keep_memory() -> None:
+    """Have the C library's allocator (glibc) give nothing back to the system, from now on, in this process."""
+    set_option = ctypes.CDLL(None).mallopt
+    set_option(-4, 0)  # M_MMAP_MAX: no block has pages of its own, which would go with it
+    set_option(-1, -1)  # M_TRIM_THRESHOLD: the end of the heap stays
+    set_option(-8, 1)  # M_ARENA_MAX: threads share what there is
+
+
 def measure_two_cores(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]:
-    """Wall-clock seconds of `segment` with one thread, over those with two."""
-    affinities = load(path, dtype)
-    seconds: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(repeats + 1):
-        for threads in seconds:
-            start = time.perf_counter()
-            abiss_py.segment(affinities, size=size, threshold=THRESHOLD, threads=threads, **RULES)
-            seconds[threads].append(time.perf_counter() - start)
-    one, two = (statistics.median(found[1:]) for found in seconds.values())  # the first call compiles
-    return {"two cores": one / two}
-
-
-def measure_two_processes(path: Path, dtype: str, size: int, repeats: int) -> dict[str, float]:
-    """What two cores give at most: two processes that share nothing each segment the volume, over one alone."""
-    medians = []
+    """How much more `segment` gets done on two cores than on one: by two threads, and by two processes."""
     context = multiprocessing.get_context("spawn")
-    for number in (1, 2):
-        together, results = context.Barrier(number), context.Queue()
-        arguments = (path, dtype, size, repeats, together, results)
-        processes = [context.Process(target=_segment_repeatedly, args=arguments) for _ in range(number)]
-        for process in processes:
-            process.start()
-        medians.append(statistics.median([seconds for _ in processes for seconds in results.get()]))
-        for process in processes:
-            process.join()
-    one, two = medians
-    return {"two processes": 2 * one / two}
+    together, results = context.Barrier(2), context.Queue()
+    arguments = (path, dtype, size, repeats, together, results)
+    processes = [context.Process(target=_take_turns, args=(first, *arguments)) for first in (True, False)]
+    for process in processes:
+        process.start()
+    rows = [row for _ in processes for row in results.get()]
+    for process in processes:
+        process.join()
+    one, threads, both = (statistics.median(row[i] for row in rows if i in row) for i in ("one", "threads", "both"))
+    return {"two threads": one / threads, "two processes": 2 * one / both}
 
 
-def _segment_repeatedly(path: Path, dtype: str, size: int, repeats: int, together: Any, results: Any) -> None:
-    affinities, seconds = load(path, dtype), []
+def _take_turns(first: bool, path: Path, dtype: str, size: int, repeats: int, together: Any, results: Any) -> None:
+    """One of two processes: the first calls `segment` with one thread, then two; then both with one at once."""
+    keep_memory()
+    affinities = load(path, dtype)
+
+    def seconds(threads: int) -> float:
+        start = time.perf_counter()
+        abiss_py.segment(affinities, size=size, threshold=THRESHOLD, threads=threads, **RULES)
+        return time.perf_counter() - start
+
+    rows = []
     for _ in range(repeats + 1):
         together.wait()
-        start = time.perf_counter()
-        abiss_py.segment(affinities, size=size, threshold=THRESHOLD, **RULES)
-        seconds.append(time.perf_counter() - start)
-    results.put(seconds[1:])  # the first call compiles
+        row = {"one": seconds(1), "threads": seconds(2)} if first else {}
+        together.wait()
+        rows.append(row | {"both": seconds(1)})
+    results.put(rows[1:])  # the first calls compile
 
 
 def machine() -> str:
@@ -220,9 +226,8 @@ def main() -> None:
             rates.append([*name, counts, *(f"{rate:.1f}" for rate in speeds), f"{found['bytes a voxel']:.1f}"])
             stages.append([*name, *(f"{found[stage]:.3f}" for stage in STAGES)])
             if arguments.two_cores:
-                both = in_process(measure_two_cores, path, dtype, size, arguments.repeats)
-                most = measure_two_processes(path, dtype, size, arguments.repeats)
-                rates[-1] += [f"{both['two cores']:.2f}", f"{most['two processes']:.2f}"]
+                gains = measure_two_cores(path, dtype, size, arguments.repeats)
+                rates[-1] += [f"{gain:.2f}" for gain in gains.values()]
             if arguments.waterz:
                 other = in_process(measure_waterz, path, size) if dtype == "float32" else None
                 ours = found["region graph"] + found["agglomeration"]

@@ -192,14 +192,20 @@ def test_empty_volumes_are_empty() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_slabs_are_thinner_where_there_is_more_to_do(dtype: type) -> None:
+@pytest.mark.parametrize("axis", [1, 2])
+def test_slabs_are_thinner_where_there_is_more_to_do(dtype: type, axis: int) -> None:
     """Threads share the planes by what they hold: even tissue in halves, and less of what is full of boundaries."""
     one = 255 if dtype is np.uint8 else 1
-    even = np.full((16, 16, 40, 3), one, dtype)
-    assert octree._slab_ends(even, 2) == [20, 40]
+    even = np.moveaxis(np.full((16, 40, 16, 3), one, dtype), 1, axis)  # the longest axis is cut
+    ends = octree._slab_ends(even, 2)
+    assert ends[axis] == [20, 40]
+    assert [each for other, each in enumerate(ends) if other != axis] == [[16], [16]]
     uneven = even.copy()
-    uneven[:, :, 20:] = 0
-    first, last = octree._slab_ends(uneven, 2)
+    np.moveaxis(uneven, axis, 0)[20:] = 0
+    first, last = octree._slab_ends(uneven, 2)[axis]
     assert 25 < first < 32
     assert last == 40
-    assert octree._slab_ends(even[:, :, :1], 3) == [1]
+
+
+def test_a_plane_is_one_slab() -> None:
+    assert octree._slab_ends(np.zeros((16, 1, 1, 3), np.uint8), 3) == ([16], [1], [1])
