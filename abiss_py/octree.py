@@ -36,7 +36,7 @@ RowsOf = Callable[[ChunkWatershed, Int64s], Clusters]
 #: A plane of voxels costs this much more with all affinities below a half than with none: most is spent
 #: between basins (docs/performance.md). Every so many voxels of it, along both axes, tell how many there are.
 WEAK_COST = 3.0
-SAMPLED = 8
+SAMPLED = 16
 
 
 @dataclass(frozen=True)

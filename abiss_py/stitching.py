@@ -180,13 +180,14 @@ def _joined(columns: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
 
 def _gather_copies(parent: NDArray[np.uint32], places: Places, voxels: Int64s, pins: Pins) -> Pins:
     """Make one cluster of the copies of each, and add the voxels that they share; returns a row for each."""
+    if pins.origin.size == 0:
+        return pins
     pins = pins.take(np.lexsort((pins.split, pins.origin)))
     starts = np.flatnonzero((np.diff(pins.origin, prepend=-1) != 0) | (np.diff(pins.split, prepend=-1) != 0))
     first = places(pins.name[starts])
     again = np.repeat(first, np.diff(starts, append=pins.origin.size))
     _unite(parent, voxels, places(pins.name), again)
-    met = np.bitwise_or.reduceat(pins.met, starts) if starts.size else pins.met
-    gathered = replace(pins.take(starts), met=met)
+    gathered = replace(pins.take(starts), met=np.bitwise_or.reduceat(pins.met, starts))
     np.add.at(voxels, roots(parent)[first], gathered.voxels)
     return gathered
 
