@@ -51,8 +51,8 @@ class Mapping:
         return named.reshape(ids.shape)
 
 
-class Places:
-    """Where ids stand in a sorted list of unique ones: `Places(ids)(wanted)`, of which the list has all.
+class Positions:
+    """Where ids stand in a sorted list of unique ones: `Positions(ids)(wanted)`, of which the list has all.
 
     Its hash table is made when it first pays, and kept.
     """

@@ -18,7 +18,7 @@ from abiss_py.dtypes import AffinityType
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import absorption
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, Places, roots
+from abiss_py.relabel import Mapping, Positions, roots
 from abiss_py.rows import LARGEST, order, taken
 from abiss_py.seams import Seam
 
@@ -124,17 +124,17 @@ def merge_regions(
     """
     place = place or hull([part.place for part in parts])
     keys, at = np.unique(_joined([part.keys for part in parts], np.int64), return_inverse=True)
-    places = Places(keys)
+    positions = Positions(keys)
     voxels = np.zeros(keys.size, np.int64)
     np.add.at(voxels, at, _joined([part.voxels for part in parts], np.int64))
     parent = np.arange(keys.size, dtype=np.uint32)
-    pins = _gather_copies(parent, places, voxels, Pins.join([part.pins for part in parts]))
-    pinned = places(pins.name)
+    pins = _gather_copies(parent, positions, voxels, Pins.join([part.pins for part in parts]))
+    pinned = positions(pins.name)
 
     now = Mapping.union([face for part in parts for face in part.faces.values()])
     large = voxels[roots(parent)] >= rules.size
-    seam = Seam.join([_that_matter(rows, now, places, large, kind.at_most(rules.low)) for rows in seams])
-    _unite(parent, voxels, places(seam.a[seam.joined]), places(seam.b[seam.joined]))
+    seam = Seam.join([_that_matter(rows, now, positions, large, kind.at_most(rules.low)) for rows in seams])
+    _unite(parent, voxels, positions(seam.a[seam.joined]), positions(seam.b[seam.joined]))
 
     touching = {
         face: Mapping.union(
@@ -146,11 +146,11 @@ def merge_regions(
     top = roots(parent)
     is_open[top[pinned[pins.missing > 0]]] = True
     for face in touching.values():
-        is_open[top[places(face.values)]] = True
+        is_open[top[positions(face.values)]] = True
 
     across = Edges(seam.a, seam.b, seam.weight, seam.index).take(~seam.joined)
     edges = _in_order(Edges.join([*(part.edges for part in parts), across]))
-    a, b = places(edges.a), places(edges.b)
+    a, b = positions(edges.a), positions(edges.b)
     undecided = np.zeros(a.size, np.bool_)
     absorption.absorb(a, b, rules.size, parent, voxels, is_open, undecided)
 
@@ -166,7 +166,7 @@ def merge_regions(
         place=place,
         keys=keys[carried],
         voxels=voxels[carried],
-        edges=_spanning(renamed, places, keys.size),
+        edges=_spanning(renamed, positions, keys.size),
         faces={at: Mapping(face.keys, mapping.follow(face.values)) for at, face in touching.items()},
         pins=replace(pins, name=mapping.follow(pins.name)).take(kept),
     )
@@ -178,15 +178,15 @@ def _joined(columns: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, kind), *columns])
 
 
-def _gather_copies(parent: NDArray[np.uint32], places: Places, voxels: Int64s, pins: Pins) -> Pins:
+def _gather_copies(parent: NDArray[np.uint32], positions: Positions, voxels: Int64s, pins: Pins) -> Pins:
     """Make one cluster of the copies of each, and add the voxels that they share; returns a row for each."""
     if pins.origin.size == 0:
         return pins
     pins = pins.take(np.lexsort((pins.split, pins.origin)))
     starts = np.flatnonzero((np.diff(pins.origin, prepend=-1) != 0) | (np.diff(pins.split, prepend=-1) != 0))
-    first = places(pins.name[starts])
+    first = positions(pins.name[starts])
     again = np.repeat(first, np.diff(starts, append=pins.origin.size))
-    _unite(parent, voxels, places(pins.name), again)
+    _unite(parent, voxels, positions(pins.name), again)
     gathered = replace(pins.take(starts), met=np.bitwise_or.reduceat(pins.met, starts))
     np.add.at(voxels, roots(parent)[first], gathered.voxels)
     return gathered
@@ -209,10 +209,10 @@ def hull(places: Sequence[Place]) -> Place:
     return box
 
 
-def _that_matter(seam: Seam, now: Mapping, places: Places, large: NDArray[np.bool_], low: Any) -> Seam:
+def _that_matter(seam: Seam, now: Mapping, positions: Positions, large: NDArray[np.bool_], low: Any) -> Seam:
     """The rows of a seam under today's names, without those that are certain to be refused."""
     a, b = now.follow(np.stack([seam.a, seam.b]))
-    refused = large[places(a)] & large[places(b)]
+    refused = large[positions(a)] & large[positions(b)]
     renamed = Seam(a, b, seam.joined, seam.weight, seam.index, seam.total, seam.count, seam.first)
     return renamed.take(seam.joined | (~refused & (seam.weight > low)))
 
@@ -232,7 +232,7 @@ def _in_order(edges: Edges) -> Edges:
     return edges.take(order(LARGEST - edges.weight, edges.index))
 
 
-def _spanning(edges: Edges, places: Places, clusters: int) -> Edges:
+def _spanning(edges: Edges, positions: Positions, clusters: int) -> Edges:
     """Of edges in order, those of the maximum spanning forest: no other can ever matter."""
     parent = np.arange(clusters, dtype=np.uint32)
-    return edges.take(absorption.unite(places(edges.a), places(edges.b), parent))
+    return edges.take(absorption.unite(positions(edges.a), positions(edges.b), parent))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from abiss_py.dtypes import AffinityType
 from abiss_py.kernels import views as kernels
 from abiss_py.place import Place
-from abiss_py.relabel import Mapping, Places
+from abiss_py.relabel import Mapping, Positions
 from abiss_py.seams import Seam
 from abiss_py.stitching import Merge, Pins, Region, merge_regions
 from abiss_py.watershed import WatershedRules
@@ -37,10 +37,10 @@ def split_views(region: Region) -> dict[Side, Region]:
 
     Every edge is in exactly one view; a cluster is in the views of all its faces and of all its edges.
     """
-    places, at = Places(region.keys), np.zeros(region.keys.size, np.uint8)
+    positions, at = Positions(region.keys), np.zeros(region.keys.size, np.uint8)
     for side, face in region.faces.items():
-        at[places(face.values)] |= BITS[side]
-    parts = _split(region, places, at, [BITS[side] for side in region.faces], split=0)
+        at[positions(face.values)] |= BITS[side]
+    parts = _split(region, positions, at, [BITS[side] for side in region.faces], split=0)
     return {
         side: replace(part, faces={side: face}) for (side, face), part in zip(region.faces.items(), parts, strict=True)
     }
@@ -58,9 +58,9 @@ def split_shares(region: Region) -> list[Region]:
     shares = np.zeros(missing.size, np.uint8)
     for (axis, side), bit in BITS.items():
         shares[missing & bit > 0] |= 2 << axis if side == 1 else 1
-    places, at = Places(region.keys), np.zeros(region.keys.size, np.uint8)
-    np.bitwise_or.at(at, places(region.pins.name), shares)
-    return _split(region, places, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
+    positions, at = Positions(region.keys), np.zeros(region.keys.size, np.uint8)
+    np.bitwise_or.at(at, positions(region.pins.name), shares)
+    return _split(region, positions, at, [1, 2, 4, 8], split=1 + int(place.voxel_index(np.zeros(1, np.int64))[0]))
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ def _renamed(mapping: Mapping) -> Mapping:
     return Mapping(mapping.keys[changed], mapping.values[changed])
 
 
-def _split(region: Region, places: Places, at: NDArray[np.uint8], bits: list[int], split: int) -> list[Region]:
+def _split(region: Region, positions: Positions, at: NDArray[np.uint8], bits: list[int], split: int) -> list[Region]:
     """The parts of a region, a bit for each; `at` says in which of them each cluster has to be.
 
     What has to be nowhere waits for others, and goes where these are. Where an edge leads from one part to
     another, one of its ends is in both.
     """
-    a, b = places(region.edges.a), places(region.edges.b)
+    a, b = positions(region.edges.a), positions(region.edges.b)
     is_open, found = at > 0, at.copy()
     kernels.follow_open(a, b, is_open, found)
     found = np.where(is_open, found, _lowest(found))
@@ -122,7 +122,7 @@ def _split(region: Region, places: Places, at: NDArray[np.uint8], bits: list[int
     members = found.copy()
     for ends in (a, b):
         np.bitwise_or.at(members, ends, part)
-    pinned = places(region.pins.name)
+    pinned = positions(region.pins.name)
     return [_part(region, bit, members, pinned, part == bit, split) for bit in bits]
 
 

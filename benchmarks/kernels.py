@@ -235,7 +235,7 @@ def main() -> None:
     columns = ["volume, size", "type", "basins / supervoxels / segments", "watershed", "region graph", "whole chunk"]
     columns += ["bytes a voxel"] + ["two threads over one", "two processes over one"] * arguments.two_cores
     columns += ["region graph and agglomeration, s: ours / waterz"] * arguments.waterz
-    print(f"{machine()}. Mvox/s of one core, median of {arguments.repeats}.\n")
+    print(f"{machine()}. Mvox/s of one core, median of {arguments.repeats}; bytes are those above the input.\n")
     print(table(columns, rates))
     print("\nSeconds by stage.\n")
     print(table(["volume, size", "type", *STAGES], stages))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from abiss_py import relabel
 from abiss_py.contacts import Contacts
-from abiss_py.relabel import Mapping, Places, roots
+from abiss_py.relabel import Mapping, Positions, roots
 
 IDS = st.integers(1, 2**62)
 #: More ids are looked for than there are, so through the hash table, or so few that it does not pay.
@@ -30,12 +30,12 @@ def test_ids_follow_their_mapping(names: dict[int, int], others: list[int], time
 
 @settings(deadline=None)
 @given(st.sets(IDS, min_size=1, max_size=60), st.data(), TIMES)
-def test_places_are_those_in_the_list(ids: set[int], data: st.DataObject, times: int) -> None:
+def test_positions_are_those_in_the_list(ids: set[int], data: st.DataObject, times: int) -> None:
     keys = sorted(ids)
-    places = Places(np.array(keys))
+    positions = Positions(np.array(keys))
     for repeats in (times, 1):  # the second time there may be a table already
         wanted = data.draw(st.lists(st.sampled_from(keys), min_size=1, max_size=3)) * repeats
-        assert places(np.array(wanted)).tolist() == [keys.index(i) for i in wanted]
+        assert positions(np.array(wanted)).tolist() == [keys.index(i) for i in wanted]
 
 
 @settings(deadline=None)
