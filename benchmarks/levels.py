@@ -215,7 +215,7 @@ def beside(at: Triple, axis: int, step: int) -> Triple:
 
 
 def inner_line_voxels(place: Place) -> int:
-    """The outlines of a box's inner faces, as `seuron.planning.segmentation.seam_lines` counts them."""
+    """The outlines of a box's inner faces, as `seuron.pipelines.segmentation.plan.seam_lines` counts them."""
     return sum(2 * (sum(place.shape) - place.shape[axis]) for axis, _ in place.inner_faces)
 
 

@@ -28,13 +28,13 @@ from pathlib import Path
 import numpy as np
 
 from abiss_py import Contacts, affinity_type
-from seuron.decisions.stored import region_graph
-from seuron.planning.estimates import contacts_that_fit
-from seuron.runs import Run
-from seuron.segmentation.columns import contacts_from, write_contacts
-from seuron.segmentation.rounds import Joining, final_names, finish_rounds, number_graph
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation.analysis.stored_graph import region_graph
+from seuron.pipelines.segmentation.estimates import contacts_that_fit
+from seuron.pipelines.segmentation.external.rounds import Joining, final_names, finish_rounds, number_graph
+from seuron.pipelines.segmentation.table_schemas import contacts_from, write_contacts
 from seuron.storage import Storage
-from seuron.tables import GROUP_ROWS, Table, count_rows, read_groups
+from seuron.storage.tables import GROUP_ROWS, Table, count_rows, read_groups
 from seuron.volumes import open_volume
 
 CGROUPS = Path("/sys/fs/cgroup/memory")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seuron.box import Box, Triple, triple
-from seuron.planning import estimates
-from seuron.planning.estimates import BYTES_PER_CONTACT
-from seuron.planning.segmentation import MERGE_SIDE
-from seuron.runs import Run
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation import estimates
+from seuron.pipelines.segmentation.estimates import BYTES_PER_CONTACT
+from seuron.pipelines.segmentation.plan import MERGE_SIDE
 from seuron.storage import local_folder
 
 CHUNK = (256, 256, 512)

@@ -11,8 +11,8 @@ import argparse
 import time
 from statistics import median
 
-from seuron.decisions import region_graph, rules_by_name, supervoxels, sweep_run
-from seuron.runs import Run
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation.analysis import region_graph, rules_by_name, supervoxels, sweep_run
 
 THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 21)]
 REPEATS = 5

@@ -19,13 +19,14 @@ import numpy as np
 from kernels import load
 
 from seuron.box import Box
-from seuron.runs import Run
+from seuron.engine.run import Run
 from seuron.volumes import create_volume
 
 SCRIPT = """
 import json, resource, sys
-from seuron.local import run_local
-from seuron.params import SegmentationParams, parse_parameters
+from seuron.engine.local import run_local
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.params import parse_parameters
 run_local(parse_parameters(SegmentationParams, json.loads(sys.argv[1])))
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from seuron.client import Deployment, RunHandle
 from seuron.commands import EXIT_CODES, Command, Parameter, commands, find
+from seuron.engine.states import MEANINGS
 from seuron.params.presets import PRESETS
-from seuron.states import MEANINGS
 
 #: The commands of the reference's bot: its phrases, ours where there is one, and what is to be said of it.
 REFERENCE: tuple[tuple[str, str, str], ...] = (

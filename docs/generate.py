@@ -14,7 +14,7 @@ from typing import Any
 
 from commands_page import commands_page
 
-from seuron.params import SegmentationParams
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Made by `python docs/generate.py`; edit the code it comes from. -->\n"

@@ -23,9 +23,9 @@ from seuron.client import AirflowClient
 from seuron.client.gates import waiting_gates
 from seuron.commands.reading import thresholds
 from seuron.commands.results import THRESHOLDS
-from seuron.decisions import sweep_run
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation.analysis import sweep_run
 from seuron.reporting.sweeps import render_plot
-from seuron.runs import Run
 from seuron.storage import local_folder
 from seuron.synth import synthesize
 from seuron.viewer import stop_server, view_run

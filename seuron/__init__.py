@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seuron.bot.notebook import chat
     from seuron.client import connect
-    from seuron.params import SegmentationParams
+    from seuron.pipelines.segmentation.params import SegmentationParams
 
 __all__ = ["SegmentationParams", "chat", "connect"]
 __version__ = "0.1.0"

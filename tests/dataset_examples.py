@@ -12,7 +12,7 @@ from seuron.box import Box
 from seuron.datasets.drafts import discard_draft, make_draft
 from seuron.datasets.files import Dataset, read_dataset
 from seuron.datasets.looking import Look, begins_afresh, look
-from seuron.local import run_local
+from seuron.engine.local import run_local
 from seuron.volumes import create_volume, open_volume
 
 SHAPE = (32, 32, 48)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from seuron.box import Box
-from seuron.params import SegmentationParams, parse_parameters
-from seuron.runs import Run
+from seuron.engine.run import Run
+from seuron.params import parse_parameters
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.volumes import create_volume, open_volume
 
 CORNER = (10, 20, 30)

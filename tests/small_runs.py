@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from seuron.box import Box
-from seuron.local import run_local
-from seuron.params import SegmentationParams, parse_parameters
-from seuron.runs import Run
+from seuron.engine.local import run_local
+from seuron.engine.run import Run
+from seuron.params import parse_parameters
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.volumes import create_volume
 
 CORNER = (10, 20, 30)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seuron.decisions import SweepPoint
 from seuron.evaluation import Agreement, contingency, scores
+from seuron.pipelines.segmentation.analysis import SweepPoint
 
 
 def agreement_of(segments: NDArray[Any], truth: NDArray[Any]) -> Agreement:

@@ -11,14 +11,14 @@ from runs_on_disk import SETTINGS, parameters, save, smooth_affinities
 from typer.testing import CliRunner
 
 from seuron.box import Box
-from seuron.changes import CUT, FIRST, FOLLOWS, GROWN, NOT_FINISHED, Changes, changes_of
 from seuron.cli.application import app
-from seuron.local import run_local
-from seuron.planning.queues import QueueErrors
-from seuron.preflight import check_run
-from seuron.preparation import plan_run
-from seuron.runs import Run, prepare_run
-from seuron.tasks import run_task
+from seuron.engine.diff import CUT, FIRST, FOLLOWS, GROWN, NOT_FINISHED, Changes, changes_of
+from seuron.engine.execute import run_task
+from seuron.engine.local import run_local
+from seuron.engine.queues import QueueErrors
+from seuron.engine.run import Run, prepare_run
+from seuron.engine.setup import plan_run
+from seuron.pipelines.segmentation.checks import check_run
 from seuron.volumes import open_volume
 
 CHUNKS: dict[str, Any] = {"chunk_size": (24, 24, 20), "batch_chunks": 1}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from runs_on_disk import parameters, save, smooth_affinities
 
-from seuron.forecast import Calibration, calibrate, compare, forecast
-from seuron.local import run_local
-from seuron.runs import Run, prepare_run
+from seuron.engine.forecast import Calibration, calibrate, compare, forecast
+from seuron.engine.local import run_local
+from seuron.engine.run import Run, prepare_run
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from runs_on_disk import parameters, save, smooth_affinities
 
 from seuron.client import AirflowClient
 from seuron.client.gates import WaitingGate, answer_gate
-from seuron.errors import ParameterErrors, RunError
-from seuron.gates import (
+from seuron.engine.gates import (
     Answerer,
     GateAnswer,
     add_answer,
@@ -23,11 +22,12 @@ from seuron.gates import (
     stages_to_inspect,
     stop_of,
 )
-from seuron.local import run_local
-from seuron.params import INSPECTED_STAGES
-from seuron.planning import STAGES
-from seuron.runs import Run, prepare_run
-from seuron.states import Stop
+from seuron.engine.local import run_local
+from seuron.engine.plan import STAGES
+from seuron.engine.run import Run, prepare_run
+from seuron.engine.states import Stop
+from seuron.errors import ParameterErrors, RunError
+from seuron.pipelines.segmentation.params import INSPECTED_STAGES
 from seuron.storage import Storage
 
 

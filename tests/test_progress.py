@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs_on_disk import parameters, save, smooth_affinities
 
-from seuron.progress import StageWork, seconds_left, stage_progress, total_seconds_left
-from seuron.runs import Run, prepare_run
-from seuron.tasks import run_task
+from seuron.engine.execute import run_task
+from seuron.engine.progress import StageWork, seconds_left, stage_progress, total_seconds_left
+from seuron.engine.run import Run, prepare_run
 
 TIMES = st.floats(0.01, 1e5)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from runs_on_disk import bytes_of, parameters, save, smooth_affinities
 
-from seuron.claims import Claim
+from seuron.engine.invalidation import dependents, forget
+from seuron.engine.local import run_local
+from seuron.engine.run import Run
 from seuron.errors import NotFoundError, RunError
-from seuron.local import run_local
-from seuron.params import SegmentationParams
-from seuron.redoing import dependents, forget
-from seuron.runs import Run
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.storage.locks import Claim
 
 CHUNKS = {"chunk_size": (24, 24, 32), "batch_chunks": 1}
 

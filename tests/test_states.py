@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seuron.states import MEANINGS, RunState, Stop, read_stop, read_stops, state_in_airflow, state_in_folder, write_stop
+from seuron.engine.states import (
+    MEANINGS,
+    RunState,
+    Stop,
+    read_stop,
+    read_stops,
+    state_in_airflow,
+    state_in_folder,
+    write_stop,
+)
 from seuron.storage import Storage
 
 STOP = Stop("manual__2026-11-21T18:00:00+00:00", "cancelled", "ada", 1000.0, "wrong threshold")

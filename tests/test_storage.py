@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import seuron.storage as storages
 from seuron.storage import Storage
-from seuron.tables import read_rows, read_table, write_groups
+from seuron.storage import files as storages
+from seuron.storage.tables import read_rows, read_table, write_groups
 
 
 @pytest.mark.parametrize("scheme", ["file://", "mem://"])

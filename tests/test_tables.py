@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seuron.scratch import on_disk
-from seuron.storage import Storage
-from seuron.tables import Table, merging, read_on_disk, read_pieces, read_rows, read_table, write_groups, write_table
-from seuron.tables.merging import joined, merged
+from seuron.storage import Storage, table_merge
+from seuron.storage.scratch import on_disk
+from seuron.storage.table_merge import joined, merged
+from seuron.storage.tables import (
+    Table,
+    read_on_disk,
+    read_pieces,
+    read_rows,
+    read_table,
+    write_groups,
+    write_table,
+)
 
 #: A table's rows by rising id, cut into pieces, some of them empty.
 ids = st.lists(st.lists(st.integers(0, 30), max_size=5), min_size=1, max_size=4)
@@ -37,7 +45,7 @@ def test_merged_tables_are_all_their_rows_in_order(many: list[list[list[int]]], 
     for table in map(joined, tables):
         expected.update(dict(zip(table["id"].tolist(), table["voxels"].tolist(), strict=True)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merging, "GROUP_ROWS", group_rows)
+        patch.setattr(table_merge, "GROUP_ROWS", group_rows)
         found = list(merged(tables))
     assert found, "no piece, not even an empty one, which says what the columns are"
     whole = joined(found)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs_on_disk import parameters, save, smooth_affinities
 
+from seuron.engine.execute import run_task
+from seuron.engine.retries import LONGEST, LOST, Trouble, read_troubles, reason, tell_troubles
+from seuron.engine.run import Run, prepare_run
 from seuron.reporting.report import render_report
-from seuron.runs import Run, prepare_run
-from seuron.tasks import run_task
-from seuron.troubles import LONGEST, LOST, Trouble, read_troubles, reason, tell_troubles
 
 
 @pytest.fixture(scope="module")

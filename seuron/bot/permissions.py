@@ -21,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 
 from seuron.commands.registry import Permission
 from seuron.params.model import Parameters
-from seuron.typed_file import read_typed
+from seuron.params.typed_file import read_typed
 
 #: The environment variable that names the file, else `bot.toml` in the deployment's state folder.
 FILE_VARIABLE = "SEURON_BOT"

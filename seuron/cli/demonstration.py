@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from seuron.params import SegmentationParams
+    from seuron.pipelines.segmentation.params import SegmentationParams
 
 
 def demo(
@@ -60,8 +60,8 @@ def _volume(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
 def _parameters(folder: Path, volume: Path, *, fresh: bool) -> SegmentationParams:
     """Parameters with an output folder that is free, or holds this very run already."""
     from seuron.errors import ParameterErrors
-    from seuron.params import SegmentationParams
-    from seuron.preflight import check_run
+    from seuron.pipelines.segmentation.checks import check_run
+    from seuron.pipelines.segmentation.params import SegmentationParams
 
     for number in count(1):
         parameters = SegmentationParams(

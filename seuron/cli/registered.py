@@ -20,7 +20,7 @@ from seuron.commands.runs import RUN
 from seuron.commands.wording import FENCE
 from seuron.errors import SeuronError
 from seuron.params.presets import PRESETS
-from seuron.pipelines import PIPELINES
+from seuron.pipelines.registry import PIPELINES
 
 #: How parameters of a pipeline are given beside an option for each of them.
 _SETTINGS, _SETS, _FILE, _PRESET, _JSON = "settings", "set_", "params", "preset", "as_json"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from seuron.training.sources import TrainingVolume
+    from seuron.nets.training_data import TrainingVolume
 
 #: What label 0 may mean.
 _ZERO = ("boundary", "unknown")
@@ -40,9 +40,9 @@ def train(
 
     from seuron.cli.words import three_numbers, three_sizes
     from seuron.errors import ParameterErrors
-    from seuron.inference.checkpoint import save_checkpoint
-    from seuron.training.train import TrainingConfig
-    from seuron.training.train import train as train_net
+    from seuron.nets.checkpoint import save_checkpoint
+    from seuron.nets.training import TrainingConfig
+    from seuron.nets.training import train as train_net
 
     problems = [] if out.suffix == ".npz" else [f"OUT: got {out}; weights are written as .npz"]
     if zero not in _ZERO:
@@ -68,7 +68,7 @@ def _labelled(words: str, resolution: tuple[float, float, float], zero: str) -> 
     import numpy as np
 
     from seuron.errors import ParameterErrors
-    from seuron.training.sources import TrainingVolume
+    from seuron.nets.training_data import TrainingVolume
 
     image, comma, labels = words.partition(",")
     if not comma or not labels:
@@ -84,7 +84,7 @@ def _labelled(words: str, resolution: tuple[float, float, float], zero: str) -> 
 
 def _read(source: str) -> NDArray[np.generic]:
     """A whole array (X, Y, Z), from HDF5 or a precomputed layer."""
-    from seuron.training.sources import read_hdf5
+    from seuron.nets.training_data import read_hdf5
     from seuron.volumes import open_volume
 
     if source.rpartition(":")[0].endswith((".h5", ".hdf5", ".hdf")):
@@ -98,8 +98,8 @@ def _synthetic(
 ) -> list[TrainingVolume]:
     if not number:
         return []
+    from seuron.nets.training_data import TrainingVolume
     from seuron.synth import synthesize
-    from seuron.training.sources import TrainingVolume
 
     made = []
     for offset in range(number):

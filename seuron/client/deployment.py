@@ -21,13 +21,13 @@ from seuron.client.rest import AirflowClient
 from seuron.client.statuses import RunStatus
 from seuron.errors import RunError, UnreachableError
 from seuron.params.model import Parameters, parse_parameters
-from seuron.pipelines import PIPELINES, pipeline_of
+from seuron.pipelines.registry import PIPELINES, pipeline_of
 from seuron.storage import Storage, cloud_path
 
 if TYPE_CHECKING:
     from seuron.deployment import Deployment as Embedded
-    from seuron.forecast import Calibration, Forecast
-    from seuron.runs import Run
+    from seuron.engine.forecast import Calibration, Forecast
+    from seuron.engine.run import Run
 
 #: The deployment that is meant where none is named.
 URL_VARIABLE, TOKEN_VARIABLE = "SEURON_URL", "SEURON_TOKEN"
@@ -182,13 +182,13 @@ class Deployment:
 
         Raises ParameterErrors with all that is wrong.
         """
-        from seuron.forecast import forecast
+        from seuron.engine.forecast import forecast
 
         return forecast(pipeline_of(params).steps.plan(params), self.calibration())
 
     def calibration(self) -> Calibration:
         """What the last complete runs took against their plans; nothing where the deployment does not answer."""
-        from seuron.forecast import ASKED, calibrate
+        from seuron.engine.forecast import ASKED, calibrate
 
         try:
             done = [row for row in self._rows(most=100) if row.state == "success"]

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from seuron.client.entities import TaskInstance, first_reason
 from seuron.client.rest import AirflowClient
+from seuron.engine.gates import CHOICES, Answerer, Choice, parse_changes, successor
 from seuron.errors import NotFoundError, RunError
-from seuron.gates import CHOICES, Answerer, Choice, parse_changes, successor
 
 #: The node that asks, behind each stage's tiers.
 NODE = "inspect"

@@ -14,16 +14,16 @@ from seuron.client.looking import look_at_folder, look_at_start
 from seuron.client.naming import short_name
 from seuron.client.rest import NoAnswerError
 from seuron.client.statuses import RunStatus
+from seuron.engine.states import Kind, Stop, write_stop
 from seuron.errors import NotFoundError, RunError
-from seuron.states import Kind, Stop, write_stop
 from seuron.storage import Storage, local_folder
 
 if TYPE_CHECKING:
     from seuron.client.deployment import Deployment
     from seuron.compute.run_costs import RunCosts
-    from seuron.decisions import Explanation, Sweep
-    from seuron.redoing import Forgotten
-    from seuron.runs import Run
+    from seuron.engine.invalidation import Forgotten
+    from seuron.engine.run import Run
+    from seuron.pipelines.segmentation.analysis import Explanation, Sweep
 
 #: Seconds between looks at a run's tasks while it is waited for; its state is asked for more often.
 LOOK_SECONDS = 2.0
@@ -94,9 +94,9 @@ class RunHandle:
     def redo(self, stage: str | None = None) -> tuple[RunHandle, Forgotten | None]:
         """Start the run again with its parameters, which goes on where it was.
 
-        With a `stage`, that stage and all that depends on it are forgotten first (`seuron.redoing`).
+        With a `stage`, that stage and all that depends on it are forgotten first (`seuron.engine.invalidation`).
         """
-        from seuron.redoing import forget
+        from seuron.engine.invalidation import forget
 
         if self.id and not self.deployment.client.dag_run(self.dag, self.id).finished:
             raise RunError(f"{self.name} is at work: {self.url}. Cancel it, or wait for its end, then give this again")
@@ -137,20 +137,20 @@ class RunHandle:
 
     def sweep(self, thresholds: Sequence[float], rules: Sequence[str] = ()) -> Sweep:
         """What other thresholds, and rules by their names, would have given; read from the run's tables."""
-        from seuron.decisions import rules_by_name, sweep_run
+        from seuron.pipelines.segmentation.analysis import rules_by_name, sweep_run
 
         run = self.folder()
         return sweep_run(run, thresholds, rules=rules_by_name(run, rules) if rules else None)
 
     def explain(self, first: int | tuple[int, int, int], second: int | tuple[int, int, int]) -> Explanation:
         """Why two pieces, ids or voxels, are one segment or not."""
-        from seuron.decisions import explain_run
+        from seuron.pipelines.segmentation.analysis import explain_run
 
         return explain_run(self.folder(), first, second)
 
     def folder(self) -> Run:
         """The run as it lies in its folder; raises RunError where that is not prepared, or not reached from here."""
-        from seuron.runs import Run
+        from seuron.engine.run import Run
 
         storage = self.storage()
         if storage is None:

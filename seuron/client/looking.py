@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from seuron.client.entities import DagRun, TierProgress
 from seuron.client.rest import AirflowClient
 from seuron.client.statuses import RunStatus
+from seuron.engine.progress import StageProgress, stage_progress
+from seuron.engine.states import RunState, Stop, read_stop, read_stops, state_in_airflow, state_in_folder
 from seuron.errors import SeuronError
-from seuron.progress import StageProgress, stage_progress
-from seuron.states import RunState, Stop, read_stop, read_stops, state_in_airflow, state_in_folder
 from seuron.storage import Storage
 
 if TYPE_CHECKING:
     from seuron.compute.run_costs import RunCosts
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
 
 def look_at_start(client: AirflowClient, row: DagRun, storage: Storage | None, *, stages: bool = True) -> RunStatus:
@@ -58,7 +58,7 @@ def look_at_start(client: AirflowClient, row: DagRun, storage: Storage | None, *
 
 def look_at_folder(run: Run, dag: str) -> RunStatus:
     """The status of a run that no Airflow knows, from its folder: a local one, or one of another deployment."""
-    from seuron.claims import claims
+    from seuron.storage.locks import claims
 
     prepared, now = prepared_at(run.storage), time.time()
     stages = stage_progress(run, since=prepared, now=now)
@@ -96,7 +96,7 @@ def _stop(row: DagRun, storage: Storage | None) -> Stop | None:
 
 def _stages(client: AirflowClient, row: DagRun, storage: Storage | None) -> tuple[StageProgress, ...]:
     """From the folder where it is there, as that counts what earlier starts have finished; else from Airflow."""
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
     if storage is not None:
         try:

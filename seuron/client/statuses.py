@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seuron.client.naming import short_name
-from seuron.progress import StageProgress, total_seconds_left
-from seuron.states import RunState
+from seuron.engine.progress import StageProgress, total_seconds_left
+from seuron.engine.states import RunState
 
 __all__ = ["RunStatus", "StageProgress"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from seuron.client import Deployment
+from seuron.engine.states import RunState
 from seuron.errors import NotFoundError, ParameterErrors, RefusedError, SeuronError, UnreachableError
-from seuron.states import RunState
 
 #: Exit codes of the command line; every answer has one.
 OK, FAILED, BAD_PARAMETERS, CANCELLED, NOT_FOUND = 0, 1, 2, 3, 4

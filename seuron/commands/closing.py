@@ -11,14 +11,14 @@ from seuron.client import RunHandle, RunStatus, first_reason
 from seuron.commands.answers import Answer, Session
 from seuron.commands.registry import Word, command
 from seuron.commands.runs import RUN
+from seuron.engine.states import RunState, read_stops
 from seuron.evaluation import Scores, read_scores
 from seuron.reporting.quantities import big, count, duration, percent
 from seuron.reporting.timings import sum_counts
-from seuron.states import RunState, read_stops
 
 if TYPE_CHECKING:
+    from seuron.engine.run import Run
     from seuron.reporting.sizes import Sizes
-    from seuron.runs import Run
 
 #: Tasks that are named, of those that were tried again.
 _NAMED = 3

@@ -11,8 +11,8 @@ from seuron.errors import NotFoundError, RunError
 from seuron.storage import cloud_path, local_folder
 
 if TYPE_CHECKING:
-    from seuron.collecting import Garbage
-    from seuron.store import Store
+    from seuron.storage.garbage_collection import Garbage
+    from seuron.storage.object_store import Store
 
 
 @command("gc", aliases=("collect garbage",), may="run", group="Results")
@@ -27,7 +27,7 @@ def gc(
     A run refers to all that its tasks have made or may still find unchanged. A run whose folder is gone
     refers to nothing; one that was moved does so again once it has been started from its new place.
     """
-    from seuron.collecting import collect, find_garbage
+    from seuron.storage.garbage_collection import collect, find_garbage
 
     found = _store(session, store)
     garbage = find_garbage(found)
@@ -44,8 +44,8 @@ def _store(session: Session, given: str) -> Store:
 
     Raises NotFoundError for a folder that is none: what lies there is not to be taken for leftovers.
     """
-    from seuron.runs import Run
-    from seuron.store import Store
+    from seuron.engine.run import Run
+    from seuron.storage.object_store import Store
 
     if not is_path(session, given):
         return session.deployment.find(given).folder().store

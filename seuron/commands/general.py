@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from seuron.commands.answers import Answer, Session
 from seuron.commands.registry import Command, Word, command, command_named, commands
-from seuron.states import MEANINGS
+from seuron.engine.states import MEANINGS
 
 GROUP = "General"
 

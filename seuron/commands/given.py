@@ -13,7 +13,7 @@ from seuron.commands.registry import Values
 from seuron.errors import ParameterErrors
 from seuron.params.model import Parameters, parse_parameters
 from seuron.params.presets import with_preset
-from seuron.pipelines import Pipeline
+from seuron.pipelines.registry import Pipeline
 
 
 def merged(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> dict[str, Any]:

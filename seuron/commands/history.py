@@ -10,8 +10,8 @@ from seuron.commands.answers import NOT_FOUND, Answer, Session
 from seuron.commands.registry import Word, command
 from seuron.commands.runs import RUN, follow
 from seuron.commands.wording import bar, moment, status_answer, table
+from seuron.engine.states import RunState
 from seuron.errors import RunError
-from seuron.states import RunState
 
 if TYPE_CHECKING:
     from seuron.compute.run_costs import RunCosts

@@ -11,8 +11,8 @@ from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_
 from seuron.commands.answers import Answer, Session
 from seuron.commands.registry import command
 from seuron.commands.runs import RUN, WHY
+from seuron.engine.gates import Answerer, Choice, stop_of
 from seuron.errors import NotFoundError
-from seuron.gates import Answerer, Choice, stop_of
 
 GROUP = "Runs"
 

@@ -16,7 +16,7 @@ from seuron.commands.wording import diff_lines, table, value_text
 from seuron.errors import NotFoundError, ParameterErrors
 from seuron.params.model import Parameters, parse_leniently
 from seuron.params.presets import PRESETS
-from seuron.pipelines import Pipeline, pipeline_named
+from seuron.pipelines.registry import Pipeline, pipeline_named
 
 GROUP = "Parameters"
 PIPELINE = Word("whose parameters")

@@ -11,13 +11,13 @@ from seuron.commands.answers import Answer, Session
 from seuron.commands.given import parsed
 from seuron.commands.registry import Values, Word, command
 from seuron.commands.wording import table
-from seuron.pipelines import pipeline_named
+from seuron.pipelines.registry import pipeline_named
 
 if TYPE_CHECKING:
-    from seuron.changes import Changes
     from seuron.compute.money import Estimate
-    from seuron.forecast import Calibration, Forecast
-    from seuron.runs import Run
+    from seuron.engine.diff import Changes
+    from seuron.engine.forecast import Calibration, Forecast
+    from seuron.engine.run import Run
 
 #: What becomes of a task, with the heading of its column.
 KINDS = {"finished": "finished", "reused": "from the store", "run": "run", "looked_at": "looked at"}
@@ -37,8 +37,8 @@ def plan(
     Parameters are given as to `run`. Seconds and bytes are fitted to the last runs of the deployment that are
     complete. `report` then says what a run took beside it.
     """
-    from seuron.changes import changes_of
-    from seuron.forecast import forecast
+    from seuron.engine.diff import changes_of
+    from seuron.engine.forecast import forecast
 
     found = pipeline_named(pipeline)
     run = found.steps.plan(parsed(session, found, values))
@@ -75,7 +75,7 @@ def _on_cluster(run: Run, known: Calibration, file: str) -> OnCluster | None:
 
     from seuron.compute.cluster_file import read_cluster
     from seuron.compute.money import estimate, tier_works
-    from seuron.planning.queues import MANAGER, QueueOffer, assign
+    from seuron.engine.queues import MANAGER, QueueOffer, assign
 
     if not file:
         return None

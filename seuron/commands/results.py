@@ -16,13 +16,13 @@ from seuron.commands.wording import table
 from seuron.errors import ParameterErrors, RefusedError, RunError
 
 if TYPE_CHECKING:
-    from seuron.decisions import Explanation, Sweep
+    from seuron.engine.run import Run
     from seuron.evaluation import Scores
-    from seuron.runs import Run
+    from seuron.pipelines.segmentation.analysis import Explanation, Sweep
 
 GROUP = "Results"
 PIECE = "id of a segment or supervoxel, or a voxel x,y,z"
-#: Segments of fewer voxels count as small (seuron.decisions.sweeping says why), and what is swept.
+#: Segments of fewer voxels count as small (seuron.pipelines.segmentation.analysis.sweep says why), and what is swept.
 SMALL, THRESHOLDS = 10_000, "0.1:0.9:0.05"
 #: Tables of a whole run, or blocks of two layers, are in memory: one such command at a time in a process.
 _AT_WORK = threading.Lock()
@@ -50,7 +50,7 @@ def sweep(
 
     Read from the tables of a finished run, no voxel among them; nothing of the run changes.
     """
-    from seuron.decisions import rules_by_name, sweep_run
+    from seuron.pipelines.segmentation.analysis import rules_by_name, sweep_run
     from seuron.reporting.sweeps import sweep_json, write_sweep
 
     if small < 0:
@@ -79,8 +79,8 @@ def explain(
     view: Annotated[bool, Word("start the viewer's server, and give a link to the place that decides")] = False,
 ) -> Answer:
     """Say why two pieces are one segment, or not: their contact, what was joined between them, and where to look."""
-    from seuron.decisions import explain_run
-    from seuron.decisions.wording import sentences
+    from seuron.pipelines.segmentation.analysis import explain_run
+    from seuron.pipelines.segmentation.analysis.formatting import sentences
 
     pieces = piece(first, "A"), piece(second, "B")
     found_run = session.deployment.find(run).folder()
@@ -194,7 +194,7 @@ def _link(session: Session, run: Run, found: Explanation) -> str | None:
 
 def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str, str, int]:
     """The two layers to compare, and how many scales the labels lie below a run's segmentation."""
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
     truth = _read_there(session, ground_truth, "ground_truth") if ground_truth else ""
     place = path_of(session, segmentation, "segmentation") if is_path(session, segmentation) else ""

@@ -13,14 +13,14 @@ from seuron.commands.batches import in_turn
 from seuron.commands.given import checked, sets_of
 from seuron.commands.registry import Command, Values, Word, add, command
 from seuron.commands.wording import status_answer
+from seuron.engine.states import RunState
 from seuron.errors import ParameterErrors, RefusedError
 from seuron.params.model import parse_parameters
-from seuron.pipelines import PIPELINES, Pipeline
-from seuron.states import RunState
+from seuron.pipelines.registry import PIPELINES, Pipeline
 
 if TYPE_CHECKING:
+    from seuron.engine.run import Run
     from seuron.params.model import Parameters
-    from seuron.runs import Run
 
 GROUP = "Runs"
 RUN = Word("the run: the last part of its folder, Airflow's id of it, a beginning of them, or `latest`")
@@ -253,10 +253,10 @@ def _taken(handle: RunHandle) -> str:
 def _without_airflow(session: Session, params: Parameters, workers: int) -> Answer:
     """Run the same plan in this process, or in so many."""
     from seuron.client.looking import look_at_folder
-    from seuron.local import run_local
-    from seuron.params import SegmentationParams
+    from seuron.engine.local import run_local
+    from seuron.engine.run import Run
+    from seuron.pipelines.segmentation.params import SegmentationParams
     from seuron.reporting.report import REPORT
-    from seuron.runs import Run
 
     assert isinstance(params, SegmentationParams)
     dag, looked = PIPELINES["segmentation"].dag_id, 0.0

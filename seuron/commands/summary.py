@@ -10,11 +10,11 @@ from typing import Any
 
 from seuron.client import RunStatus
 from seuron.commands.wording import table
+from seuron.engine.forecast import Forecast, compare
+from seuron.engine.run import Run
 from seuron.evaluation import Scores, read_scores
-from seuron.forecast import Forecast, compare
 from seuron.reporting.quantities import big, count, duration, file_size
 from seuron.reporting.timings import sum_counts
-from seuron.runs import Run
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ from seuron.compute.groups import Group
 from seuron.compute.machine_types import GIB, Machine
 from seuron.compute.prices import PriceTable
 from seuron.compute.settings import PolicySettings
+from seuron.engine.queues import QueueOffer
 from seuron.errors import ParameterErrors
 from seuron.params.model import Parameters
-from seuron.planning.queues import QueueOffer
 
 Table = TypeVar("Table", bound=Parameters)
 

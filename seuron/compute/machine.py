@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from seuron.planning.queues import MANAGER, QueueOffer
+from seuron.engine.queues import MANAGER, QueueOffer
 
 #: Tasks that may run beside the compute tasks: `prepare` and the like, which wait more than work.
 MANAGER_SLOTS = 2

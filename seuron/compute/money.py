@@ -23,8 +23,8 @@ from seuron.compute.demand import slots_to_grow_to
 from seuron.compute.groups import Group
 from seuron.compute.settings import PolicySettings
 from seuron.compute.situation import QueueDepth
-from seuron.planning.plan import Plan
-from seuron.planning.queues import Tier
+from seuron.engine.plan import Plan
+from seuron.engine.queues import Tier
 
 SECONDS_PER_HOUR = 3600.0
 

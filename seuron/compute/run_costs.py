@@ -21,7 +21,7 @@ from seuron.errors import RunError
 from seuron.storage import Storage
 
 COSTS = "costs.json"
-#: What a prepared run has in its folder (seuron.runs).
+#: What a prepared run has in its folder (seuron.engine.run).
 RUN = "run.json"
 #: Events that a run's file holds at most, the newest ones.
 EVENTS_KEPT = 200

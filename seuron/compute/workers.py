@@ -22,8 +22,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from seuron.compute.groups import WorkerReport
+from seuron.engine.queues import QueueOffer
 from seuron.errors import ComputeError
-from seuron.planning.queues import QueueOffer
 
 #: A report is forgotten after so many seconds: six are missed by then.
 REPORT_SECONDS = 30

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seuron.datasets.versions import Published, Version
+from seuron.engine.run import Run
 from seuron.errors import RunError
-from seuron.runs import Run
 from seuron.storage import Storage
 
 #: What belongs to one start of a run, not to its results.

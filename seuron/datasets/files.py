@@ -19,7 +19,7 @@ from seuron.datasets.versions import Published
 from seuron.errors import NotFoundError, ParameterErrors
 from seuron.params.model import Parameters, parse_leniently, parse_parameters
 from seuron.params.presets import with_preset
-from seuron.pipelines import PIPELINES, Pipeline
+from seuron.pipelines.registry import PIPELINES, Pipeline
 from seuron.storage import cloud_path, join
 
 FOLDER_VARIABLE = "SEURON_DATASETS"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from seuron.changes import Changes, changes_of
 from seuron.datasets.files import Dataset
 from seuron.datasets.versions import Published
+from seuron.engine.diff import Changes, changes_of
+from seuron.engine.run import Run
+from seuron.engine.setup import plan_run
 from seuron.errors import ParameterErrors
-from seuron.params import SegmentationParams
-from seuron.planning import VolumeFacts
-from seuron.preflight import changes_of_volume, check_run
-from seuron.preparation import plan_run
-from seuron.runs import Run
+from seuron.pipelines.segmentation.checks import changes_of_volume, check_run
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts
 
 SEEN = "seen.json"
 FIRST = "no version is published yet"

@@ -19,10 +19,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from seuron.collecting import Garbage, collect
 from seuron.errors import NotFoundError, RunError
 from seuron.storage import Storage, join
-from seuron.store import Store
+from seuron.storage.garbage_collection import Garbage, collect
+from seuron.storage.object_store import Store
 
 #: The layers of a run that readers may want, as far as it has them.
 LAYERS = ("affinities", "supervoxels", "segmentation")

@@ -31,8 +31,8 @@ from seuron.deployment.locks import try_lock
 from seuron.deployment.ports import claim_port
 from seuron.deployment.postgres import Postgres
 from seuron.deployment.processes import end_processes
+from seuron.engine.queues import MANAGER
 from seuron.errors import RunError
-from seuron.planning.queues import MANAGER
 
 if TYPE_CHECKING:
     from seuron.deployment.broker import Broker

@@ -20,7 +20,7 @@ import psutil
 
 from seuron.compute.names import WORKER_VARIABLE, worker_name
 from seuron.compute.workers import BROKER_ERRORS, Observer, Service
-from seuron.planning.queues import MANAGER
+from seuron.engine.queues import MANAGER
 
 #: Seconds between reports.
 LOOK_SECONDS = 5.0

@@ -48,7 +48,7 @@ class ContingencyTable:
         return _summed(segments, self.truths, self.voxels)
 
     def columns(self, labels: str) -> dict[str, NDArray[Any]]:
-        """The table as named columns, for `seuron.tables.write_table`; `labels` says what was counted."""
+        """The table as named columns, for `seuron.storage.tables.write_table`; `labels` says what was counted."""
         return {labels: self.segments, "truth": self.truths, "voxels": self.voxels}
 
     @classmethod

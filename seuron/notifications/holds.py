@@ -16,7 +16,7 @@ from seuron.storage import cloud_path
 if TYPE_CHECKING:
     from seuron.client import RunHandle
     from seuron.compute.run_costs import ActiveRun, RunCosts
-    from seuron.states import Stop
+    from seuron.engine.states import Stop
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from seuron.digests import digest_of_data
+from seuron.storage.digests import digest_of_data
 
 #: `retry`: a task failed and is tried again. `held`: a budget holds the run. `paused`: a person does. `continued`: it
 #: goes on after either. The others are ends of runs.

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from seuron.errors import SeuronError
 from seuron.notifications.notices import Event, Notice
 from seuron.params.model import Parameters
-from seuron.typed_file import read_typed
+from seuron.params.typed_file import read_typed
 
 FILE_VARIABLE = "SEURON_NOTIFICATIONS"
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seuron.digests import digest_of_data
+from seuron.engine.states import RunState
 from seuron.errors import SeuronError
 from seuron.notifications.folding import Folding
 from seuron.notifications.notices import Cause, Event, Notice, one_line
@@ -23,7 +23,7 @@ from seuron.notifications.settings import (
     read_notifications,
 )
 from seuron.redaction import redacted
-from seuron.states import RunState
+from seuron.storage.digests import digest_of_data
 
 if TYPE_CHECKING:
     from seuron.client import RunHandle, TaskError

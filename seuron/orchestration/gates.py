@@ -2,7 +2,7 @@
 
 Behind each stage stands a gate, a mapped node that has an instance only where the run's `inspect_after` names
 the stage (`prepare` fills the list that it expands by), so a run without gates starts no process for them. An
-answer is one of seuron.gates.CHOICES; it can be given in Airflow's page of required actions and through its
+answer is one of seuron.engine.gates.CHOICES; it can be given in Airflow's page of required actions and through its
 REST API.
 
 Approving lets the run go on. Ending it, and redoing it with other parameters, both end this run of the DAG, and
@@ -30,13 +30,13 @@ from seuron.errors import SeuronError
 from seuron.orchestration.form import filled
 from seuron.orchestration.notes import leave_note
 from seuron.orchestration.retrying import FewTries
-from seuron.params import SegmentationParams
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-    from seuron.runs import Run
-    from seuron.states import Stop
+    from seuron.engine.run import Run
+    from seuron.engine.states import Stop
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class InspectionGate(HITLOperator):
 
     def execute(self, context: Any) -> None:
         """Ask, with what there is to be seen."""
-        from seuron.runs import Run
+        from seuron.engine.run import Run
 
         self.body = _question(Run.open(_values(context)["output"]), self.stage)
         super().execute(context)
@@ -124,9 +124,17 @@ def answer(
     Raises EndedRunError or SupersededRunError where the run ends with it, and RefusedAnswerError where a redo
     was asked for with changes that are wrong: the gate then asks again.
     """
-    from seuron.gates import Answerer, EndedRunError, GateAnswer, SupersededRunError, add_answer, stage_key, stop_of
-    from seuron.runs import Run
-    from seuron.states import Stop
+    from seuron.engine.gates import (
+        Answerer,
+        EndedRunError,
+        GateAnswer,
+        SupersededRunError,
+        add_answer,
+        stage_key,
+        stop_of,
+    )
+    from seuron.engine.run import Run
+    from seuron.engine.states import Stop
 
     run, now = Run.open(_values(context)["output"]), time.time()
     answerer = Answerer(by, now) if choice == "redo" else Answerer.of_text(changes, by, now)
@@ -153,7 +161,7 @@ def answer(
 
 def _stop(context: Mapping[str, Any], run: Run, stop: Stop) -> str:
     """Write down that a person ended the run, in its folder and for its note; returns the words."""
-    from seuron.states import write_stop
+    from seuron.engine.states import write_stop
 
     write_stop(run.storage, stop)
     leave_note(context, stop.note)
@@ -162,8 +170,8 @@ def _stop(context: Mapping[str, Any], run: Run, stop: Stop) -> str:
 
 def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The answer with its changes and its successor, and that one's parameters; asks again where they are wrong."""
+    from seuron.engine.gates import GateAnswer, add_answer, changed_values, parse_changes, successor
     from seuron.errors import ParameterErrors
-    from seuron.gates import GateAnswer, add_answer, changed_values, parse_changes, successor
     from seuron.storage import Storage
 
     before = filled(SegmentationParams, _values(context))

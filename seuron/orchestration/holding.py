@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 from seuron.compute.run_costs import read_costs
 
 if TYPE_CHECKING:
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from airflow.configuration import conf
 from seuron.compute.cluster_file import read_cluster
 from seuron.compute.machine import Machine
 from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.engine.plan import Plan
+from seuron.engine.queues import MANAGER, QueueOffer, Tier, assign, needs
 from seuron.orchestration.routing import Routes, node
-from seuron.planning import Plan
-from seuron.planning.queues import MANAGER, QueueOffer, Tier, assign, needs
 
 
 def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:

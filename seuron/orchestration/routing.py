@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.policies import hookimpl
 
-from seuron.planning.plan import MAX_TIERS
+from seuron.engine.plan import MAX_TIERS
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun

@@ -21,6 +21,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.bases.xcom import BaseXCom
 
+from seuron.engine.plan import MAX_TIERS, Work
 from seuron.orchestration.form import filled, form_parameters
 from seuron.orchestration.gates import GATE_ID, InspectionGate
 from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
@@ -29,9 +30,7 @@ from seuron.orchestration.retrying import FewTries
 from seuron.orchestration.routing import DAG_ID, ROUTES_TASK, TROUBLES_TASK, WORK_TASK, node
 from seuron.orchestration.scaling import has_cluster, machines_for, unless_cancelled
 from seuron.orchestration.telling import run_hooks, task_hooks
-from seuron.params import INSPECTED_STAGES, SegmentationParams
-from seuron.planning import MAX_TIERS
-from seuron.planning.plan import Work
+from seuron.pipelines.segmentation.params import INSPECTED_STAGES, SegmentationParams
 
 #: A passing fault (a lost connection, a full disk that someone clears) gets some minutes in all: 5, 10, 20,
 #: 40 and 60 s. A permanent one would come back every time. A lost worker raises nothing, so the policy is
@@ -129,12 +128,12 @@ def _prepare() -> None:
     """Check the parameters and the input, write the plan, say which queues its tasks go to, and fill the lists
     that tiers expand by.
     """
+    from seuron.engine.gates import stages_to_inspect
+    from seuron.engine.run import prepare_run
     from seuron.errors import SeuronError
-    from seuron.gates import stages_to_inspect
     from seuron.orchestration.offers import routes_of
     from seuron.orchestration.work import NodeWork
-    from seuron.preflight import parse_run
-    from seuron.runs import prepare_run
+    from seuron.pipelines.segmentation.checks import parse_run
 
     context: Mapping[str, Any] = get_current_context()
     try:
@@ -201,10 +200,10 @@ def _tier(stage: str, tier: int, batches: BaseOperator) -> Any:
         do_xcom_push=False,
     )
     def run_planned_task(planned_task: list[str]) -> None:
+        from seuron.engine.execute import run_task
+        from seuron.engine.run import Run
         from seuron.orchestration.holding import refuse_when_spent
         from seuron.orchestration.troubles import PLANNED, tell_what_happened
-        from seuron.runs import Run
-        from seuron.tasks import run_task
 
         context: Any = get_current_context()
         task_id, key = planned_task

@@ -17,11 +17,11 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.engine.retries import reason, tell_troubles
 from seuron.orchestration.routing import TROUBLES_TASK
-from seuron.troubles import reason, tell_troubles
 
 if TYPE_CHECKING:
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from seuron.compute.situation import QueueDepth
-from seuron.planning.queues import MANAGER
+from seuron.engine.queues import MANAGER
 
 
 class NodeWork(TypedDict):

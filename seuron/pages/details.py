@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from seuron.engine.plan import NAMING
 from seuron.pages.look import Look
 from seuron.pages.progress import chunks_in
-from seuron.planning.plan import NAMING
 
 
 def task_details(look: Look, task_id: str) -> dict[str, Any] | None:

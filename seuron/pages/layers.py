@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seuron.engine.plan import Task
+from seuron.engine.run import Run
 from seuron.pages.look import Look
-from seuron.planning import Task
-from seuron.planning.segmentation import PYRAMID_SCALES
-from seuron.runs import Run
+from seuron.pipelines.segmentation.plan import PYRAMID_SCALES
 from seuron.storage import cloud_path, local_folder
 
 #: The stage that writes each layer of a run's own.

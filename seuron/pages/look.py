@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 
-from seuron.digests import digest_of_bytes
+from seuron.engine.run import Run
 from seuron.pages.sheets import Sheet, sheets_of
-from seuron.runs import Run
 from seuron.storage import Storage, local_folder
+from seuron.storage.digests import digest_of_bytes
 
 #: Seconds for which a look at a folder on this machine, or in an object store, is good enough.
 LOCAL_SECONDS, CLOUD_SECONDS = 1.0, 15.0

@@ -1,6 +1,6 @@
 """How far a run is, counted by its plan: tasks, and chunks where a stage goes by them.
 
-How long it will still take is said by `seuron.progress`, as on the command line.
+How long it will still take is said by `seuron.engine.progress`, as on the command line.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from seuron.box import Box, Triple
+from seuron.engine.plan import NAMING, Task
+from seuron.engine.progress import TASK_SECONDS
 from seuron.pages.look import Look
-from seuron.planning import Task
-from seuron.planning.plan import NAMING
-from seuron.progress import TASK_SECONDS
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from seuron.box import Triple, triple
-from seuron.planning import Plan, Task
-from seuron.planning.plan import task_id
+from seuron.engine.plan import Plan, Task, task_id
 
 #: Cells along a side of a slice that the browser gets at most: 16,384 in all.
 MOST_CELLS = 128

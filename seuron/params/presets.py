@@ -27,7 +27,7 @@ PRESETS: dict[str, Preset] = {
     "isotropic-10nm": Preset(
         "segmentation",
         "isotropic images near 10 nm a voxel, such as FIB-SEM, with the shipped net",
-        "chosen on the validation part of FIB-25 (seuron/inference/weights/boundary-fib25.md)",
+        "chosen on the validation part of FIB-25 (seuron/nets/weights/boundary-fib25.md)",
         {
             "model": "boundary-fib25",
             "patch_size": [96, 96, 96],

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, triple
+from seuron.engine.run import Run
 from seuron.errors import SeuronError
-from seuron.runs import Run
 from seuron.volumes import Volume, open_volume
 
 Picture = NDArray[np.uint8]

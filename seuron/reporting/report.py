@@ -17,16 +17,16 @@ import numpy as np
 
 from seuron import __version__
 from seuron.compute.run_costs import read_costs
-from seuron.decisions import veto_counts
+from seuron.engine.retries import read_troubles
+from seuron.engine.run import Run, TaskRecord
 from seuron.errors import SeuronError
 from seuron.evaluation import read_scores
+from seuron.pipelines.segmentation.analysis import veto_counts
 from seuron.reporting import quantities
 from seuron.reporting.pictures import PLANES, Section, sections
 from seuron.reporting.sizes import Sizes, segment_sizes
 from seuron.reporting.templating import environment
 from seuron.reporting.timings import StageTiming, stage_timings, sum_counts, timeline
-from seuron.runs import Run, TaskRecord
-from seuron.troubles import read_troubles
 from seuron.volumes import open_volume
 
 REPORT = "report.html"

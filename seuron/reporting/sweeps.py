@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from seuron import __version__
-from seuron.decisions import Sweep, SweepPoint
-from seuron.decisions.named_rules import OWN_RULES
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation.analysis import Sweep, SweepPoint
+from seuron.pipelines.segmentation.analysis.named_rules import OWN_RULES
 from seuron.reporting.charts import Chart, Curve, Mark, Stroke
 from seuron.reporting.templating import environment
-from seuron.runs import Run
 from seuron.storage import Storage, join
-from seuron.tables import write_table
+from seuron.storage.tables import write_table
 
 FOLDER = "sweep"
 #: What tells variants apart, where their curves lie on each other too: colours of the style sheet, and dash patterns.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from seuron.planning import Plan
-from seuron.runs import TaskRecord
+from seuron.engine.plan import Plan
+from seuron.engine.run import TaskRecord
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from seuron.box import Triple
+from seuron.engine.run import Run
 from seuron.errors import SeuronError
-from seuron.runs import Run
 from seuron.storage import cloud_path, local_folder
 from seuron.viewer.background import ensure_server
 from seuron.viewer.registry import HERE, Registry, address_key, root_key

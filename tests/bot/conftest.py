@@ -10,7 +10,7 @@ from small_runs import blobs, make_run, smooth, store
 
 from seuron.client import Deployment
 from seuron.commands import registry
-from seuron.runs import Run
+from seuron.engine.run import Run
 
 #: Nothing listens there: what needs Airflow says so, and what needs a run's folder only works.
 NOWHERE = "http://127.0.0.1:9"

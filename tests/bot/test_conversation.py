@@ -21,9 +21,9 @@ from seuron.bot.sessions import Sessions
 from seuron.client import Deployment, RunHandle
 from seuron.commands import Answer, Session
 from seuron.commands.batches import in_turn
+from seuron.engine.run import Run
 from seuron.errors import ParameterErrors, UnreachableError
-from seuron.params import SegmentationParams
-from seuron.runs import Run
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 ADA, EVE, LAB, OTHER = "UADA00001", "UEVE00001", "C0LAB0001", "C0OTHER01"
 EVERYTHING = Permissions(everybody=tuple(sorted(ALL)))  # type: ignore[arg-type]

@@ -24,8 +24,8 @@ from seuron.bot.followings import Following, Followings
 from seuron.bot.slack import SlackBot, SlackTokens
 from seuron.client import connect
 from seuron.commands import Followed
-from seuron.runs import Run
-from seuron.states import Stop
+from seuron.engine.run import Run
+from seuron.engine.states import Stop
 
 ADA, LAB = "UADA00001", "C0LAB0001"
 TOKENS = SlackTokens(BOT_TOKEN, APP_TOKEN)

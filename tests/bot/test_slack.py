@@ -17,8 +17,8 @@ from slack_stand_in import APP_TOKEN, BOT, BOT_TOKEN, SlackStandIn
 from seuron.bot import Conversation, Permissions
 from seuron.bot.slack import SlackBot, SlackTokens, slack_tokens
 from seuron.client import Deployment
+from seuron.engine.run import Run
 from seuron.errors import ParameterErrors, RefusedError
-from seuron.runs import Run
 
 LAB, OTHER = "C0LAB0001", "C0OTHER01"
 ADA, EVE = "UADA00001", "UEVE00001"

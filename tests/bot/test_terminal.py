@@ -14,8 +14,8 @@ from seuron.bot.notebook import markdown
 from seuron.bot.terminal import TerminalChat, attachments
 from seuron.client import Deployment
 from seuron.commands import Answer
+from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
-from seuron.runs import Run
 
 ROOT = Path(__file__).parents[2]
 

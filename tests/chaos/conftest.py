@@ -16,8 +16,9 @@ from chaos.trial import Folder, Trial, results
 from scipy.ndimage import gaussian_filter
 
 from seuron.box import Box
-from seuron.local import run_local
-from seuron.params import SegmentationParams, parse_parameters
+from seuron.engine.local import run_local
+from seuron.params import parse_parameters
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.volumes import create_volume
 
 PROJECT = Path(__file__).resolve().parents[2]

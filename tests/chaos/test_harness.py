@@ -16,7 +16,7 @@ from chaos.results_table import BEGIN, END, Row, put_between_markers, table
 from chaos.trial import Folder, Watch
 from runs_on_disk import SETTINGS, bytes_of, parameters, save, smooth_affinities
 
-from seuron.local import run_local
+from seuron.engine.local import run_local
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -75,7 +75,7 @@ def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path, spooled: in
     whether its tables are fetched whole or by parts."""
     program = (
         "import sys, seuron.storage\n"
-        f"seuron.storage.SPOOLED_BYTES = {spooled}\n"
+        f"seuron.storage.files.SPOOLED_BYTES = {spooled}\n"
         "from seuron.cli import main\n"
         "sys.exit(main())"
     )

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from seuron.cli import app
 from seuron.commands.reading import piece, thresholds
-from seuron.decisions import explain_run, region_graph, sweep_run
+from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
-from seuron.runs import Run
+from seuron.pipelines.segmentation.analysis import explain_run, region_graph, sweep_run
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from seuron.cli.progress import TerminalProgress
 from seuron.client import RunStatus, StageProgress
 from seuron.commands import Answer
 from seuron.commands.wording import status_answer
-from seuron.states import RunState
+from seuron.engine.states import RunState
 
 
 def look(done: int) -> Answer:

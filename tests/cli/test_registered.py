@@ -15,10 +15,10 @@ from typer.testing import CliRunner, Result
 
 from seuron.cli import app
 from seuron.commands import BAD_PARAMETERS, NOT_FOUND, commands
+from seuron.engine.local import run_local
+from seuron.engine.states import Stop, write_stop
 from seuron.errors import NotFoundError
-from seuron.local import run_local
-from seuron.params import SegmentationParams
-from seuron.states import Stop, write_stop
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage import Storage
 
 #: Nothing listens there.

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from seuron.cli import app
 from seuron.client import connect
 from seuron.commands import BAD_PARAMETERS, NOT_FOUND, OK, Session, obey
-from seuron.local import run_local
-from seuron.params import SegmentationParams
+from seuron.engine.local import run_local
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 
 @pytest.fixture

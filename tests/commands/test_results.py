@@ -18,11 +18,11 @@ from seuron.cli import app
 from seuron.client import Deployment, RunHandle
 from seuron.commands import BAD_PARAMETERS, FAILED, NOT_FOUND, OK, Answer, Session, obey, results
 from seuron.commands.reading import is_path, path_of
-from seuron.decisions import explain_run, region_graph, sweep_run
+from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
 from seuron.evaluation import read_scores
+from seuron.pipelines.segmentation.analysis import explain_run, region_graph, sweep_run
 from seuron.reporting.sweeps import sweep_json
-from seuron.runs import Run
 from seuron.storage import local_folder
 from seuron.volumes import create_volume
 from seuron.volumes.pyramid import build_pyramid

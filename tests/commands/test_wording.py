@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seuron.client import RunStatus, StageProgress, connect
 from seuron.commands import NOT_FOUND, OK, Session, obey
 from seuron.commands.wording import bar, diff_lines, status_answer, table
-from seuron.states import RunState
+from seuron.engine.states import RunState
 
 CELLS = st.text("abc 12", max_size=6)
 

@@ -17,8 +17,8 @@ from seuron.compute.cluster_checks import RESERVED_BYTES
 from seuron.compute.cluster_file import gpus_of_slot, parse_cluster, read_cluster
 from seuron.compute.machine_types import GIB, known_types, machine_of
 from seuron.compute.prices import HOURS_A_MONTH, SPOT_SHARE, PriceTable
+from seuron.engine.queues import QueueOffer
 from seuron.errors import ParameterErrors
-from seuron.planning.queues import QueueOffer
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,9 +16,9 @@ from seuron.compute.settings import PolicySettings
 from seuron.compute.simulation import simulate
 from seuron.compute.simulation.cases import cluster, medium, small
 from seuron.compute.simulation.rivals import Ours
-from seuron.params import SegmentationParams
-from seuron.planning import VolumeFacts, make_plan
-from seuron.planning.queues import QueueOffer, assign
+from seuron.engine.queues import QueueOffer, assign
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
 
 GROUPS = (
     group("cheap", slots=8, price=0.12),

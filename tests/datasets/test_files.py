@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seuron.datasets.files import read_dataset, read_datasets
 from seuron.errors import NotFoundError, ParameterErrors
-from seuron.params import SegmentationParams
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 ROOT = Path(__file__).parents[2]
 TEXT = """

@@ -15,11 +15,11 @@ from runs_on_disk import bytes_of, smooth_affinities
 from seuron.datasets.drafts import make_draft
 from seuron.datasets.files import Dataset, read_dataset
 from seuron.datasets.looking import FIRST, look, same_as_last
+from seuron.engine.execute import run_task
+from seuron.engine.local import run_local
+from seuron.engine.run import Run, prepare_run
 from seuron.errors import ParameterErrors
-from seuron.local import run_local
-from seuron.runs import Run, prepare_run
 from seuron.storage import Storage
-from seuron.tasks import run_task
 
 
 @pytest.fixture(scope="module")

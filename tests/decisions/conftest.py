@@ -11,7 +11,7 @@ from small_runs import RULES, THRESHOLD, blobs, make_run, smooth, store
 from strategies import CLASS_NAMES, semantic_labels
 
 import abiss_py
-from seuron.runs import Run
+from seuron.engine.run import Run
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from small_runs import CORNER
 from strategies import region_graphs
 
 from abiss_py import Clusters, Contacts, MergeTree, agglomerate
-from seuron.decisions import Explanation, Veto, explain_run, region_graph
-from seuron.decisions.explaining import Link, Place, explain
-from seuron.decisions.wording import sentences
+from seuron.engine.run import Run
 from seuron.errors import DataError
-from seuron.runs import Run
+from seuron.pipelines.segmentation.analysis import Explanation, Veto, explain_run, region_graph
+from seuron.pipelines.segmentation.analysis.explain import Link, Place, explain
+from seuron.pipelines.segmentation.analysis.formatting import sentences
 from seuron.volumes import open_volume
 
 SCALE = 255

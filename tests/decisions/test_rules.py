@@ -22,7 +22,11 @@ from sweep_checks import check_point
 import abiss_py
 from abiss_py import Clusters, Constraint, Contacts, MergeTree, SizeRule, TwigRule, agglomerate, parse_constraints
 from seuron.box import Box
-from seuron.decisions import (
+from seuron.engine.local import run_local
+from seuron.engine.run import Run, prepare_run
+from seuron.errors import ParameterErrors
+from seuron.pipelines.segmentation import estimates
+from seuron.pipelines.segmentation.analysis import (
     clusters,
     explain_run,
     merge_tree,
@@ -31,11 +35,7 @@ from seuron.decisions import (
     veto_counts,
     vetoes,
 )
-from seuron.decisions.wording import sentences
-from seuron.errors import ParameterErrors
-from seuron.local import run_local
-from seuron.planning import estimates
-from seuron.runs import Run, prepare_run
+from seuron.pipelines.segmentation.analysis.formatting import sentences
 from seuron.volumes import open_volume
 
 SCALE = 255

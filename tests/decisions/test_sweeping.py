@@ -16,12 +16,20 @@ from strategies import affinity_maps
 from sweep_checks import agreement_of, check_point
 
 import abiss_py
-from seuron.decisions import Sweep, Variant, merge_tree, region_graph, supervoxels, sweep, sweep_run
-from seuron.decisions.sweeping import segment_sizes
+from seuron.engine.run import Run, prepare_run
 from seuron.errors import DataError, ParameterErrors, RunError
 from seuron.evaluation import Agreement, evaluate_volumes, read_scores
-from seuron.runs import Run, prepare_run
-from seuron.segmentation.evaluation import supervoxel_table
+from seuron.pipelines.segmentation.analysis import (
+    Sweep,
+    Variant,
+    merge_tree,
+    region_graph,
+    supervoxels,
+    sweep,
+    sweep_run,
+)
+from seuron.pipelines.segmentation.analysis.sweep import segment_sizes
+from seuron.pipelines.segmentation.stages.evaluation import supervoxel_table
 from seuron.volumes import open_volume
 
 Volumes = tuple[NDArray[np.uint8], NDArray[np.uint32], str, str]

@@ -21,8 +21,8 @@ from seuron.compute.workers import Service, connect, forget, reported_offers, re
 from seuron.deployment.broker import ADDRESS, Broker
 from seuron.deployment.environment import broker_url, service_environment
 from seuron.deployment.home import Home
+from seuron.engine.queues import QueueOffer
 from seuron.errors import ComputeError, RunError
-from seuron.planning.queues import QueueOffer
 
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)")
 

@@ -10,7 +10,7 @@ from seuron.compute.machine import Machine
 from seuron.deployment.environment import ADDRESS, MAX_MAP_LENGTH, service_environment
 from seuron.deployment.home import Home
 from seuron.deployment.postgres import socket_folder
-from seuron.planning.segmentation import MAX_LEAVES
+from seuron.pipelines.segmentation.plan import MAX_LEAVES
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from seuron.errors import DataError
 from seuron.evaluation import ContingencyTable, contingency, merge
 from seuron.storage import Storage
-from seuron.tables import read_table, write_table
+from seuron.storage.tables import read_table, write_table
 
 #: Ids at the places where packing could go wrong: around 2^32 and at the end of 64 bits.
 NUMBERS = [0, 1, 2, 7, 2**32 - 1, 2**32, 2**63, 2**64 - 1]

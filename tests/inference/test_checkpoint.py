@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from seuron.errors import PermanentError
-from seuron.inference.checkpoint import load_checkpoint, save_checkpoint
-from seuron.inference.network import BoundaryNet, NetworkConfig, fold_norms
+from seuron.nets.checkpoint import load_checkpoint, save_checkpoint
+from seuron.nets.network import BoundaryNet, NetworkConfig, fold_norms
 
 CONFIG = NetworkConfig(widths=(4, 8))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seuron.errors import PermanentError
-from seuron.inference.network import BoundaryNet, ConvNorm, NetworkConfig, fold_norms
+from seuron.nets.network import BoundaryNet, ConvNorm, NetworkConfig, fold_norms
 
 SMALL = NetworkConfig(widths=(4, 8, 8))
 
@@ -69,9 +69,7 @@ def test_impossible_nets_are_refused(wrong: dict[str, object]) -> None:
         NetworkConfig(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "module", ["seuron", "seuron.inference", "seuron.inference.patches", "seuron.training", "seuron.synth"]
-)
+@pytest.mark.parametrize("module", ["seuron", "seuron.nets", "seuron.nets.patches", "seuron.training", "seuron.synth"])
 def test_torch_is_loaded_only_by_those_who_run_nets(module: str) -> None:
     """Importing torch takes seconds and hundreds of MB that a scheduler or planner must not pay."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seuron.errors import PermanentError
-from seuron.inference.normalisation import Normalisation, measure_normalisation
+from seuron.nets.normalisation import Normalisation, measure_normalisation
 
 
 def test_scale_is_the_mean_and_deviation() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seuron.box import Box, Triple, triple
 from seuron.errors import PermanentError
-from seuron.inference.patches import PatchGrid, blend, cut_patch, needed_region
+from seuron.nets.patches import PatchGrid, blend, cut_patch, needed_region
 
 
 @st.composite

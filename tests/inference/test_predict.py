@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from seuron.box import Box, Triple, triple
 from seuron.errors import PermanentError
-from seuron.inference.network import BoundaryNet, NetworkConfig
-from seuron.inference.predict import (
+from seuron.nets.network import BoundaryNet, NetworkConfig
+from seuron.nets.predict import (
     Precision,
     Predictor,
     choose_precision,

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.shipped_weights.train import HELD_OUT_SEED, TEST_BOX
 from seuron.box import Box
-from seuron.inference.checkpoint import SHIPPED, load_checkpoint
-from seuron.inference.normalisation import measure_normalisation
-from seuron.inference.predict import Predictor, predict_box, to_uint8
+from seuron.nets.checkpoint import SHIPPED, load_checkpoint
+from seuron.nets.normalisation import measure_normalisation
+from seuron.nets.predict import Predictor, predict_box, to_uint8
+from seuron.nets.scores import affinity_histograms
+from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.synth import synthesize
-from seuron.training.scoring import affinity_histograms
-from seuron.training.shipped import HELD_OUT_SEED, TEST_BOX
-from seuron.training.sources import TrainingVolume, hdf5_volume
 
 FIB25 = Path(__file__).parents[2].parent / "shared" / "data" / "fib25_train2_z000-166.h5"
 

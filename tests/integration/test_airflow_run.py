@@ -40,7 +40,7 @@ def _wait_for_records(output: Path, number: int, seconds: float = 120) -> dict[s
 
 
 def _planned(output: Path) -> int:
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
     return len(Run.open(str(output)).plan.tasks)
 
@@ -73,7 +73,7 @@ def test_two_runs_at_once_have_the_local_runners_bytes(
 
 def test_labels_progress_and_overhead_of_a_run(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
     """A run's tasks carry the plan's labels, its progress is complete, and its overhead is a share."""
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
     run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="80,64,64"))
     _expect_success(client, run_id)

@@ -22,8 +22,8 @@ from seuron.client import AirflowClient
 from seuron.compute.workers import drain, reported_offers, reports, resume, running
 from seuron.deployment import Deployment, Home
 from seuron.deployment.processes import marked_processes
+from seuron.engine.queues import MANAGER, QueueOffer, assign, needs
 from seuron.errors import ComputeError
-from seuron.planning.queues import MANAGER, QueueOffer, assign, needs
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)")
 
@@ -167,7 +167,7 @@ def test_tasks_go_where_the_plan_sends_them(
     client: AirflowClient, cluster: Cluster, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:
     """Each tier is on the smallest queue that holds it, and the bytes are those of a run without Airflow."""
-    from seuron.runs import Run
+    from seuron.engine.run import Run
 
     cluster.have("wide", WIDE)
     offers = [QueueOffer("thin", int(THIN * GIB)), QueueOffer("wide", int(WIDE * GIB))]

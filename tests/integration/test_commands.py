@@ -16,7 +16,7 @@ import seuron
 from seuron.client import AirflowClient, RunHandle, RunStatus
 from seuron.commands import CANCELLED, FAILED, NOT_FOUND, OK, Answer, Session, obey
 from seuron.deployment import Deployment
-from seuron.states import RunState, Stop, read_stop
+from seuron.engine.states import RunState, Stop, read_stop
 from seuron.storage import Storage
 
 Conf = Callable[..., dict[str, Any]]

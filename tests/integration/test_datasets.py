@@ -16,8 +16,8 @@ from runs_on_disk import bytes_of, smooth_affinities
 
 from seuron.client import AirflowClient
 from seuron.datasets.files import Dataset, datasets_folder, read_dataset
-from seuron.local import run_local
-from seuron.runs import Run
+from seuron.engine.local import run_local
+from seuron.engine.run import Run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 DAG = "dataset_tissue"

@@ -14,9 +14,9 @@ from seuron.client import AirflowClient
 from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
 from seuron.commands import NOT_FOUND, OK, Session, obey
 from seuron.deployment import Deployment
+from seuron.engine.gates import answers, last_answer
+from seuron.engine.states import read_stop
 from seuron.errors import RunError
-from seuron.gates import answers, last_answer
-from seuron.states import read_stop
 from seuron.storage import Storage
 
 DAG = "segmentation"

@@ -15,9 +15,9 @@ import seuron
 from seuron.client import AirflowClient
 from seuron.commands import OK, Session, obey
 from seuron.compute.run_costs import COSTS, RunCosts, Span
-from seuron.preflight import parse_run
-from seuron.runs import prepare_run
-from seuron.states import RunState
+from seuron.engine.run import prepare_run
+from seuron.engine.states import RunState
+from seuron.pipelines.segmentation.checks import parse_run
 from seuron.storage import Storage
 
 DAG = "segmentation"

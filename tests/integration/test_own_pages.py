@@ -10,7 +10,7 @@ from urllib.parse import quote
 from browser import browser
 
 from seuron.client import AirflowClient
-from seuron.runs import Run
+from seuron.engine.run import Run
 
 PATIENCE_MS = 120_000
 READY = "() => { const v = document.getElementById('neuroglancer').contentWindow.viewer; return v && v.isReady(); }"

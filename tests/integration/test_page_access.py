@@ -16,8 +16,8 @@ import pytest
 from runs_on_disk import parameters, save, smooth_affinities
 
 from seuron.deployment.ports import claim_port
-from seuron.local import run_local
-from seuron.runs import Run
+from seuron.engine.local import run_local
+from seuron.engine.run import Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 PASSWORDS = {"ada": "a-1", "vera": "v-1", "nemo": "n-1"}

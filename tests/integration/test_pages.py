@@ -9,7 +9,7 @@ from typing import Any
 from browser import browser
 
 from seuron.client import AirflowClient
-from seuron.params import SegmentationParams
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 PATIENCE_MS = 60_000
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from seuron.client import AirflowClient
-from seuron.runs import Run
-from seuron.troubles import read_troubles
+from seuron.engine.retries import read_troubles
+from seuron.engine.run import Run
 
 Conf = Callable[..., dict[str, Any]]
 

@@ -8,10 +8,10 @@ import pytest
 
 from seuron.client import RunHandle, connect
 from seuron.compute.run_costs import ActiveRun, RunCosts, Span
+from seuron.engine.states import Stop
 from seuron.notifications.holds import hold_notice, tell_continued, tell_hold, tell_pause
 from seuron.notifications.settings import FILE_VARIABLE, NotificationSettings
 from seuron.notifications.telling import tell
-from seuron.states import Stop
 
 RUN = ActiveRun("manual__1", "file:///data/runs/first", 0.0, 5.0, "http://airflow/dags/segmentation/runs/manual__1")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from seuron.box import Box
-from seuron.params import INSPECTED_STAGES, SegmentationParams
-from seuron.planning import MAX_TIERS, VolumeFacts, make_plan
+from seuron.engine.plan import MAX_TIERS
+from seuron.pipelines.segmentation.params import INSPECTED_STAGES, SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 HEAVY = ("torch", "cloudvolume", "numba", "h5py", "tensorstore", "pyarrow", "scipy")

@@ -8,8 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic_core import PydanticUndefined
 
-from seuron.params import INSPECTED_STAGES, SegmentationParams, parse_parameters
+from seuron.params import parse_parameters
 from seuron.params.presets import PRESETS
+from seuron.pipelines.segmentation.params import INSPECTED_STAGES, SegmentationParams
 
 
 def test_the_form_has_the_models_fields_in_order(parsed: dict[str, Any]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from runs_on_disk import parameters, save, smooth_affinities
 
-from seuron.gates import Answerer, EndedRunError, answers, last_answer, stop_of
+from seuron.engine.gates import Answerer, EndedRunError, answers, last_answer, stop_of
+from seuron.engine.run import Run, prepare_run
+from seuron.engine.states import read_stop
 from seuron.orchestration.gates import answer
 from seuron.orchestration.notes import KEY
-from seuron.runs import Run, prepare_run
-from seuron.states import read_stop
 
 
 @pytest.fixture

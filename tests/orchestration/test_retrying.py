@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from seuron.engine.queues import QueueErrors
 from seuron.errors import DataError
-from seuron.planning.queues import QueueErrors
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from seuron.compute.situation import QueueDepth
+from seuron.engine.plan import MAX_TIERS
 from seuron.orchestration.work import NodeWork, first_work
-from seuron.planning import MAX_TIERS
 
 ROW = [f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from runs_on_disk import parameters, save, smooth_affinities
 
+from seuron.engine.execute import run_task
+from seuron.engine.local import run_local
+from seuron.engine.run import Run, prepare_run
 from seuron.errors import RunError
-from seuron.local import run_local
 from seuron.pages.details import task_details
 from seuron.pages.layers import layer_folder, layer_info, layer_versions, scales_made, viewer_state_of
 from seuron.pages.look import Look, Looks
-from seuron.runs import Run, prepare_run
-from seuron.tasks import run_task
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seuron.box import Box, Triple
+from seuron.engine.run import Run
 from seuron.pages.look import Look
 from seuron.pages.progress import progress_of
 from seuron.pages.sheets import cut, sheets_of
-from seuron.params import SegmentationParams
-from seuron.planning import VolumeFacts
-from seuron.runs import Run
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts
 
 sizes = st.tuples(*(st.integers(4, 40) for _ in range(3)))
 shapes = st.tuples(*(st.integers(1, 90) for _ in range(3)))

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from seuron.errors import ParameterErrors
-from seuron.params import SegmentationParams, parse_parameters, parse_settings
-from seuron.params.segmentation import Path
-from seuron.pipelines import PIPELINES
+from seuron.params import parse_parameters, parse_settings
+from seuron.pipelines.registry import PIPELINES
+from seuron.pipelines.segmentation.params import Path, SegmentationParams
 
 GOOD: dict[str, Any] = {"affinities": "a", "output": "o"}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seuron.errors import ParameterErrors
 from seuron.params import parse_parameters
 from seuron.params.presets import PRESETS, preset_values, with_preset
-from seuron.pipelines import PIPELINES
+from seuron.pipelines.registry import PIPELINES
 
 GOOD = {"affinities": "a", "output": "o"}
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from strategies import WITHOUT_JIT
 
 from seuron.box import Box, Triple, triple
-from seuron.params import SegmentationParams
-from seuron.planning import STAGES, VolumeFacts, keys, make_plan
-from seuron.planning.keys import (
+from seuron.engine import keys
+from seuron.engine.keys import (
     PLACE_PARAMETERS,
     RESULTS_VERSIONS,
     SOURCE_PARAMETERS,
@@ -26,8 +25,11 @@ from seuron.planning.keys import (
     sources_of,
     task_keys,
 )
-from seuron.planning.reads import Readers
-from seuron.planning.sources import MISSING, SourceBlocks
+from seuron.engine.plan import STAGES
+from seuron.pipelines.segmentation.dependencies import Readers
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
+from seuron.volumes.fingerprints import MISSING, SourceBlocks
 
 BOX = Box((5, -3, 7), (105, 67, 57))
 FACTS = VolumeFacts(BOX, (8.0, 8.0, 8.0), "uint8", {"supervoxels": 3, "segmentation": 3}, "")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seuron.box import Box, Triple
-from seuron.params import SegmentationParams
-from seuron.planning import MAX_TIERS, STAGES, Plan, VolumeFacts, make_plan
-from seuron.planning.plan import CLOSING, NAMING
-from seuron.planning.reads import Readers
+from seuron.engine.plan import CLOSING, MAX_TIERS, NAMING, STAGES, Plan
+from seuron.pipelines.segmentation.dependencies import Readers
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
 
 sizes = st.tuples(*(st.integers(4, 40) for _ in range(3)))
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from seuron.box import Box
 from seuron.compute.machine import Machine
-from seuron.params import SegmentationParams
-from seuron.planning import Plan, VolumeFacts, make_plan
-from seuron.planning.queues import MANAGER, QueueErrors, QueueOffer, assign, needs
+from seuron.engine.plan import Plan
+from seuron.engine.queues import MANAGER, QueueErrors, QueueOffer, assign, needs
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
 
 GIB = 2**30
 offer_lists = st.lists(

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from cells import BOX, RESOLUTION, cells, membranes, write_layer
 
+from seuron.engine.run import Run, TaskRecord
 from seuron.evaluation import evaluate_volumes, write_scores
-from seuron.params import SegmentationParams
-from seuron.planning import VolumeFacts
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts
 from seuron.reporting.report import render_report
-from seuron.runs import Run, TaskRecord
 from seuron.storage import local_folder
 from seuron.volumes import open_volume
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seuron.box import Box
-from seuron.params import SegmentationParams
-from seuron.planning import Plan, Stage, Task, VolumeFacts
+from seuron.engine.plan import Plan, Stage, Task
+from seuron.engine.run import Run, TaskRecord
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts
 from seuron.reporting import quantities
 from seuron.reporting.pictures import PIXELS, grey, label_colours, overlay, png_uri, sections
 from seuron.reporting.sizes import segment_sizes
 from seuron.reporting.timings import stage_timings, sum_counts, timeline
-from seuron.runs import Run, TaskRecord
 from seuron.volumes import create_volume, open_volume
 from seuron.volumes.pyramid import build_pyramid
 

@@ -20,13 +20,14 @@ from seuron.compute.groups import Group
 from seuron.compute.money import Ledger, MoneyLook
 from seuron.compute.records import Event, Look, Records
 from seuron.compute.run_costs import ActiveRun, tell_runs
-from seuron.decisions import vetoes
+from seuron.engine.run import Run
 from seuron.evaluation import read_scores
-from seuron.params import SegmentationParams, parse_parameters
+from seuron.params import parse_parameters
 from seuron.params.model import parse_settings
+from seuron.pipelines.segmentation.analysis import vetoes
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.reporting import write_report
 from seuron.reporting.report import render_report
-from seuron.runs import Run
 from seuron.storage import local_folder
 
 #: Elements that have no end tag.

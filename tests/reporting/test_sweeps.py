@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seuron.decisions import Sweep, SweepPoint
-from seuron.decisions.sweeping import SegmentSizes
+from seuron.engine.run import Run
 from seuron.evaluation import Agreement
-from seuron.params import SegmentationParams
+from seuron.pipelines.segmentation.analysis import Sweep, SweepPoint
+from seuron.pipelines.segmentation.analysis.sweep import SegmentSizes
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.reporting import write_sweep
 from seuron.reporting.charts import Chart, Curve, spread, ticks
 from seuron.reporting.sweeps import legend, point_marks, render_plot, render_sweep
-from seuron.runs import Run
 from seuron.storage import Storage
-from seuron.tables import read_table
+from seuron.storage.tables import read_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

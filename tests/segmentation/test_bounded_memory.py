@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from runs_on_disk import bytes_of, parameters, save, smooth_affinities
 
-from seuron.local import run_local
-from seuron.planning import estimates
-from seuron.runs import Run
+from seuron.engine.local import run_local
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation import estimates
 
 CHUNKS = {"chunk_size": (11, 12, 13), "batch_chunks": 1}
 RULES = '[{"rule": "size", "name": "dumbbell", "smaller_over": 40, "below": 0.6}]'

@@ -16,11 +16,12 @@ from strategies import CLASS_NAMES, affinity_maps, constraint_lists, semantic_la
 
 import abiss_py
 from seuron.box import Box
+from seuron.engine.local import run_local
+from seuron.engine.run import Run, prepare_run
 from seuron.errors import DataError, ParameterErrors
-from seuron.local import run_local
-from seuron.params import SegmentationParams, parse_parameters
-from seuron.runs import Run, prepare_run
-from seuron.tables import read_table
+from seuron.params import parse_parameters
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.storage.tables import read_table
 from seuron.volumes import create_volume, open_volume
 
 CORNER = (10, 20, 30)

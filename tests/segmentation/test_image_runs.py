@@ -11,12 +11,12 @@ from skimage.metrics import variation_of_information
 
 from seuron.box import Box
 from seuron.cli.data import write_synthetic
+from seuron.engine.execute import run_task
+from seuron.engine.local import run_local
+from seuron.engine.run import Run
+from seuron.engine.setup import write_run
 from seuron.evaluation import evaluate_volumes, read_scores
-from seuron.local import run_local
-from seuron.params import SegmentationParams
-from seuron.preparation import write_run
-from seuron.runs import Run
-from seuron.tasks import run_task
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.volumes import open_volume
 from seuron.volumes.importing import import_volume
 

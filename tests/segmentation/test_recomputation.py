@@ -17,15 +17,15 @@ from runs_on_disk import RULES, bytes_of, layers_of, parameters, save, smooth_af
 
 import abiss_py
 from seuron.box import Box
-from seuron.claims import Claim, claimed
-from seuron.collecting import collect, find_garbage
+from seuron.engine.execute import run_task
+from seuron.engine.local import run_local
+from seuron.engine.run import Run, TaskRecord, prepare_run
 from seuron.errors import ReplacedRunError, RunError
-from seuron.local import run_local
-from seuron.params import SegmentationParams
-from seuron.planning.reads import Readers, padded
-from seuron.runs import Run, TaskRecord, prepare_run
+from seuron.pipelines.segmentation.dependencies import Readers, padded
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage import Storage
-from seuron.tasks import run_task
+from seuron.storage.garbage_collection import collect, find_garbage
+from seuron.storage.locks import Claim, claimed
 from seuron.volumes import open_volume
 
 CHUNKS: dict[str, Any] = {"chunk_size": (24, 15, 14), "batch_chunks": 1}

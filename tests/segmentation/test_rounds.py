@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from abiss_py import Clusters, Contacts, Mapping, SizeRule, agglomerate
 from seuron.errors import RunError
-from seuron.segmentation.columns import cluster_columns, read_contacts
-from seuron.segmentation.graph_on_disk import CELLS_EACH, LEVELS, store_graph
-from seuron.segmentation.rounds import (
+from seuron.pipelines.segmentation.external.graph_on_disk import CELLS_EACH, LEVELS, store_graph
+from seuron.pipelines.segmentation.external.rounds import (
     Joining,
     Split,
     agglomerate_bin,
@@ -27,8 +26,9 @@ from seuron.segmentation.rounds import (
     number_graph,
     split_graph,
 )
+from seuron.pipelines.segmentation.table_schemas import cluster_columns, read_contacts
 from seuron.storage import Storage
-from seuron.tables import read_table
+from seuron.storage.tables import read_table
 
 SCALE = 255
 NONE = np.zeros(0, np.int64)

@@ -22,12 +22,12 @@ from strategies import affinity_maps
 
 import abiss_py
 from seuron.box import Box
+from seuron.engine.execute import run_task
+from seuron.engine.local import run_local
+from seuron.engine.run import prepare_run
 from seuron.errors import DataError, ParameterErrors
-from seuron.local import run_local
-from seuron.preflight import parse_run
-from seuron.runs import prepare_run
+from seuron.pipelines.segmentation.checks import parse_run
 from seuron.storage import Storage
-from seuron.tasks import run_task
 from seuron.volumes import create_volume
 
 
@@ -79,7 +79,7 @@ def test_a_run_killed_anywhere_goes_on(source: str, reference: dict[str, str], t
     """SIGKILL of the whole process group, again and again: what was finished is kept, the bytes are the same."""
     settings = parameters(source, tmp_path, chunk_size=(32, 32, 32), batch_chunks=1)
     script = (
-        "import sys; from seuron.local import run_local; from seuron.params import *; "
+        "import sys; from seuron.engine.local import run_local; from seuron.params import *; "
         "run_local(parse_parameters(SegmentationParams, __import__('json').loads(sys.argv[1])), workers=2)"
     )
     finished: dict[str, bytes] = {}
@@ -215,7 +215,7 @@ def test_wrong_types_and_a_full_disk_are_found_before_the_start(
     """Affinities of a type that cannot be summed exactly, and no room for the result."""
     box = Box((0, 0, 0), (8, 8, 8))
     volume = create_volume(str(tmp_path / "wide"), box, (8, 8, 40), dtype="uint16", channels=3, pyramid=False)
-    monkeypatch.setattr("seuron.storage.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr("seuron.storage.files.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(ParameterErrors) as error:
         prepare_run(parameters(volume.path, tmp_path / "out"))
     assert len(error.value.problems) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seuron.training.augmentation import Orientation, vary_grey, vary_sections
+from seuron.nets.augmentation import Orientation, vary_grey, vary_sections
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seuron.errors import PermanentError
-from seuron.training.scoring import Histograms, affinity_histograms
-from seuron.training.targets import affinity_targets, grow_boundaries
+from seuron.nets.scores import Histograms, affinity_histograms
+from seuron.nets.targets import affinity_targets, grow_boundaries
 
 
 @settings(max_examples=50, deadline=None)

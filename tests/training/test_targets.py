@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seuron.training.targets import affinity_targets, balance_weights, grow_boundaries, small_bodies
+from seuron.nets.targets import affinity_targets, balance_weights, grow_boundaries, small_bodies
 
 Labels = npt.NDArray[np.uint32]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from seuron.errors import PermanentError
-from seuron.inference.checkpoint import load_checkpoint, save_checkpoint
-from seuron.inference.network import NetworkConfig
-from seuron.inference.predict import Predictor
+from seuron.nets.checkpoint import load_checkpoint, save_checkpoint
+from seuron.nets.network import NetworkConfig
+from seuron.nets.predict import Predictor
+from seuron.nets.training import PatchSampler, TrainingConfig, TrainingResult, rate_factor, train
+from seuron.nets.training_data import TrainingVolume
 from seuron.synth import synthesize
-from seuron.training.sources import TrainingVolume
-from seuron.training.train import PatchSampler, TrainingConfig, TrainingResult, rate_factor, train
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from cells import BOX, RESOLUTION, cells, membranes, write_layer
 
-from seuron.params import SegmentationParams
-from seuron.planning import VolumeFacts
-from seuron.runs import Run
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts
 
 
 @pytest.fixture(scope="session")

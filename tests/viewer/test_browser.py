@@ -13,7 +13,7 @@ import pytest
 from browser import browser
 from numpy.typing import NDArray
 
-from seuron.runs import Run
+from seuron.engine.run import Run
 from seuron.viewer.registry import Registry
 from seuron.viewer.server import ViewerServer
 from seuron.viewer.state import register_run, viewer_link

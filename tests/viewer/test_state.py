@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seuron.engine.run import Run
 from seuron.errors import SeuronError
-from seuron.params import SegmentationParams
-from seuron.runs import Run
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.viewer.registry import HERE, Registry
 from seuron.viewer.server import find_file
 from seuron.viewer.state import Focus, register_run, viewer_link, viewer_state

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from seuron.box import Box
 from seuron.compute.groups import Group
 from seuron.compute.simulation.work import Workload, workload_of
-from seuron.params import SegmentationParams, parse_parameters
-from seuron.planning import VolumeFacts, make_plan
-from seuron.planning.queues import MANAGER, QueueOffer, assign
+from seuron.engine.queues import MANAGER, QueueOffer, assign
+from seuron.params import parse_parameters
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
 
 GIB = 2**30
 ZONES = ("zone-a", "zone-b", "zone-c")

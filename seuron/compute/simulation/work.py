@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from seuron.compute.money import TierWork
 from seuron.compute.simulation.world import World
-from seuron.planning import Plan
-from seuron.planning.queues import MANAGER
-from seuron.planning.queues import Tier as QueueTier
+from seuron.engine.plan import Plan
+from seuron.engine.queues import MANAGER
+from seuron.engine.queues import Tier as QueueTier
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from seuron.compute.run_costs import read_costs
+from seuron.engine.gates import answers, last_answer
+from seuron.engine.progress import stage_progress, total_seconds_left
+from seuron.engine.states import RunState, Stop, read_stop, state_in_airflow
 from seuron.errors import SeuronError
-from seuron.gates import answers, last_answer
 from seuron.orchestration.pages.facts import Instance, KnownRun, run_page
 from seuron.orchestration.pages.reasons import reason_of
 from seuron.pages.look import Look, Looks
 from seuron.pages.progress import StageProgress, progress_of
-from seuron.progress import stage_progress, total_seconds_left
-from seuron.states import RunState, Stop, read_stop, state_in_airflow
 from seuron.storage import Storage
 
 #: Failures of a run that are told with their reason.

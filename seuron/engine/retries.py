@@ -1,0 +1,62 @@
+"""What went wrong while a run was done, and was overcome: tasks that took several tries, and why.
+
+OUTPUT/troubles.json is written before the report is made, from the tasks' records and from what whoever ran them
+knows of the tries that failed. A task that was done at its first try is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter
+
+from seuron.engine.run import Run
+from seuron.storage import Storage
+
+TROUBLES = "troubles.json"
+#: What is known of a try that left no word.
+LOST = "nothing was heard of it: its worker or its machine was lost"
+#: Characters of a reason that are kept.
+LONGEST = 300
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A task that was done at its `tries`-th try, and why those before it were not, the first one first."""
+
+    task_id: str
+    tries: int
+    reasons: tuple[str, ...]
+
+
+_TROUBLES = TypeAdapter(tuple[Trouble, ...])
+
+
+def reason(error: BaseException) -> str:
+    """An error in a line: its type and what it says first."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:LONGEST]
+
+
+def read_troubles(storage: Storage) -> tuple[Trouble, ...]:
+    """What the folder of a run says; nothing where nothing was written down."""
+    text = storage.get(TROUBLES)
+    return () if text is None else _TROUBLES.validate_json(text)
+
+
+def tell_troubles(run: Run, reason_of: Callable[[str, int], str | None]) -> None:
+    """Write down the tries of the run's finished tasks; `reason_of` a task's id and a try is why it failed, if known.
+
+    What an earlier start of the run knew stays for the tasks that it did.
+    """
+    before = {trouble.task_id: trouble for trouble in read_troubles(run.storage)}
+    found = []
+    for record in run.records():
+        if record.tries > 1:
+            known = [reason_of(record.task_id, number) for number in range(1, record.tries)]
+            made = Trouble(record.task_id, record.tries, tuple(why or LOST for why in known))
+            old = before.get(record.task_id, made)
+            found.append(replace(made, reasons=old.reasons) if old.tries == made.tries and not any(known) else made)
+    if found or before:
+        run.storage.put(TROUBLES, _TROUBLES.dump_json(tuple(found), indent=1))

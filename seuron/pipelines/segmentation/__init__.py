@@ -1,0 +1,1 @@
+"""From an image, or affinities, to supervoxels and segments."""

@@ -1,0 +1,65 @@
+"""Stage `evaluation`: contingency tables of boxes, then their sum and the scores.
+
+The tables count supervoxels against ground truth, so that they hold for every agglomeration: the
+table of a segmentation is theirs with the supervoxels renamed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seuron.engine.inputs import content_digest
+from seuron.engine.plan import Task
+from seuron.engine.run import Counts, Run
+from seuron.evaluation import ContingencyTable, contingency, merge, scores, write_scores
+from seuron.pipelines.segmentation.content_digests import inputs_digest, parts_read, tables_read
+from seuron.pipelines.segmentation.plan import region_size
+from seuron.pipelines.segmentation.stages.remap import segments_of
+from seuron.storage.tables import read_table, write_table
+from seuron.volumes import open_volume
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """The supervoxels and the truth in a box; or the tables of all boxes, and the segments of all supervoxels."""
+    if task.tier == 0:
+        assert run.params.ground_truth is not None
+        truth = content_digest(open_volume(run.params.ground_truth, run.params.mip), task.box, "error")
+        return {"tables": inputs_digest(run, task, [parts_read(run, task, "supervoxels"), truth])}
+    tables = [tables_read(run, child, "contingency") for child in task.children]
+    names = [tables_read(run, other.id, "names") for other in run.plan.stage("agglomeration").tasks if not other.layer]
+    return {"scores": inputs_digest(run, task, [tables, names])}
+
+
+def run(run: Run, task: Task) -> Counts:
+    """Count a box's (supervoxel, truth) pairs, or score the segments that the sum of all tables gives."""
+    if task.tier == 0:
+        table = _count(run, task)
+        write_table(run.tables(task.id), "contingency", table.columns("supervoxel"))
+        return {"voxels": task.box.voxels, "pairs": table.voxels.size}
+    table = supervoxel_table(run)
+    names = segments_of(run, table.segments.astype(np.int64)).astype(np.uint64)
+    table = table.renamed(names)
+    write_scores(run.storage, scores(table))
+    return {"pairs": table.voxels.size}
+
+
+def supervoxel_table(run: Run) -> ContingencyTable:
+    """How many voxels each supervoxel of a run shares with each true object: the sum of its tasks' tables.
+
+    Raises RunError when they are not there yet.
+    """
+    tasks = run.plan.stage("evaluation").tiers[0]
+    parts = (read_table(run.tables(task.id), "contingency") for task in tasks)
+    return merge(ContingencyTable.from_columns(part, "supervoxel") for part in parts)
+
+
+def _count(run: Run, task: Task) -> ContingencyTable:
+    assert run.params.ground_truth is not None
+    supervoxels = open_volume(run.layer("supervoxels"))
+    truth = open_volume(run.params.ground_truth, run.params.mip)
+    table = ContingencyTable.empty()
+    for _, region in task.box.cells(region_size(run.params)):
+        box = region.intersect(truth.box)
+        if box.voxels:
+            table = merge([table, contingency(supervoxels.read(box), truth.read(box))])
+    return table

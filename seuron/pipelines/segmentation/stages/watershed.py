@@ -1,0 +1,283 @@
+"""Stage `watershed`: affinities become clusters of voxels, all but their final ids.
+
+A leaf reads the affinities of its chunks, once, and leaves for each chunk (chunk indices are those
+of the run's grid):
+
+    labels-X_Y_Z      the chunk's clusters, numbered from 1: a value per voxel, x fastest
+    clusters-X_Y_Z    id and voxels of each number, its bounding box in the chunk (the maximum is outside), and
+                      its voxels of each semantic class, where the run has any; row 0 is background
+    contacts-X_Y_Z    contacts of numbers inside the chunk, and the weight of the strongest edge of each
+    seams-X_Y_Z       contacts through the chunk's low faces, as far as these lie inside the leaf
+    plane-*, face-*   the voxels, and the clusters, at the leaf's inner faces
+    names-X_Y_Z       what the chunk's clusters are called after the leaf, where that is another name
+    open-*            what it could not decide, by the face at which that lies (`columns.write_views`)
+
+A task of the next tier closes the seams at a leaf's low faces, one at a time. It leaves:
+
+    seam-*            the seams, for the agglomeration (`seams.py`)
+    names-own, -x...  what the clusters are called that the leaf left open, and those of the leaves below
+    open-*            what is open still: what lies at the edges of leaves, more than at their faces
+
+In volumes of many leaves there is a tier more, which joins what is open around the lines where seams meet; the
+seam tasks then leave `open-*` as shares, one for each who takes part in that (`split_shares`):
+
+    names-own, -x...  what the clusters are called that the task below left open, and those of its neighbours
+    open-*            what is open still: what lies around the corners of leaves
+
+Merges join what these left, and leave `names` and `open-*` likewise; the root leaves, for each of its children,
+`final-X_Y_Z`: what became of that which it sent up. A cluster's supervoxel id is found from there:
+`naming.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abiss_py import (
+    AffinityError,
+    ArgumentError,
+    ChunkWatershed,
+    Faces,
+    Mapping,
+    Region,
+    Seam,
+    WatershedRules,
+    affinity_type,
+    close_seams,
+    count_classes,
+    merge_regions,
+    split_shares,
+    split_views,
+    watershed_chunk,
+)
+from seuron.box import Box, Triple
+from seuron.engine.plan import Task
+from seuron.engine.run import Counts, Run
+from seuron.errors import DataError
+from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
+from seuron.pipelines.segmentation.content_digests import inputs_digest, tables_read, voxels_read
+from seuron.pipelines.segmentation.seams import closable_seams, make_seams
+from seuron.pipelines.segmentation.stages.remap import hand_down
+from seuron.pipelines.segmentation.table_schemas import (
+    Side,
+    class_columns,
+    contact_columns,
+    face_name,
+    read_region,
+    read_view,
+    view_name,
+    write_names,
+    write_planes,
+    write_region,
+    write_seam,
+    write_views,
+)
+from seuron.storage import Storage
+from seuron.storage.tables import write_table
+from seuron.volumes import Volume, open_volume
+
+Int64s = NDArray[np.int64]
+#: How a task that closes seams or lines calls the tasks below, in the order of `split_shares`: that of its own leaf,
+#: or that of the leaf below along an axis.
+PARTS = ("own", "x", "y", "z")
+
+
+def inputs(run: Run, task: Task) -> dict[str, str]:
+    """The affinities' blocks that a leaf sees; or what the tasks below left open, and the planes between leaves."""
+    if task.tier == 0:
+        read: Any = [voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))]
+        if run.params.semantic is not None:
+            read.append(voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
+    elif task.layer == "seams":
+        read = [tables_read(run, leaf, *names) for leaf, names in _read_by_seams(run, task)]
+    elif task.layer == "lines":
+        read = [tables_read(run, seams, *_open_tables(f"-{part}")) for part, seams in _meeting_at_lines(run, task)]
+    else:
+        read = [tables_read(run, child, "open-") for child in task.children]
+    return {"tables": inputs_digest(run, task, read)}
+
+
+def run(run: Run, task: Task) -> Counts:
+    """Watershed of a leaf's chunks, seams between leaves, lines where these meet, or what the tasks below left open."""
+    if task.tier == 0:
+        return _leaf(run, task)
+    steps = {"seams": _close_seams, "lines": _close_lines}
+    return steps.get(task.layer, _merge)(run, task)
+
+
+def rules_of(run: Run) -> WatershedRules:
+    params = run.params
+    return WatershedRules(params.watershed_high, params.watershed_low, params.watershed_size, params.watershed_dust)
+
+
+def _leaf(run: Run, task: Task) -> Counts:
+    """Chunks one after the other; the seams between them are closed as soon as both sides are there."""
+    volume = open_volume(run.layer("affinities"), run.affinity_mip)
+    kind, tables, place = affinity_type(volume.dtype), run.tables(task.id), place_of(run, task.box)
+    counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
+    views: dict[Triple, dict[Side, Region]] = {}
+    faces: dict[Triple, Faces] = {}
+    met: dict[Triple, list[int]] = {}
+    next_pair = 0
+
+    def seams() -> Iterator[tuple[Region, Region, Seam]]:
+        nonlocal next_pair
+        for index, box in chunks_of(run, task):
+            chunk = _chunk(run, volume, box)
+            _write_chunk(tables, index, chunk, _classes(run, box, chunk))
+            views[index], faces[index] = split_views(chunk.region), chunk.faces
+            counts["chunks"] += 1
+            counts["basins"] += chunk.basins
+            counts["filled_blocks"] += filled_blocks(run, volume, box)
+            made = list(closable_seams(faces, index, kind))
+            write_seam(tables, chunk_name("seams", index), Seam.join([seam for _, _, seam in made]))
+            met[index] = []
+            for below, axis, seam in made:
+                for side in (below, index):
+                    met[side].append(next_pair)
+                next_pair += 1
+                yield views[below].pop((axis, 1)), views[index].pop((axis, 0)), seam
+
+    def rest() -> Iterator[Region]:
+        for of_chunk in views.values():
+            yield from of_chunk.values()
+
+    closed = close_seams(seams(), rest(), place, rules_of(run), kind)
+    write_planes(tables, place, list(faces.values()))
+    for index, numbers in met.items():
+        write_names(tables, closed.names(numbers), chunk_name("names", index))
+    write_views(tables, split_views(closed.region))
+    return counts | _open_counts(closed.region)
+
+
+def _close_seams(run: Run, task: Task) -> Counts:
+    """The seams at the low faces of a leaf, one in memory at a time."""
+    (leaf,) = task.children
+    place, tables = place_of(run, task.box), run.tables(task.id)
+    seen: dict[str, list[Int64s]] = {"own": []}
+    counts: Counts = {"seam_pairs": 0}
+
+    def pairs() -> Iterator[tuple[Region, Region, Seam]]:
+        for planned, seam in make_seams(run, task):
+            counts["seam_pairs"] += len(seam)
+            below = _view(run, planned.below, (planned.axis, 1))
+            own = _view(run, leaf, (planned.axis, 0))
+            seen["xyz"[planned.axis]] = [below.keys]
+            seen["own"].append(own.keys)
+            yield below, own, seam
+
+    closed = close_seams(pairs(), [], place, rules_of(run), affinity_type(run.affinity_dtype))
+    names = closed.names(range(len(closed.pairs)))
+    for part, keys in seen.items():
+        _write_names_of(tables, part, names, np.concatenate([np.zeros(0, np.int64), *keys]))
+    if run.plan.tasks[run.plan.parents[task.id]].layer == "lines":
+        for part, share in zip(PARTS, split_shares(closed.region), strict=True):
+            write_region(tables, share, f"-{part}")
+    else:
+        write_region(tables, closed.region)
+    return counts | _open_counts(closed.region)
+
+
+def _close_lines(run: Run, task: Task) -> Counts:
+    """Join the shares of all seams that meet at a leaf's low edges."""
+    place, tables = place_of(run, task.box), run.tables(task.id)
+    shares = {part: read_region(run.tables(seams), place, f"-{part}") for part, seams in _meeting_at_lines(run, task)}
+    merge = merge_regions(list(shares.values()), [], rules_of(run), affinity_type(run.affinity_dtype), place)
+    for part, share in shares.items():
+        _write_names_of(tables, part, merge.mapping, share.keys)
+    write_region(tables, merge.region)
+    return _open_counts(merge.region)
+
+
+def _write_names_of(tables: Storage, part: str, names: Mapping, keys: Int64s) -> None:
+    """What became of that which a task read of one of the tasks below."""
+    ids = np.unique(keys)
+    write_names(tables, Mapping(ids, names.follow(ids)), f"names-{part}")
+
+
+def _meeting_at_lines(run: Run, task: Task) -> Iterator[tuple[str, str]]:
+    """The tasks whose seams meet at a leaf's low edges, with how a task that closes lines calls each."""
+    (own,) = task.children
+    yield "own", own
+    for axis in range(3):
+        below = run.plan.beside(own, axis, -1)
+        if below is not None:
+            yield "xyz"[axis], below
+
+
+def _open_tables(suffix: str) -> list[str]:
+    return [f"open-{kind}{suffix}" for kind in ("clusters", "edges", "pins")]
+
+
+def _view(run: Run, leaf: str, side: Side) -> Region:
+    return read_view(run.tables(leaf), place_of(run, run.plan.tasks[leaf].box), side)
+
+
+def _read_by_seams(run: Run, task: Task) -> Iterator[tuple[str, list[str]]]:
+    """The leaves of which a seam task reads something, and the tables."""
+    (leaf,) = task.children
+    for planned in run.plan.seams_made(task.id):
+        for other, side in ((planned.below, (planned.axis, 1)), (leaf, (planned.axis, 0))):
+            yield other, _open_tables(view_name(side)) + [face_name(kind, *side) for kind in ("face", "plane")]
+
+
+def _merge(run: Run, task: Task) -> Counts:
+    """Join what the tasks below left open: no seam is left, only copies of clusters that meet here."""
+    parts = [read_region(run.tables(child), place_of(run, run.plan.tasks[child].box)) for child in task.children]
+    merge = merge_regions(parts, [], rules_of(run), affinity_type(run.affinity_dtype), place_of(run, task.box))
+    tables = run.tables(task.id)
+    write_names(tables, merge.mapping)
+    write_region(tables, merge.region)
+    if task.id not in run.plan.parents:
+        hand_down(run, task.id, Mapping.union([]), tables)
+    return _open_counts(merge.region)
+
+
+def _open_counts(region: Region) -> Counts:
+    return {"open_clusters": region.keys.size, "open_edges": region.edges.a.size}
+
+
+def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:
+    """One chunk's watershed; raises DataError with coordinates of the volume for what is no affinity."""
+    place = place_of(run, box)
+    padded = Box.from_shape(box.minimum, place.padded)
+    try:
+        affinities = volume.read(padded, missing=run.params.missing_blocks)
+        return watershed_chunk(affinities, rules_of(run), place)
+    except AffinityError as error:
+        x, y, z = (a + v for a, v in zip(box.minimum, error.voxel, strict=True))
+        raise DataError(
+            f"{volume.path}: chunk {box}: the affinity at voxel ({x}, {y}, {z}), channel {error.channel}, is "
+            f"{error.value}; allowed are numbers from 0 to 1. Repair the affinity map and start the run again"
+        ) from error
+
+
+def _classes(run: Run, box: Box, chunk: ChunkWatershed) -> NDArray[np.int64]:
+    """The voxels of each semantic class in each of a chunk's clusters, (clusters, classes)."""
+    names = run.params.class_names
+    if run.params.semantic is None:
+        return np.zeros((chunk.keys.size, len(names)), np.int64)
+    volume = open_volume(run.params.semantic, run.params.mip)
+    semantic = volume.read(box, missing=run.params.missing_blocks)[..., 0]
+    try:
+        return count_classes(chunk.labels, semantic, chunk.keys.size, len(names))
+    except ArgumentError as error:
+        raise DataError(
+            f"{volume.path}: chunk {box}, voxels counted from its corner: {error}. "
+            "Name all classes in `semantic_classes`, or repair the labels"
+        ) from error
+
+
+def _write_chunk(tables: Storage, index: Triple, chunk: ChunkWatershed, classes: NDArray[np.int64]) -> None:
+    write_table(tables, chunk_name("labels", index), {"number": chunk.labels.reshape(-1, order="F")})
+    corners = {
+        f"{end}_{axis}": chunk.boxes[:, i, j] for i, end in enumerate(("min", "max")) for j, axis in enumerate("xyz")
+    }
+    clusters = {"id": chunk.keys, "voxels": chunk.voxels} | corners
+    write_table(tables, chunk_name("clusters", index), clusters | class_columns(classes))
+    contacts = contact_columns(chunk.contacts) | {"strongest": chunk.strongest}
+    write_table(tables, chunk_name("contacts", index), contacts)

@@ -1,0 +1,97 @@
+"""Collecting garbage: objects in a store that no run refers to, and what killed writers left.
+
+A run refers to the objects of all of its records, also of those that other parameters have outdated:
+their tasks may yet find that nothing changed for them. While anything is at work nothing is removed,
+and while something is removed no task starts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from seuron.errors import RunError
+from seuron.storage import Storage
+from seuron.storage.locks import Claim, claimed, claims
+from seuron.storage.object_store import COLLECTING, Store
+
+#: A temporary file this old is nobody's any more: writing one takes seconds.
+STALE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can be removed from a store and its runs.
+
+    `objects` are names of objects, `stored_bytes` their size (0 for those that were never finished);
+    `partial` are leftover files by the path they lie below, with sizes; `gone` are outputs that are no
+    runs any more.
+    """
+
+    objects: tuple[str, ...]
+    stored_bytes: int
+    partial: dict[str, tuple[tuple[str, int], ...]]
+    gone: tuple[str, ...]
+    kept_objects: int
+
+    @property
+    def partial_bytes(self) -> int:
+        return sum(size for files in self.partial.values() for _, size in files)
+
+    @property
+    def partial_files(self) -> int:
+        return sum(len(files) for files in self.partial.values())
+
+
+def find_garbage(store: Store) -> Garbage:
+    """What no run that is registered in the store refers to; nothing is removed."""
+    outputs = store.registered()
+    gone = tuple(output for output in outputs if Storage(output).get("run.json") is None)
+    needed: set[str] = set()
+    for output in outputs:
+        needed |= _referred(Storage(output))
+    every = list(store.objects())
+    unused = tuple(name for name in every if name not in needed)
+    manifests = (store.manifest(name) for name in unused)
+    places = [store.path, *(output for output in outputs if output not in gone)]
+    left = {path: tuple(Storage(path).leftovers(STALE_SECONDS)) for path in places}
+    return Garbage(
+        objects=unused,
+        stored_bytes=sum(manifest.stored_bytes for manifest in manifests if manifest is not None),
+        partial={path: files for path, files in left.items() if files},
+        gone=gone,
+        kept_objects=len(every) - len(unused),
+    )
+
+
+def _referred(storage: Storage) -> set[str]:
+    """The objects that the records of a run name."""
+    contents = (storage.get(name) for folder in ("tasks/", "earlier/") for name in storage.names(folder))
+    return {json.loads(content)["object"] for content in contents if content is not None}
+
+
+def collect(store: Store) -> Garbage:
+    """Remove the garbage; returns what it was. Raises RunError while a task of a registered run is at work."""
+    refuse_while_collected(store)
+    with claimed(store.storage, COLLECTING, Claim(f"removing unused objects from {store.path}")):
+        working = [claim for output in store.registered() for _, claim in claims(Storage(output), "working/")]
+        if working:
+            raise RunError(
+                f"{store.path}: tasks of its runs are at work ({'; '.join(str(claim) for claim in working[:3])}); "
+                "wait for their end, then collect again"
+            )
+        garbage = find_garbage(store)
+        for name in garbage.objects:
+            store.remove(name)
+        for path, files in garbage.partial.items():
+            Storage(path).delete([name for name, _ in files])
+        for output in garbage.gone:
+            store.forget(output)
+    return garbage
+
+
+def refuse_while_collected(store: Store) -> None:
+    """Raise RunError while objects of a store are being removed: a task might take over one of them."""
+    content = store.storage.get(COLLECTING)
+    if content is not None and (claim := Claim(**json.loads(content))).holds:
+        raise RunError(f"{claim} is going on; start again when that has ended")
