@@ -3,7 +3,7 @@
     affinities (X, Y, Z, 3)          float32 0..1, or uint8 = value/255
         | steepest edges, connected components     kernels/watershed.py
     basins
-        | edges that can matter                  kernels/leaving.py, spanning_forest.py
+        | edges that can matter                  kernels/boruvka.py, spanning_forest.py
         | small ones absorbed, strongest edge first    kernels/absorption.py
     supervoxels (X, Y, Z)            uint64, id = 1 + index of the first voxel
         | contacts: sum and count of affinities    kernels/region_graph.py
@@ -31,14 +31,14 @@ from abiss_py.constraints import (
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import AbissError, AffinityError, ArgumentError
-from abiss_py.kernels.painting import paint
+from abiss_py.face_views import close_seams, split_shares, split_views
+from abiss_py.kernels.paint import paint
 from abiss_py.merge_tree import MergeTree, best_first
 from abiss_py.octree import Segmentation, segment
 from abiss_py.place import Place
+from abiss_py.region_merge import Edges, GhostClusters, Merge, Region, hull, merge_regions
 from abiss_py.relabel import Mapping
 from abiss_py.seams import Face, Faces, Seam, seam_of, seams_of_grid
-from abiss_py.stitching import Edges, Merge, Pins, Region, hull, merge_regions
-from abiss_py.views import close_seams, split_shares, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 __all__ = [
@@ -56,10 +56,10 @@ __all__ = [
     "Edges",
     "Face",
     "Faces",
+    "GhostClusters",
     "Mapping",
     "Merge",
     "MergeTree",
-    "Pins",
     "Place",
     "Region",
     "Seam",

@@ -19,12 +19,12 @@ from abiss_py.constraints import Constraint
 from abiss_py.contacts import Contacts
 from abiss_py.dtypes import AffinityType, affinity_type
 from abiss_py.errors import ArgumentError
-from abiss_py.kernels import painting
+from abiss_py.face_views import Closed, Side, close_seams, split_views
+from abiss_py.kernels.paint import paint
 from abiss_py.place import Place, Triple
+from abiss_py.region_merge import Region
 from abiss_py.relabel import Mapping
 from abiss_py.seams import Seam, seam_of
-from abiss_py.stitching import Region
-from abiss_py.views import Closed, Side, close_seams, split_views
 from abiss_py.watershed import ChunkWatershed, WatershedRules, watershed_chunk
 
 Int64s = NDArray[np.int64]
@@ -276,7 +276,7 @@ def _paint(
     """Write a chunk's voxels in both layers."""
     final = root.follow(inside.follow(part.ids))
     cut = _cut(chunk.region.place)
-    painting.paint(chunk.labels, part.ids.astype(np.uint64), final.astype(np.uint64), supervoxels[cut], segments[cut])
+    paint(chunk.labels, part.ids.astype(np.uint64), final.astype(np.uint64), supervoxels[cut], segments[cut])
 
 
 def _clusters(chunk: ChunkWatershed, ids: Int64s, semantic: NDArray[Any] | None, classes: int) -> Clusters:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.grid import Grid
-from abiss_py.kernels import leaving, spanning_forest
+from abiss_py.kernels import boruvka, spanning_forest
 
 Int64s = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -82,7 +82,7 @@ def _added(grid: Grid, basins: Basins, size: int, forest: Forest) -> Forest:
     volume = (grid.w, grid.sizes, grid.strides)
     if waiting:
         sets = (grid.low, basins.labels, parent)
-        left = leaving.strongest_leaving(*volume, *sets, False, limit, best, places, keys)
+        left = boruvka.strongest_leaving(*volume, *sets, False, limit, best, places, keys)
     while left:
         fresh = Forest.of(best, grid, basins.labels)
         added = fresh.merged(added)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from abiss_py.contacts import Contacts
 from abiss_py.errors import ArgumentError
 from abiss_py.grid import Grid
-from abiss_py.kernels import absorption, lanes, leaving, region_graph, spanning_forest, watershed
+from abiss_py.kernels import absorption, boruvka, region_graph, simd, spanning_forest, watershed
 from abiss_py.kernels.watershed import INDEX_MASK
 from abiss_py.place import Place
+from abiss_py.region_merge import Edges, Region
 from abiss_py.relabel import Mapping
 from abiss_py.seams import Face, Faces
 from abiss_py.spanning_forest import Basins, edges_that_matter
-from abiss_py.stitching import Edges, Region
 
 Int64s = NDArray[np.int64]
 
@@ -125,7 +125,7 @@ def _basins(grid: Grid, size: int, joined: NDArray[np.uint8]) -> Basins:
     best = np.zeros(count + 1, np.uint64)
     limit = np.where(voxels[: count + 1] < size, grid.weakest, spanning_forest.STRONGEST)
     nothing = np.empty(0, np.uint32), np.empty(0, np.uint64)
-    leaving.strongest_leaving(grid.w, grid.sizes, grid.strides, grid.low, labels, final, True, limit, best, *nothing)
+    boruvka.strongest_leaving(grid.w, grid.sizes, grid.strides, grid.low, labels, final, True, limit, best, *nothing)
     return Basins(labels, voxels[: count + 1].astype(np.int64), first[: count + 1].astype(np.int64), best)
 
 
@@ -154,7 +154,7 @@ def _contacts(
     is_bytes = grid.kind.dtype == np.uint8
     values, scale = (grid.w, None) if is_bytes else (grid.w.view(np.float32), float(grid.kind.scale))
     origin, whole = np.array(grid.place.minimum), np.array(grid.place.whole)
-    corners = np.full((clusters + 1) * lanes.CORNERS, lanes.NOTHING, np.int32)
+    corners = np.full((clusters + 1) * simd.CORNERS, simd.NOTHING, np.int32)
     rows = region_graph.contacts(
         grid.w, values, scale, grid.sizes, grid.strides, origin, whole, cluster, labels, corners, region_graph.STRIP
     )

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.kernels import compiled
-from abiss_py.kernels.lanes import CORNERS, KEYS, LANES, enlarge, note_marked, raise_to_top
 from abiss_py.kernels.lookup import GOLDEN
-from abiss_py.kernels.prefetching import prefetch
+from abiss_py.kernels.prefetch import prefetch
+from abiss_py.kernels.simd import CORNERS, KEYS, LANES, enlarge, note_marked, raise_to_top
 
 #: Voxels of a strip, roughly, and the pairs that the cache holds, as a power of two: both are to stay in a
 #: core's own cache.
@@ -262,7 +262,7 @@ def contacts(
     `smaller label << 32 | larger label`. The first edge is the smallest index of a voxel edge in the
     whole volume, whose x and y sizes are `whole`, for a chunk that begins at `origin` in it. What is
     summed is `values`, times `scale` and rounded unless that is None. A chunk has fewer than 2^32 edges.
-    `corners` become those of the labels' boxes, as `lanes.enlarge` has them; they begin as `lanes.NOTHING`.
+    `corners` become those of the labels' boxes, as `simd.enlarge` has them; they begin as `simd.NOTHING`.
     Strips have about `strip` voxels.
     """
     nx, ny, nz = sizes[0], sizes[1], sizes[2]

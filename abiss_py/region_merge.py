@@ -48,7 +48,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Pins:
+class GhostClusters:
     """Clusters of which other regions have copies (`views.py`).
 
     A row for each: what it was called when it was copied (`origin`) and in which splitting of a region
@@ -65,7 +65,7 @@ class Pins:
     met: NDArray[np.uint8]
 
     @classmethod
-    def join(cls, parts: Sequence[Pins]) -> Pins:
+    def join(cls, parts: Sequence[GhostClusters]) -> GhostClusters:
         """All rows of several tables, as they are."""
         kinds = dict.fromkeys(("origin", "split", "name", "voxels"), np.int64) | dict.fromkeys(
             ("views", "met"), np.uint8
@@ -77,8 +77,8 @@ class Pins:
         """The views whose copies other regions have still."""
         return self.views & ~self.met
 
-    def take(self, rows: Any) -> Pins:
-        return Pins(*taken((getattr(self, field.name) for field in fields(self)), rows))
+    def take(self, rows: Any) -> GhostClusters:
+        return GhostClusters(*taken((getattr(self, field.name) for field in fields(self)), rows))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Region:
     voxels: Int64s
     edges: Edges
     faces: dict[tuple[int, int], Mapping]
-    pins: Pins = field(default_factory=lambda: Pins.join([]))
+    pins: GhostClusters = field(default_factory=lambda: GhostClusters.join([]))
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def merge_regions(
     voxels = np.zeros(keys.size, np.int64)
     np.add.at(voxels, at, _joined([part.voxels for part in parts], np.int64))
     parent = np.arange(keys.size, dtype=np.uint32)
-    pins = _gather_copies(parent, positions, voxels, Pins.join([part.pins for part in parts]))
+    pins = _gather_copies(parent, positions, voxels, GhostClusters.join([part.pins for part in parts]))
     pinned = positions(pins.name)
 
     now = Mapping.union([face for part in parts for face in part.faces.values()])
@@ -178,7 +178,9 @@ def _joined(columns: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, kind), *columns])
 
 
-def _gather_copies(parent: NDArray[np.uint32], positions: Positions, voxels: Int64s, pins: Pins) -> Pins:
+def _gather_copies(
+    parent: NDArray[np.uint32], positions: Positions, voxels: Int64s, pins: GhostClusters
+) -> GhostClusters:
     """Make one cluster of the copies of each, and add the voxels that they share; returns a row for each."""
     if pins.origin.size == 0:
         return pins
@@ -192,7 +194,7 @@ def _gather_copies(parent: NDArray[np.uint32], positions: Positions, voxels: Int
     return gathered
 
 
-def _still_needed(pins: Pins, clusters: NDArray[np.uint32]) -> NDArray[np.bool_]:
+def _still_needed(pins: GhostClusters, clusters: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Which rows go on upwards: those with copies elsewhere, and those that went with a later copy elsewhere."""
     missing = pins.missing > 0
     copied_again = clusters[missing & (pins.split > 0)]

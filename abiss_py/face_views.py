@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py.dtypes import AffinityType
-from abiss_py.kernels import views as kernels
+from abiss_py.kernels import face_views as kernels
 from abiss_py.place import Place
+from abiss_py.region_merge import GhostClusters, Merge, Region, merge_regions
 from abiss_py.relabel import Mapping, Positions
 from abiss_py.seams import Seam
-from abiss_py.stitching import Merge, Pins, Region, merge_regions
 from abiss_py.watershed import WatershedRules
 
 #: A face of a box: its axis, and 0 for the low one, 1 for the high one.
 Side = tuple[int, int]
-#: The bit of the view at a face in `Pins.views`.
+#: The bit of the view at a face in `GhostClusters.views`.
 BITS: dict[Side, int] = {(axis, side): 1 << (2 * axis + side) for axis in range(3) for side in (0, 1)}
 
 
@@ -144,7 +144,7 @@ def _part(
     keys, views = region.keys[here], members[here]
     copied = np.bitwise_count(views) > 1
     origin, voxels = keys[copied], region.voxels[here]
-    new = Pins(
+    new = GhostClusters(
         origin=origin,
         split=np.full(origin.size, split, np.int64),
         name=origin,
@@ -159,5 +159,5 @@ def _part(
         voxels=np.where(copied, 0, voxels),
         edges=region.edges.take(edges),
         faces={},
-        pins=Pins.join([before, new]),
+        pins=GhostClusters.join([before, new]),
     )
