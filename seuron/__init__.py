@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["SegmentationParams", "chat", "connect"]
 __version__ = "0.1.0"
 
-_PUBLIC = {"chat": "seuron.bot.notebook", "connect": "seuron.client", "SegmentationParams": "seuron.params"}
+_PUBLIC = {
+    "chat": "seuron.bot.notebook",
+    "connect": "seuron.client",
+    "SegmentationParams": "seuron.pipelines.segmentation.params",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -11,8 +11,8 @@ Triple = tuple[int, int, int]
 
 def triple(values: Sequence[int]) -> Triple:
     """Three integers as a tuple; raises ValueError for any other number of them."""
-    x, y, z = (int(value) for value in values)
-    return (x, y, z)
+    x, y, z = values
+    return (int(x), int(y), int(z))
 
 
 @dataclass(frozen=True, order=True)
@@ -53,9 +53,16 @@ class Box:
 
     def intersect(self, other: Box) -> Box:
         """The voxels in both; an empty box (`voxels == 0`) when they do not meet."""
+        (ax, ay, az), (bx, by, bz) = self.minimum, other.minimum
+        (cx, cy, cz), (dx, dy, dz) = self.maximum, other.maximum
+        # Written out, and so in `cell`: plans of a cubic millimetre make a million boxes.
+        return Box((max(ax, bx), max(ay, by), max(az, bz)), (min(cx, dx), min(cy, dy), min(cz, dz)))
+
+    def hull(self, other: Box) -> Box:
+        """The smallest box that holds both."""
         return Box(
-            triple([max(a, b) for a, b in zip(self.minimum, other.minimum, strict=True)]),
-            triple([min(a, b) for a, b in zip(self.maximum, other.maximum, strict=True)]),
+            triple([min(a, b) for a, b in zip(self.minimum, other.minimum, strict=True)]),
+            triple([max(a, b) for a, b in zip(self.maximum, other.maximum, strict=True)]),
         )
 
     def contains(self, other: Box) -> bool:
@@ -97,16 +104,21 @@ class Box:
 
     def cell(self, cell: Sequence[int], index: Sequence[int], origin: Sequence[int] | None = None) -> Box:
         """Cell `index` of a grid that starts at `origin` (by default the box's minimum), cut to the box."""
-        corner = self.minimum if origin is None else origin
-        start = [a + c * i for a, c, i in zip(corner, cell, index, strict=True)]
-        return Box.from_shape(start, cell).intersect(self)
+        (ox, oy, oz), (cx, cy, cz), (i, j, k) = self.minimum if origin is None else origin, cell, index
+        (ax, ay, az), (bx, by, bz) = self.minimum, self.maximum
+        x, y, z = ox + cx * i, oy + cy * j, oz + cz * k
+        return Box((max(ax, x), max(ay, y), max(az, z)), (min(bx, x + cx), min(by, y + cy), min(bz, z + cz)))
 
     def cells(self, cell: Sequence[int], origin: Sequence[int] | None = None) -> Iterator[tuple[Triple, Box]]:
         """Every cell of the grid that meets the box, cut to it, with its index; x fastest."""
-        found = self.grid(cell, origin)
-        ranges = [range(a, b) for a, b in zip(found.minimum, found.maximum, strict=True)]
+        for index in self.grid(cell, origin).places():
+            yield index, self.cell(cell, index, origin)
+
+    def places(self) -> Iterator[Triple]:
+        """Every point of the box, such as the indices of a grid's cells; x fastest."""
+        ranges = [range(a, b) for a, b in zip(self.minimum, self.maximum, strict=True)]
         for z, y, x in product(*reversed(ranges)):
-            yield (x, y, z), self.cell(cell, (x, y, z), origin)
+            yield (x, y, z)
 
     def __str__(self) -> str:
         ranges = (f"{a}..{b}" for a, b in zip(self.minimum, self.maximum, strict=True))

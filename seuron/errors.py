@@ -1,12 +1,13 @@
 """The errors a user can meet.
 
 Every message says what was wrong, what was given, what is allowed and what to do next.
-`PermanentError` marks faults that another try cannot mend: the runners do not retry them.
+`PermanentError` marks faults that a retry cannot fix: the runners do not retry them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class SeuronError(Exception):
@@ -57,3 +58,11 @@ class ReplacedRunError(PermanentError, RunError):
 
 class ComputeError(SeuronError):
     """A provider of machines refused or did not answer; another try may help."""
+
+
+def did_you_mean(
+    name: str, known: Iterable[str], otherwise: str, *, quote: str = "", most: int = 1, cutoff: float = 0.5
+) -> str:
+    """The end of a message about a name that is not known: names that are near, or else what `otherwise` says."""
+    near = get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    return f"did you mean {' or '.join(f'{quote}{other}{quote}' for other in near)}?" if near else otherwise

@@ -1,6 +1,6 @@
-"""Taking secrets out of what is said: texts go through here before they leave for a chat, a mail or a log.
+"""Removing secrets from texts before they leave for a chat, a mail or a log.
 
-What a message tells may come from anywhere, such as the error of a library that repeats an address with its
+The text of a message may come from anywhere, such as the error of a library that repeats an address with its
 password, or somebody who types a token into a chat.
 """
 

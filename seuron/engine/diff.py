@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seuron.engine.inputs import load_sources
-from seuron.engine.keys import SOURCE_STAGES, dependencies, leaves_tables_only
+from seuron.engine.fingerprints import load_fingerprints
+from seuron.engine.keys import dependencies_of
 from seuron.engine.plan import Task
 from seuron.engine.run import Run
 from seuron.storage import Storage
@@ -25,29 +25,29 @@ CUT = "the box is cut into tasks in another way"
 
 @dataclass(frozen=True)
 class StageChanges:
-    """How many of a stage's tasks a start would find finished, take over from other runs, run, or look at."""
+    """How many of a stage's tasks a start would find finished, take over from other runs, run, or check.
+
+    A task that is *run* depends on a change itself. One that is *checked* only reads such tasks.
+    """
 
     name: str
     tasks: int
     finished: int
     reused: int
     run: int
-    looked_at: int
+    checked: int
 
 
 @dataclass
 class Changes:
-    """What a start would do: tasks by stage, and for each reason how many tasks of which stage it concerns.
-
-    A task that is *run* depends on a change itself. One that is *looked at* only reads such tasks.
-    """
+    """What a start would do: tasks by stage, and for each reason how many tasks of which stage it concerns."""
 
     stages: list[StageChanges] = field(default_factory=list)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
 
 
 def changes_of(run: Run) -> Changes:
-    """What the start of a planned run would do (`preparation.plan_run`); nothing is written."""
+    """What the start of a planned run would do (`setup.plan_run`); nothing is written."""
     before = _before(run)
     shared, found = _finished_elsewhere(run), Changes()
     for stage in run.plan.stages:
@@ -57,7 +57,7 @@ def changes_of(run: Run) -> Changes:
             counts[verdict] += 1
             for reason in reasons:
                 found.reasons.setdefault(reason, Counter())[stage.name] += 1
-        kinds = {kind: counts[kind] for kind in ("finished", "reused", "run", "looked_at")}
+        kinds = {kind: counts[kind] for kind in ("finished", "reused", "run", "checked")}
         found.stages.append(StageChanges(stage.name, len(stage.tasks), **kinds))
     return found
 
@@ -74,7 +74,7 @@ def _before(run: Run) -> _Before | None:
     if run.storage.get("run.json") is None:
         return None
     opened = Run.open(run.output)
-    before = Run(opened.params, opened.facts, load_sources(run.storage), opened.saved_keys)
+    before = replace(opened, fingerprints=load_fingerprints(run.storage))
     return _Before(before, frozenset(record.task_id for record in before.records()))
 
 
@@ -88,37 +88,36 @@ def _finished_elsewhere(run: Run) -> frozenset[str]:
 
 
 def _verdict(task: Task, run: Run, before: _Before | None, shared: frozenset[str]) -> tuple[str, list[str]]:
-    key = run.keys[task.id]
-    same = before is not None and before.run.keys.get(task.id) == key
+    key = run.keys.of(task)
+    same = before is not None and before.run.keys.find(task.id) == key
     if same and before is not None and task.id in before.finished:
         return "finished", []
-    if leaves_tables_only(task) and key in shared:
+    if run.pipeline.stage(task.stage).shareable(task) and key in shared:
         return "reused", []
     if before is None:
         return "run", [FIRST]
     if same:
         return "run", [NOT_FINISHED]
     reasons = list(dict.fromkeys(_reasons(task, run, before.run)))
-    return ("run", reasons) if reasons else ("looked_at", [FOLLOWS])
+    return ("run", reasons) if reasons else ("checked", [FOLLOWS])
 
 
 def _reasons(task: Task, run: Run, before: Run) -> Iterator[str]:
     """Why a task has another key, but for the tasks that it reads."""
-    old = before.plan.tasks.get(task.id)
+    old = before.plan.find(task.id)
     if old is None:
         yield _place_reason(run, before)
         return
-    was = dependencies(old, before.plan, before.params, before.facts, before.sources)
-    now = dependencies(task, run.plan, run.params, run.facts, run.sources)
+    was, now = dependencies_of(before, old), dependencies_of(run, task)
     for name in now.keys() | was.keys():
         if was.get(name) == now.get(name):
             continue
         if name == "place":
             yield _place_reason(run, before)
-        elif name in SOURCE_STAGES:
+        elif name in run.fingerprints or name in before.fingerprints:
             yield from _source_reasons(name, run, before)
         else:
-            yield f"{name} was {_word(was.get(name))}, now {_word(now.get(name))}"
+            yield f"{name} was {_text(was.get(name))}, now {_text(now.get(name))}"
 
 
 def _place_reason(run: Run, before: Run) -> str:
@@ -126,7 +125,7 @@ def _place_reason(run: Run, before: Run) -> str:
 
 
 def _source_reasons(name: str, run: Run, before: Run) -> Iterator[str]:
-    old, new = before.sources.get(name), run.sources.get(name)
+    old, new = before.fingerprints.get(name), run.fingerprints.get(name)
     if old is None or new is None:
         yield f"{name} was {old.path if old else 'none'}, now {new.path if new else 'none'}"
     elif (old.path, old.form) != (new.path, new.form):
@@ -137,5 +136,5 @@ def _source_reasons(name: str, run: Run, before: Run) -> Iterator[str]:
         yield f"{len(changed)} blocks of {name} have changed: {boxes}" if changed else GROWN
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     return "none" if value is None else str(value)

@@ -9,32 +9,14 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 
-from seuron.engine.keys import leaves_tables_only
+from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
-from seuron.engine.run import Outcome, Run, TaskRecord
+from seuron.engine.records import Outcome, TaskRecord
+from seuron.engine.run import Run
 from seuron.errors import RunError
 from seuron.storage.digests import digest_of_data
 from seuron.storage.garbage_collection import refuse_while_collected
-from seuron.storage.locks import Claim, claimed
-from seuron.storage.object_store import Counts
-
-#: Digests of all that a task's result is made from, for each part of it that can stay while others change.
-Inputs = dict[str, str]
-
-#: The module that does each stage's work. It has two functions: `inputs(run, task)` digests, by content,
-#: what the task reads, and `run(run, task)` does the work and returns its counts. By name, so that a
-#: task loads only what its stage needs (torch takes two seconds).
-STAGE_MODULES: dict[str, str] = {
-    "affinities": "seuron.pipelines.segmentation.stages.affinities",
-    "watershed": "seuron.pipelines.segmentation.stages.watershed",
-    "supervoxel_names": "seuron.pipelines.segmentation.stages.remap",
-    "agglomeration": "seuron.pipelines.segmentation.stages.agglomeration",
-    "segment_names": "seuron.pipelines.segmentation.stages.remap",
-    "labels": "seuron.pipelines.segmentation.stages.labels",
-    "pyramid": "seuron.pipelines.segmentation.stages.pyramid",
-    "evaluation": "seuron.pipelines.segmentation.stages.evaluation",
-    "report": "seuron.pipelines.segmentation.stages.report",
-}
+from seuron.storage.locks import TaskLock, locked
 
 
 def run_task(run: Run, task_id: str, key: str | None = None, tries: int = 1) -> TaskRecord:
@@ -46,30 +28,30 @@ def run_task(run: Run, task_id: str, key: str | None = None, tries: int = 1) -> 
     the record comes last. Raises ReplacedRunError when the run in the output folder has been started
     again meanwhile and the task has another key now.
     """
-    task = run.plan.tasks.get(task_id)
+    task = run.plan.find(task_id)
     if task is None:
         if key is not None:
             run.check_current(task_id, key)
-        raise RunError(f"the run in {run.output} has no task {task_id!r}; its tasks are listed in plan.json")
-    wanted = run.keys[task_id] if key is None else key
-    # The claim comes first: who starts the run anew looks for claims after it has written run.json.
-    with claimed(run.storage, f"working/{task_id}.json", Claim(f"the task {task.label}", wanted)):
+        raise RunError(f"the run in {run.output} has no task {task_id!r}; its stages and tiers are in plan.json")
+    wanted = run.keys.of(task) if key is None else key
+    # The lock comes first: who starts the run again looks for locks after it has written run.json.
+    with locked(run.storage, f"locks/{task_id}.json", TaskLock(f"the task {task.label}", wanted)):
         run.check_current(task_id, wanted)
         refuse_while_collected(run.store)
-        return run.finished(task_id) or _look(run, task, tries)
+        return run.finished(task_id) or _run_unless_unchanged(run, task, tries)
 
 
-def _look(run: Run, task: Task, tries: int) -> TaskRecord:
+def _run_unless_unchanged(run: Run, task: Task, tries: int) -> TaskRecord:
     """Do a task, if what it reads is not what its result was made from already."""
     started, clock, cpu = time.time(), time.perf_counter(), time.process_time()
-    stage = import_module(STAGE_MODULES[task.stage])
-    inputs: Inputs = stage.inputs(run, task)
-    outcome, name, counts = _known(run, task, inputs) or _compute(run, task, inputs, stage.run)
+    module = import_module(run.pipeline.stage(task.stage).module)
+    inputs: Inputs = module.inputs(run, task)
+    outcome, name, counts = _known(run, task, inputs) or _compute(run, task, inputs, module.run)
     record = TaskRecord(
         task_id=task.id,
         stage=task.stage,
         tier=task.tier,
-        key=run.keys[task.id],
+        key=run.keys.of(task),
         seconds=round(time.perf_counter() - clock, 4),
         cpu_seconds=round(time.process_time() - cpu, 4),
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -89,10 +71,10 @@ def _look(run: Run, task: Task, tries: int) -> TaskRecord:
 def _known(run: Run, task: Task, inputs: Inputs) -> tuple[Outcome, str, Counts] | None:
     """A result that was made from these inputs, if there is one: the task's own earlier one, or one in the store."""
     before, name = run.earlier(task.id), digest_of_data(inputs)
-    stands = before is not None and (not before.object or run.store.manifest(before.object) is not None)
-    if before is not None and stands and before.inputs == inputs:
+    usable = before is not None and (not before.object or run.store.manifest(before.object) is not None)
+    if before is not None and usable and before.inputs == inputs:
         return "unchanged", before.object, before.counts
-    if leaves_tables_only(task) and (manifest := run.store.manifest(name)) is not None:
+    if run.pipeline.stage(task.stage).shareable(task) and (manifest := run.store.manifest(name)) is not None:
         return "reused", name, manifest.counts
     return None
 
@@ -100,7 +82,8 @@ def _known(run: Run, task: Task, inputs: Inputs) -> tuple[Outcome, str, Counts] 
 def _compute(run: Run, task: Task, inputs: Inputs, work: Callable[[Run, Task], Counts]) -> tuple[Outcome, str, Counts]:
     before, name = run.earlier(task.id), digest_of_data(inputs)
     if before is not None:
-        run.retire(task.id, {part: digest for part, digest in before.inputs.items() if inputs.get(part) == digest})
+        same = {part: digest for part, digest in before.inputs.items() if inputs.get(part) == digest}
+        run.invalidate_record(task.id, same)
     with run.writing(task.id, name) as tables:
         counts = work(run, task)
     if not tables.tables:

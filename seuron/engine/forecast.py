@@ -1,8 +1,8 @@
 """What a run will take, and afterwards what it took beside it: tasks, core time, memory, bytes.
 
-A plan's estimates come from rates that were measured once (`planning/segmentation.py`). Runs that have ended on
+A plan's estimates come from rates that were measured once (each pipeline's estimates). Runs that have ended on
 the same machines say how far those are off, stage by stage: a `Calibration`. Money is told by
-`seuron.compute.money`, from the forecast's seconds.
+`seuron.cluster.costs.estimates`, from the forecast's seconds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from seuron.engine.plan import Stage
-from seuron.engine.run import Run, TaskRecord
-from seuron.pipelines.segmentation.checks import AFFINITY_BYTES, BYTES_PER_VOXEL
+from seuron.engine.plan import StagePlan
+from seuron.engine.records import TaskRecord
+from seuron.engine.run import Run
 
 #: Records of each stage of an earlier run that are read at most: they are files, and stages are even.
 SAMPLED = 32
@@ -74,9 +74,9 @@ class Calibration:
     bytes_per_voxel: float | None = None
     runs: int = 0
 
-    def seconds(self, stage: Stage) -> float:
+    def seconds(self, stage: StagePlan) -> float:
         """Core-seconds of a stage's tasks."""
-        return sum(task.seconds for task in stage.tasks) * self.ratios.get(stage.name, 1.0)
+        return stage.seconds * self.ratios.get(stage.name, 1.0)
 
 
 def calibrate(runs: Iterable[Run]) -> Calibration:
@@ -85,9 +85,9 @@ def calibrate(runs: Iterable[Run]) -> Calibration:
     stored, asked = [], 0
     for run in runs:
         asked += 1
-        sampled = {stage.name: _sample(run, stage) for stage in run.plan.stages if stage.tasks}
+        sampled = {stage.name: _sample(run, stage) for stage in run.plan.stages if stage.tiers}
         for name, records in sampled.items():
-            planned = sum(run.plan.tasks[record.task_id].seconds for record in records)
+            planned = sum(run.plan.task(record.task_id).seconds for record in records)
             if planned > 0:
                 ratios.setdefault(name, []).append(sum(record.seconds for record in records) / planned)
         stored.append(sum(_stored(run.plan.stage(name), rows) for name, rows in sampled.items()) / run.facts.box.voxels)
@@ -104,17 +104,19 @@ def forecast(run: Run, known: Calibration | None = None) -> Forecast:
             tiers=len(stage.tiers),
             tasks=len(stage.tasks),
             core_seconds=round(measured.seconds(stage), 3),
-            memory_bytes=max(task.memory_bytes for task in stage.tasks),
+            memory_bytes=stage.memory_bytes,
         )
         for stage in run.plan.stages
-        if stage.tasks
+        if stage.tiers
     )
     return Forecast(
         output=run.output,
         box=tuple(run.facts.box.corners),
         voxels=run.facts.box.voxels,
         stages=stages,
-        stored_bytes=round(run.facts.box.voxels * (measured.bytes_per_voxel or most_bytes_per_voxel(run))),
+        stored_bytes=round(run.facts.box.voxels * measured.bytes_per_voxel)
+        if measured.bytes_per_voxel
+        else run.pipeline.stored_bytes(run.params, run.facts),
         measured_on=measured.runs,
     )
 
@@ -130,11 +132,6 @@ def compare(run: Run) -> Forecast:
     return Forecast(run.output, planned.box, planned.voxels, stages, stored or planned.stored_bytes)
 
 
-def most_bytes_per_voxel(run: Run) -> int:
-    """What a run leaves on disk for each voxel, at most, as `preflight` wants it free."""
-    return BYTES_PER_VOXEL + (AFFINITY_BYTES[run.params.affinity_dtype] if run.params.image else 0)
-
-
 def _with_actual(stage: StageForecast, records: Sequence[TaskRecord]) -> StageForecast:
     if not records:
         return stage
@@ -145,14 +142,14 @@ def _with_actual(stage: StageForecast, records: Sequence[TaskRecord]) -> StageFo
     )  # fmt: skip
 
 
-def _sample(run: Run, stage: Stage) -> list[TaskRecord]:
+def _sample(run: Run, stage: StagePlan) -> list[TaskRecord]:
     """Records of tasks that did their work, spread over the stage."""
     step = max(1, len(stage.tasks) // SAMPLED)
-    found = (run.record(task.id) for task in stage.tasks[::step])
+    found = (run.record(stage.tasks[number].id) for number in range(0, len(stage.tasks), step))
     return [record for record in found if record is not None and record.outcome == "computed"]
 
 
-def _stored(stage: Stage, records: Sequence[TaskRecord]) -> float:
+def _stored(stage: StagePlan, records: Sequence[TaskRecord]) -> float:
     """Bytes of a stage's layers, from some of its tasks."""
     if not records:
         return 0.0

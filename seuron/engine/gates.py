@@ -18,12 +18,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from seuron.engine.pipeline import Pipeline
 from seuron.engine.run import Run
 from seuron.engine.states import Stop
 from seuron.errors import ParameterErrors, PermanentError
 from seuron.params import parse_settings
 from seuron.storage import Storage, cloud_path
-from seuron.storage.digests import digest_of_data
+from seuron.storage.digests import digest_of_bytes
 
 #: `approve`: go on. `redo`: start again with other parameters. `end`: the run is cancelled.
 Choice = Literal["approve", "redo", "end"]
@@ -90,7 +91,7 @@ class Answerer:
 
 def stage_key(run: Run, stage: str) -> str:
     """What all results of a stage depend on."""
-    return digest_of_data({task.id: run.keys[task.id] for task in run.plan.stage(stage).tasks})
+    return digest_of_bytes([run.keys.of_tier(tier) for tier in run.plan.stage(stage).tiers])
 
 
 def answers(storage: Storage, stage: str) -> list[GateAnswer]:
@@ -111,7 +112,7 @@ def stages_to_inspect(run: Run) -> list[str]:
     return [
         stage
         for stage in run.params.inspect_after
-        if run.plan.stage(stage).tasks and not _is_approved(run, stage, stage_key(run, stage))
+        if run.plan.stage(stage).tiers and not _is_approved(run, stage, stage_key(run, stage))
     ]
 
 
@@ -160,12 +161,12 @@ def parse_changes(text: str) -> dict[str, Any]:
     return values
 
 
-def changed_values(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed_values(pipeline: Pipeline, before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a run with changes; raises ParameterErrors with all problems at once.
 
     The volumes that they name are looked at as well.
     """
-    from seuron.pipelines.segmentation.checks import check_run, parse_run
+    from seuron.engine.setup import check_run, parse_run
 
     if not changes:
         raise ParameterErrors(
@@ -177,6 +178,6 @@ def changed_values(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
         if name in changes and cloud_path(str(changes[name])) != cloud_path(str(before.get(name)))
     ]
     values = {**before, **changes}
-    if problems := fixed + check_run(parse_run(values))[1]:
+    if problems := fixed + check_run(parse_run(pipeline, values))[1]:
         raise ParameterErrors(problems)
     return values

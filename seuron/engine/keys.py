@@ -4,196 +4,128 @@ A task's key is made of
 
 - its *settings*: the version of its stage's results, the parameters and facts that matter to the
   stage, and its place;
-- the marks of the input's blocks that it sees (`sources.py`);
-- the keys of the tasks that it reads (`reads.py`).
+- the fingerprints of the input's blocks that it sees (`volumes/fingerprints.py`);
+- the keys of the tasks that it reads.
 
-Equal keys mean equal results. The reverse does not hold: what has another key is looked at again when
+Equal keys mean equal results. The reverse does not hold: what has another key is checked again when
 its turn comes, by the content of what it reads, and is not done again where that is the same.
+
+The keys of a run lie in one file, 16 bytes for each task in the plan's order: a task reads its own.
 """
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seuron.box import Box, Triple
-from seuron.engine.plan import NAMING, Plan, Task
-from seuron.nets.patches import PatchGrid, needed_region
-from seuron.pipelines.segmentation.dependencies import Readers, padded
-from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import PYRAMID_SCALES, VolumeFacts
+from seuron.box import Box
+from seuron.engine.plan import Plan, Task, Tier
+from seuron.errors import RunError
+from seuron.storage import Storage
 from seuron.storage.digests import digest_of_bytes, digest_of_data
-from seuron.volumes.fingerprints import SourceBlocks
-from seuron.volumes.precomputed import pyramid_factors
 
-#: Counted up whenever a stage's code comes to write other bytes for the same input.
-RESULTS_VERSIONS: dict[str, int] = {
-    "affinities": 1,
-    "watershed": 4,
-    "supervoxel_names": 4,
-    "agglomeration": 4,
-    "segment_names": 2,
-    "labels": 1,
-    "pyramid": 1,
-    "evaluation": 1,
-    "report": 3,
-}
+if TYPE_CHECKING:
+    from seuron.engine.run import Run
 
-#: The parameters that each stage's results depend on, beside those of the stages that it reads.
-STAGE_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "affinities": ("patch_size", "patch_overlap", "affinity_dtype", "block_size"),
-    "watershed": (
-        "chunk_size",
-        "watershed_high",
-        "watershed_low",
-        "watershed_size",
-        "watershed_dust",
-        "semantic_classes",
-    ),
-    "supervoxel_names": (),
-    "agglomeration": ("chunk_size", "agglomeration_threshold", "constraints", "semantic_classes"),
-    "segment_names": (),
-    "labels": ("chunk_size", "block_size"),
-    "pyramid": ("block_size",),
-    "evaluation": (),
-    "report": (),
-}
-#: Parameters that say where data come from: they enter keys as marks of the blocks that a task sees,
-#: and as facts (`model` as the digest of its weights, `precision` as what it came to).
-SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks", "model", "precision")
-#: Parameters that say where tasks lie: they enter keys as places.
-PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
-#: Parameters that no result depends on.
-WITHOUT_INFLUENCE = ("output", "store", "budget_dollars", "inspect_after")
-
-#: The inputs that runs read, by the parameter that names them, and the stage whose leaves read them.
-SOURCE_STAGES: dict[str, str] = {
-    "image": "affinities",
-    "affinities": "watershed",
-    "semantic": "watershed",
-    "ground_truth": "evaluation",
-}
+#: Bytes of a key: those of a digest.
+KEY_BYTES = 16
 
 
-def settings_of(task: Task, plan: Plan, params: SegmentationParams, facts: VolumeFacts) -> dict[str, Any]:
+class Keys:
+    """The keys of a plan's tasks, in memory or in a file of which only what is asked for is read."""
+
+    def __init__(
+        self, plan: Plan, content: bytes | None = None, storage: Storage | None = None, name: str = ""
+    ) -> None:
+        self._content, self._storage, self._name = content, storage, name
+        self._starts: dict[tuple[str, int], int] = {}
+        start = 0
+        for tier in plan.tiers():
+            self._starts[tier.stage, tier.number] = start
+            start += len(tier)
+        self._plan = plan
+        self.size = start * KEY_BYTES
+
+    def row(self, task: Task) -> int:
+        """Where the key of a task begins, in bytes."""
+        return (self._starts[task.stage, task.tier] + self._plan.tier_of(task).number_of(task)) * KEY_BYTES
+
+    def of(self, task: Task) -> str:
+        """The key of a task."""
+        return self._read(self.row(task), KEY_BYTES).hex()
+
+    def find(self, task_id: str) -> str | None:
+        """The key of the task of an id; None where the plan has no such task."""
+        task = self._plan.find(task_id)
+        return None if task is None else self.of(task)
+
+    def of_tier(self, tier: Tier) -> bytes:
+        """The keys of all tasks of a tier, one after the other."""
+        return self._read(self._starts[tier.stage, tier.number] * KEY_BYTES, len(tier) * KEY_BYTES)
+
+    @property
+    def content(self) -> bytes:
+        """The keys of all tasks."""
+        return self._read(0, self.size)
+
+    def _read(self, start: int, size: int) -> bytes:
+        if self._content is not None:
+            return self._content[start : start + size]
+        assert self._storage is not None
+        found = self._storage.get_range(self._name, start, size)
+        if found is None or len(found) != size:
+            raise RunError(
+                f"{self._storage.path}/{self._name} is missing or damaged; start the run again: it writes it, and "
+                "keeps what is finished"
+            )
+        return found
+
+
+def settings_of(run: Run, task: Task) -> dict[str, Any]:
     """All that a task's result depends on besides data, as plain data with names that a person understands."""
-    settings: dict[str, Any] = {"results version": RESULTS_VERSIONS[task.stage]}
-    settings |= {name: getattr(params, name) for name in STAGE_PARAMETERS[task.stage]}
-    settings["place"] = _place(task, plan, params, facts)
-    if task.stage == "affinities":
-        settings |= {"net": facts.net, "precision": facts.precision, "grey scale": [facts.grey_mean, facts.grey_std]}
-    if task.stage in ("watershed", "agglomeration"):
-        settings["affinity type"] = facts.dtype if params.image is None else params.affinity_dtype
-    if task.stage == "agglomeration" and (own := _code_of_predicates(params.constraints)):
-        settings["code of predicates"] = own
-    if task.stage == "agglomeration" and task.layer:
-        settings["part in a round"] = [task.layer, task.index]
-    if task.stage == "pyramid":
-        settings["layer"] = [task.layer, params.affinity_dtype if task.layer == "affinities" else "uint64"]
-    if task.stage == "report":
-        settings |= params.model_dump(mode="json", exclude=set(WITHOUT_INFLUENCE))
-    return settings
+    stage = run.pipeline.stage(task.stage)
+    settings: dict[str, Any] = {"results version": stage.version, "place": {"box": task.box.corners}}
+    settings |= {name: getattr(run.params, name) for name in stage.parameters}
+    if task.role or task.layer:
+        settings["part"] = [task.role, task.layer]
+    own = dict(stage.settings(run, task))
+    settings["place"] |= own.pop("place", {})
+    return settings | own
 
 
-@lru_cache(maxsize=4)
-def _code_of_predicates(constraints: str | None) -> tuple[str, ...]:
-    """The digests of the source files that rules of a user's own are in, each read once in a process."""
-    if constraints is None or "predicate" not in constraints:
-        return ()
-    from abiss_py import CustomRule, parse_constraints
-
-    rules = (rule for rule in parse_constraints(json.loads(constraints)) if isinstance(rule, CustomRule))
-    functions = (rule.function() for rule in rules)
-    files = (inspect.getsourcefile(getattr(function, "py_func", function)) for function in functions)
-    return tuple(digest_of_bytes([Path(file).read_bytes()]) for file in files if file is not None)
+def sources_of(run: Run, task: Task) -> Mapping[str, Box]:
+    """What a task sees of the run's inputs, by the parameter that names the input."""
+    given = run.sources
+    seen = run.pipeline.stage(task.stage).sources(run, task)
+    return {name: box for name, box in seen.items() if name in given}
 
 
-def _place(task: Task, plan: Plan, params: SegmentationParams, facts: VolumeFacts) -> dict[str, Any]:
-    """Where a task lies: its box, and what of the frame and of its surroundings matters to its stage."""
-    place: dict[str, Any] = {"box": task.box.corners}
-    if task.stage in ("watershed", "agglomeration", "labels"):
-        # The index of a voxel is x + X * (y + Y * z) from the frame's corner: Z does not matter.
-        place |= {"frame": [facts.id_frame.minimum, facts.id_frame.shape[:2]]}
-    if task.stage in ("watershed", "agglomeration"):
-        ends = zip(task.box.corners, facts.box.corners, strict=True)
-        place |= {"ends": [mine == whole for mine, whole in ends]}
-        place |= {"parts": [plan.tasks[child].box.corners for child in task.children]}
-    if task.layer == "seams":
-        place |= {"lines are closed": plan.tasks[plan.parents[task.id]].layer == "lines"}
-    if task.stage == "affinities":
-        place |= _patches(task.box, params, facts)
-    if task.stage == "pyramid":
-        place |= {"factors": _factors(facts.box.shape, facts.resolution_nm)[: (task.tier + 1) * PYRAMID_SCALES]}
-    return place
-
-
-@lru_cache(maxsize=4)
-def _factors(shape: Triple, resolution_nm: tuple[float, float, float]) -> list[Triple]:
-    """`pyramid_factors`, which is asked for by every task of a plan."""
-    return pyramid_factors(shape, resolution_nm)
-
-
-def _patches(box: Box, params: SegmentationParams, facts: VolumeFacts) -> dict[str, Any]:
-    """The patches that a box of affinities is made of, and how far the image goes on beyond them."""
-    grid = PatchGrid(facts.source_box or facts.box, params.patch_size, params.patch_overlap)
-    indices = [index for index, _ in grid.overlapping(box)]
-    # A patch's weights depend on its neighbours, as far as they overlap it.
-    reach = [-(-size // stride) for size, stride in zip(grid.patch_size, grid.stride, strict=True)]
-    last = zip(grid.count, indices[-1], reach, strict=True)
-    return {
-        "patches": [grid.image.minimum, indices[0], indices[-1], [min(n - 1 - i, r) for n, i, r in last]],
-        "image": needed_region(grid, box).corners,
-    }
-
-
-def seen_box(task: Task, params: SegmentationParams, facts: VolumeFacts) -> Box:
-    """The part of its source that a leaf of a stage in `SOURCE_STAGES` reads."""
-    if task.stage == "affinities":
-        grid = PatchGrid(facts.source_box or facts.box, params.patch_size, params.patch_overlap)
-        return needed_region(grid, task.box)
-    return padded(task.box).intersect(facts.box) if task.stage == "watershed" else task.box
-
-
-def sources_of(task: Task, params: SegmentationParams) -> list[str]:
-    """The parameters that name the inputs which a task reads itself."""
-    stages = SOURCE_STAGES.items() if task.tier == 0 else ()
-    return [name for name, stage in stages if stage == task.stage and getattr(params, name) is not None]
-
-
-def leaves_tables_only(task: Task) -> bool:
-    """Whether all of a task's result lies in the store, so that another run can take it over as it is."""
-    octrees = (*NAMING, *NAMING.values())
-    return task.stage in octrees or (task.stage == "evaluation" and task.tier == 0)
-
-
-def dependencies(
-    task: Task,
-    plan: Plan,
-    params: SegmentationParams,
-    facts: VolumeFacts,
-    sources: Mapping[str, SourceBlocks],
-) -> dict[str, Any]:
+def dependencies_of(run: Run, task: Task) -> dict[str, Any]:
     """A task's settings and the digest of what it sees of the input: its key, but for the tasks it reads."""
-    found = settings_of(task, plan, params, facts)
-    for name in (name for name in sources_of(task, params) if name in sources):
-        box = seen_box(task, params, facts)
-        found[name] = sources[name].digest(box)
-        if sources[name].has_holes(box):  # otherwise it does not matter what a hole means
-            found["missing_blocks"] = params.missing_blocks
+    found = settings_of(run, task)
+    for name, box in sources_of(run, task).items():
+        if name in run.fingerprints:
+            found[name] = run.fingerprints[name].digest(box)
+            if run.fingerprints[name].has_holes(box):  # otherwise it does not matter what a hole means
+                found["missing blocks"] = run.sources[name].missing
     return found
 
 
-def task_keys(
-    plan: Plan, params: SegmentationParams, facts: VolumeFacts, sources: Mapping[str, SourceBlocks]
-) -> dict[str, str]:
-    """The key of every task, by its id."""
-    readers = Readers(plan)
-    keys: dict[str, str] = {}
-    for task in plan.tasks.values():  # every task comes after those that it reads
-        own = dependencies(task, plan, params, facts, sources)
-        keys[task.id] = digest_of_data([task.id, own, [keys[other] for other in readers.of(task)]])
-    return keys
+def make_keys(run: Run) -> Keys:
+    """The keys of all tasks of a planned run."""
+    empty, content = Keys(run.plan), bytearray()
+    digests: dict[tuple[str, int], str] = {}
+
+    def key_of(other: Task | Tier) -> str:
+        if isinstance(other, Tier):
+            return digests[other.stage, other.number]
+        row = empty.row(other)
+        return content[row : row + KEY_BYTES].hex()
+
+    for tier in run.plan.tiers():  # every task comes after those that it reads
+        reads, start = run.pipeline.stage(tier.stage).reads, len(content)
+        for task in tier:
+            read = [key_of(other) for other in reads(run, task)]
+            content += bytes.fromhex(digest_of_data([task.id, dependencies_of(run, task), read]))
+        digests[tier.stage, tier.number] = digest_of_bytes([bytes(content[start:])])
+    return Keys(run.plan, bytes(content))

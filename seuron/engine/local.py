@@ -8,16 +8,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from seuron.engine.execute import run_task
-from seuron.engine.plan import Task
-from seuron.engine.run import Run, TaskRecord, prepare_run
+from seuron.engine.plan import Tier
+from seuron.engine.records import TaskRecord
+from seuron.engine.run import Run
+from seuron.engine.setup import prepare_run
 from seuron.errors import ParameterErrors, RunError
-from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.params.run_parameters import RunParameters
 
 #: Called after each task, with what is done so far and how many tasks there are.
 Progress = Callable[[TaskRecord, int, int], None]
 
 
-def run_local(params: SegmentationParams, *, workers: int = 1, progress: Progress | None = None) -> Run:
+def run_local(params: RunParameters, *, workers: int = 1, progress: Progress | None = None) -> Run:
     """Prepare a run and do all of its tasks that are not done yet.
 
     `workers` above 1 takes that many processes. Raises what a task raises; what was finished stays,
@@ -57,8 +59,8 @@ def _in_pool(run: Run, workers: int) -> Iterator[TaskRecord]:
             ) from error
 
 
-def _as_completed(run: Run, pool: ProcessPoolExecutor, tier: tuple[Task, ...]) -> Iterator[TaskRecord]:
-    pending: set[Future[TaskRecord]] = {pool.submit(_work, run.output, task.id, run.keys[task.id]) for task in tier}
+def _as_completed(run: Run, pool: ProcessPoolExecutor, tier: Tier) -> Iterator[TaskRecord]:
+    pending: set[Future[TaskRecord]] = {pool.submit(_work, run.output, task.id, run.keys.of(task)) for task in tier}
     try:
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from seuron.engine.plan import Task
-from seuron.engine.run import Run, TaskRecord
+from seuron.engine.plan import Plan, StagePlan, Task
+from seuron.engine.records import TaskRecord
+from seuron.engine.run import Run
 
-#: Records of a stage that are read to find out when it worked: a look at 20,000 tasks must stay quick.
+#: Records of a stage that are read to find out when it ran: a listing of 20,000 tasks must stay quick.
 SAMPLED = 8
 #: What starting a task takes beside its work, s: planned seconds of small tasks are next to nothing.
 TASK_SECONDS = 0.3
@@ -49,16 +50,26 @@ def stage_progress(run: Run, *, since: float, now: float) -> tuple[StageProgress
 
     Times are seconds since 1970.
     """
-    names = run.storage.names("tasks/")
-    done = {name.removeprefix("tasks/").removesuffix(".json") for name in names} & run.plan.tasks.keys()
-    stages = [stage for stage in run.plan.stages if stage.tasks]
-    finished = [[task for task in stage.tasks if task.id in done] for stage in stages]
-    work = [_work(run, stage.tasks, mine, since, now) for stage, mine in zip(stages, finished, strict=True)]
+    done = done_by_stage(run.plan, run.finished_ids())
+    stages = [stage for stage in run.plan.stages if stage.tiers]
+    work = [_work(run, stage, done.get(stage.name, ()), since, now) for stage in stages]
     left = seconds_left(work)
     return tuple(
-        StageProgress(stage.name, len(mine), len(stage.tasks), seconds)
-        for stage, mine, seconds in zip(stages, finished, left, strict=True)
+        StageProgress(stage.name, len(done.get(stage.name, ())), len(stage.tasks), seconds)
+        for stage, seconds in zip(stages, left, strict=True)
     )
+
+
+def done_by_stage(plan: Plan, ids: Iterable[str]) -> dict[str, list[Task]]:
+    """The tasks of these ids that the plan has, by stage; in the plan's order within each tier's index."""
+    found: dict[str, list[Task]] = {}
+    for task_id in ids:
+        task = plan.find(task_id)
+        if task is not None:
+            found.setdefault(task.stage, []).append(task)
+    for tasks in found.values():
+        tasks.sort(key=lambda task: (task.tier, task.index[::-1]))
+    return found
 
 
 def seconds_left(stages: Sequence[StageWork]) -> list[float | None]:
@@ -80,16 +91,22 @@ def total_seconds_left(stages: Iterable[StageProgress]) -> float | None:
     return sum(known) if len(known) == len(found) else None
 
 
-def _work(run: Run, tasks: Sequence[Task], done: Sequence[Task], since: float, now: float) -> StageWork:
-    planned, finished = _planned(tasks), _planned(done)
-    if len(done) == len(tasks):
+def _work(run: Run, stage: StagePlan, done: Sequence[Task], since: float, now: float) -> StageWork:
+    complete = len(done) == len(stage.tasks)
+    planned, finished = planned_seconds(stage), _planned(done)
+    if complete:
         finished = planned  # to the last bit: nothing is left
     sample = [record for task in _spread(done) if (record := run.record(task.id)) is not None]
     new = [record for record in sample if record.started >= since]
     if not new:
         return StageWork(planned, finished, 0.0, 0.0)
-    wall = _wall(new, now, complete=len(done) == len(tasks))
+    wall = _wall(new, now, complete=complete)
     return StageWork(planned, finished, finished * len(new) / len(sample), wall)
+
+
+def planned_seconds(stage: StagePlan) -> float:
+    """Seconds of a stage's tasks with what starting them takes."""
+    return stage.seconds + len(stage.tasks) * TASK_SECONDS
 
 
 def _planned(tasks: Sequence[Task]) -> float:

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from seuron.engine.plan import Plan, Task, Work
+from seuron.engine.plan import Plan, Tier, Work
 from seuron.errors import PermanentError
 
 #: The queue of the tasks that manage others. Whoever runs `prepare` serves it.
 MANAGER = "manager"
 
-Tier = tuple[str, int]
+#: A tier, by its stage and number.
+TierName = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class QueueOffer:
+class QueueCapacity:
     """What one slot of a queue has."""
 
     name: str
@@ -43,16 +44,18 @@ class QueueErrors(PermanentError):
         super().__init__("no queue takes these tasks:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
-def needs(plan: Plan) -> dict[Tier, Need]:
+def needs(plan: Plan) -> dict[TierName, Need]:
     """The need of every tier that has tasks, by (stage, tier)."""
-    return {(tier[0].stage, tier[0].tier): _need(tier) for tier in plan.tiers()}
+    return {(tier.stage, tier.number): _need(tier) for tier in plan.tiers()}
 
 
-def _need(tier: Sequence[Task]) -> Need:
-    return Need(tier[0].work, max(task.memory_bytes for task in tier))
+def _need(tier: Tier) -> Need:
+    return Need(tier.work, tier.largest.memory_bytes)
 
 
-def assign(plan: Plan, offers: Iterable[QueueOffer], kept: Mapping[Tier, str] | None = None) -> dict[Tier, str]:
+def assign(
+    plan: Plan, offers: Iterable[QueueCapacity], kept: Mapping[TierName, str] | None = None
+) -> dict[TierName, str]:
     """The queue of each tier; raises QueueErrors for all tiers that fit nowhere.
 
     The smallest offer that fits is taken: of those that hold the memory the one with the fewest GPUs, of
@@ -61,7 +64,7 @@ def assign(plan: Plan, offers: Iterable[QueueOffer], kept: Mapping[Tier, str] | 
     still fit, and it is an error where they do not, as Airflow has written them down with the tasks.
     """
     offered = _least(offers)
-    found: dict[Tier, str] = {}
+    found: dict[TierName, str] = {}
     problems = []
     for tier, need in needs(plan).items():
         fitting = _fitting(need, offered)
@@ -77,17 +80,17 @@ def assign(plan: Plan, offers: Iterable[QueueOffer], kept: Mapping[Tier, str] | 
     return found
 
 
-def _least(offers: Iterable[QueueOffer]) -> list[QueueOffer]:
+def _least(offers: Iterable[QueueCapacity]) -> list[QueueCapacity]:
     """One offer for each name: what the weakest of those that serve a queue has, as any of them may take a task."""
-    least: dict[str, QueueOffer] = {}
+    least: dict[str, QueueCapacity] = {}
     for offer in offers:
         other = least.get(offer.name, offer)
         memory, gpus = min(other.memory_bytes, offer.memory_bytes), min(other.gpus, offer.gpus)
-        least[offer.name] = QueueOffer(offer.name, memory, gpus)
+        least[offer.name] = QueueCapacity(offer.name, memory, gpus)
     return sorted(least.values(), key=lambda offer: offer.name)
 
 
-def _fitting(need: Need, offered: Sequence[QueueOffer]) -> list[QueueOffer]:
+def _fitting(need: Need, offered: Sequence[QueueCapacity]) -> list[QueueCapacity]:
     if need.work == "manager":  # its memory is not counted: the manager is no worker that one chooses
         return [offer for offer in offered if offer.name == MANAGER]
     workers = [offer for offer in offered if offer.name != MANAGER]
@@ -97,18 +100,18 @@ def _fitting(need: Need, offered: Sequence[QueueOffer]) -> list[QueueOffer]:
     return [offer for offer in workers if offer.memory_bytes >= need.memory_bytes]
 
 
-def _unserved(tier: Tier, need: Need, offered: Sequence[QueueOffer]) -> str:
+def _unserved(tier: TierName, need: Need, offered: Sequence[QueueCapacity]) -> str:
     return f"{_named(tier)} needs {_wanted(need)}; offered: {_list(offered)}. {_advice(need)}"
 
 
-def _moved(tier: Tier, need: Need, before: str, offered: Sequence[QueueOffer]) -> str:
+def _moved(tier: TierName, need: Need, before: str, offered: Sequence[QueueCapacity]) -> str:
     return (
         f"{_named(tier)} needs {_wanted(need)} and was given the queue {before!r} when this run was prepared first; "
-        f"offered now: {_list(offered)}. Serve that queue again, or start the run anew: what is finished is kept"
+        f"offered now: {_list(offered)}. Serve that queue again, or start the run again: what is finished is kept"
     )
 
 
-def _named(tier: Tier) -> str:
+def _named(tier: TierName) -> str:
     return f"{tier[0]}, tier {tier[1]},"
 
 
@@ -118,7 +121,7 @@ def _wanted(need: Need) -> str:
     return f"{_gib(need.memory_bytes)} for a task" + (" and takes a GPU where there is one" * (need.work == "gpu"))
 
 
-def _list(offered: Sequence[QueueOffer]) -> str:
+def _list(offered: Sequence[QueueCapacity]) -> str:
     names = [
         f"{offer.name} ({_gib(offer.memory_bytes)} a slot{f', {offer.gpus} GPU' if offer.gpus else ''})"
         for offer in offered

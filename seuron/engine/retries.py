@@ -1,6 +1,6 @@
-"""What went wrong while a run was done, and was overcome: tasks that took several tries, and why.
+"""Tasks of a run that took several tries, and why.
 
-OUTPUT/troubles.json is written before the report is made, from the tasks' records and from what whoever ran them
+OUTPUT/retries.json is written before the report is made, from the tasks' records and from what whoever ran them
 knows of the tries that failed. A task that was done at its first try is not in it.
 """
 
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from seuron.engine.run import Run
 from seuron.storage import Storage
 
-TROUBLES = "troubles.json"
+RETRIES_FILE = "retries.json"
 #: What is known of a try that left no word.
 LOST = "nothing was heard of it: its worker or its machine was lost"
 #: Characters of a reason that are kept.
@@ -22,7 +22,7 @@ LONGEST = 300
 
 
 @dataclass(frozen=True)
-class Trouble:
+class RetriedTask:
     """A task that was done at its `tries`-th try, and why those before it were not, the first one first."""
 
     task_id: str
@@ -30,7 +30,7 @@ class Trouble:
     reasons: tuple[str, ...]
 
 
-_TROUBLES = TypeAdapter(tuple[Trouble, ...])
+_RETRIED = TypeAdapter(tuple[RetriedTask, ...])
 
 
 def reason(error: BaseException) -> str:
@@ -39,24 +39,24 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:LONGEST]
 
 
-def read_troubles(storage: Storage) -> tuple[Trouble, ...]:
+def read_retries(storage: Storage) -> tuple[RetriedTask, ...]:
     """What the folder of a run says; nothing where nothing was written down."""
-    text = storage.get(TROUBLES)
-    return () if text is None else _TROUBLES.validate_json(text)
+    text = storage.get(RETRIES_FILE)
+    return () if text is None else _RETRIED.validate_json(text)
 
 
-def tell_troubles(run: Run, reason_of: Callable[[str, int], str | None]) -> None:
+def write_retries(run: Run, reason_of: Callable[[str, int], str | None]) -> None:
     """Write down the tries of the run's finished tasks; `reason_of` a task's id and a try is why it failed, if known.
 
     What an earlier start of the run knew stays for the tasks that it did.
     """
-    before = {trouble.task_id: trouble for trouble in read_troubles(run.storage)}
+    before = {retried.task_id: retried for retried in read_retries(run.storage)}
     found = []
     for record in run.records():
         if record.tries > 1:
             known = [reason_of(record.task_id, number) for number in range(1, record.tries)]
-            made = Trouble(record.task_id, record.tries, tuple(why or LOST for why in known))
+            made = RetriedTask(record.task_id, record.tries, tuple(why or LOST for why in known))
             old = before.get(record.task_id, made)
             found.append(replace(made, reasons=old.reasons) if old.tries == made.tries and not any(known) else made)
     if found or before:
-        run.storage.put(TROUBLES, _TROUBLES.dump_json(tuple(found), indent=1))
+        run.storage.put(RETRIES_FILE, _RETRIED.dump_json(tuple(found), indent=1))

@@ -2,93 +2,79 @@
 
 All of it lies in the output folder, so that any process that can read it can go on with the run:
 
-    OUTPUT/run.json           parameters and facts
-    OUTPUT/plan.json          stages, tiers, tasks (for readers)
-    OUTPUT/keys.json          the key of every task: what its result depends on
-    OUTPUT/inputs/...         marks of the input's blocks, as they were when the run was prepared
-    OUTPUT/tasks/ID.json      one record for each finished task
-    OUTPUT/earlier/ID.json    the record of a task that has another key by now, until the task is looked at again
-    OUTPUT/working/ID.json    the claims of tasks that are at work
-    OUTPUT/stopped/ID.json    who cancelled or paused a start of the run, and why (`states.py`)
-    OUTPUT/objects/...        the tables that tasks hand to each other (`store.py`), unless they lie elsewhere
-    OUTPUT/affinities, supervoxels, segmentation, report.html
+    OUTPUT/run.json             its pipeline, parameters and facts
+    OUTPUT/plan.json            stages and tiers (for readers)
+    OUTPUT/keys/KEY             the keys of all tasks: what their results depend on; KEY is the run's
+    OUTPUT/inputs/...           fingerprints of the input's blocks, as they were when the run was prepared
+    OUTPUT/tasks/ID.json        one record for each finished task
+    OUTPUT/superseded/ID.json   the record of a task that has another key by now, until the task is checked again
+    OUTPUT/locks/ID.json        the locks of running tasks
+    OUTPUT/stopped/ID.json      who cancelled or paused a start of the run, and why (`states.py`)
+    OUTPUT/objects/...          the tables that tasks hand to each other (`storage/object_store.py`), unless elsewhere
+    OUTPUT/...                  the layers, and report.html
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic
+
+from pydantic import TypeAdapter, ValidationError
 
 from seuron import __version__
-from seuron.box import Box, triple
-from seuron.engine.keys import task_keys
-from seuron.engine.plan import Plan, Task
-from seuron.errors import ParameterErrors, ReplacedRunError, RunError
+from seuron.engine.keys import Keys, make_keys
+from seuron.engine.pipeline import Counts, F, Layer, P, Pipeline, Source, Stage
+from seuron.engine.plan import Plan, StagePlan, Task, Tier
+from seuron.engine.records import TaskRecord
+from seuron.engine.registry import pipeline_named
+from seuron.errors import ReplacedRunError, RunError
 from seuron.params import parse_parameters
-from seuron.pipelines.segmentation.dependencies import Readers
-from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
 from seuron.storage import Storage, cloud_path, join
-from seuron.storage.digests import digest_of_data
-from seuron.storage.object_store import Counts, NewObject, Store
-from seuron.volumes.fingerprints import SourceBlocks
+from seuron.storage.digests import digest_of_bytes
+from seuron.storage.object_store import NewObject, Store
 
-__all__ = ["Counts", "Outcome", "Run", "TaskRecord", "prepare_run"]
+if TYPE_CHECKING:
+    from seuron.volumes.fingerprints import Fingerprints
 
-Outcome = Literal["computed", "unchanged", "reused"]
+__all__ = ["Counts", "Run", "make_plan"]
+
 #: Counted up when run.json or the records come to hold something else.
-LAYOUT = 2
+LAYOUT = 3
+
+
+def make_plan(pipeline: Pipeline[P, F], params: P, facts: F) -> Plan:
+    """The plan of a run; equal input gives an equal plan, on any machine."""
+    return Plan(tuple(_stage_plan(stage, stage.plan(params, facts)) for stage in pipeline.stages))
+
+
+def _stage_plan(stage: Stage, tiers: Sequence[Tier]) -> StagePlan:
+    if len(tiers) > stage.tiers:
+        raise RunError(f"the stage {stage.name} was planned with {len(tiers)} tiers; it may have {stage.tiers} at most")
+    work = zip(tiers, stage.work, strict=False)
+    return StagePlan(
+        stage.name, tuple(replace(tier, stage=stage.name, number=i, work=kind) for i, (tier, kind) in enumerate(work))
+    )
 
 
 @dataclass(frozen=True)
-class TaskRecord:
-    """What a finished task left behind: when, how long, how much, what it counted, and from what.
-
-    `seconds` is wall time of the work itself, `cpu_seconds` user and system time, `peak_bytes` the
-    process's largest resident size so far; `started` and `ended` are seconds since 1970.
-
-    `inputs` are digests of all that the result was made from, one for each part of it that can stay
-    while the others are made anew; `object` names the task's tables in the store. `outcome` says
-    what was needed: the task `computed`; its earlier result was made from the same and is `unchanged`;
-    or the result was `reused` from the store. `counts` are those of the computation.
-    `tries` is how often the task was begun until it was done, as far as its runner counts that.
-    """
-
-    task_id: str
-    stage: str
-    tier: int
-    key: str
-    seconds: float
-    cpu_seconds: float
-    peak_bytes: int
-    started: float
-    ended: float
-    host: str
-    counts: Counts = field(default_factory=dict)
-    inputs: dict[str, str] = field(default_factory=dict)
-    object: str = ""
-    outcome: Outcome = "computed"
-    tries: int = 1
-
-
-@dataclass(frozen=True)
-class Run:
+class Run(Generic[P, F]):
     """One run, as it lies in its output folder.
 
-    `sources` are the marks of its inputs' blocks. A run that was opened has the keys that were saved;
-    otherwise they follow from all else.
+    `fingerprints` are those of its inputs' blocks. A run that was opened has the key that was saved, and reads the keys
+    of tasks as they are asked for; otherwise they follow from all else.
     """
 
-    params: SegmentationParams
-    facts: VolumeFacts
-    sources: Mapping[str, SourceBlocks] = field(default_factory=dict, compare=False, repr=False)
-    saved_keys: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
-    _at_work: dict[str, NewObject] = field(default_factory=dict, init=False, compare=False, repr=False)
+    pipeline: Pipeline[P, F]
+    params: P
+    facts: F
+    fingerprints: Mapping[str, Fingerprints] = field(default_factory=dict, compare=False, repr=False)
+    saved_key: str | None = field(default=None, compare=False, repr=False)
+    _new_objects: dict[str, NewObject] = field(default_factory=dict, init=False, compare=False, repr=False)
     _objects: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
@@ -105,51 +91,51 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        return make_plan(self.params, self.facts)
+        return make_plan(self.pipeline, self.params, self.facts)
 
     @cached_property
-    def keys(self) -> Mapping[str, str]:
-        """The key of every task."""
-        if self.saved_keys is not None:
-            return self.saved_keys
-        return task_keys(self.plan, self.params, self.facts, self.sources)
+    def sources(self) -> Mapping[str, Source]:
+        """The volumes that the run reads, by the parameter that names them."""
+        return self.pipeline.sources(self.params)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """All volumes of the run, those that it was given included."""
+        return tuple(self.pipeline.layers(self.params, self.facts))
+
+    def layer(self, name: str) -> str:
+        """The path of a layer."""
+        return next(layer.path for layer in self.layers if layer.name == name)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys of all tasks."""
+        if self.saved_key is not None:
+            return Keys(self.plan, storage=self.storage, name=_keys_file(self.saved_key))
+        return make_keys(self)
 
     @cached_property
     def key(self) -> str:
         """What all results together depend on. Where they lie does not matter."""
-        return digest_of_data(dict(self.keys))
+        return self.saved_key or digest_of_bytes([self.pipeline.name.encode(), self.keys.content])
 
-    @cached_property
-    def _readers(self) -> Readers:
-        return Readers(self.plan)
-
-    def reads(self, task: Task) -> tuple[str, ...]:
-        """The ids of the tasks whose results a task reads."""
-        return self._readers.of(task)
-
-    def layer(self, name: str) -> str:
-        """The path of a layer: `affinities`, `supervoxels` or `segmentation`."""
-        if name == "affinities" and self.params.affinities is not None:
-            return cloud_path(self.params.affinities)
-        return join(self.output, name)
-
-    @property
-    def affinity_dtype(self) -> str:
-        """The type of the affinities: what the run stores, or what it was given."""
-        return self.facts.dtype if self.params.image is None else self.params.affinity_dtype
-
-    @property
-    def affinity_mip(self) -> int:
-        """The scale at which the affinities lie: a run's own layers begin at its scale."""
-        return self.params.mip if self.params.image is None else 0
+    def reads(self, task: Task) -> Iterator[Task]:
+        """The tasks whose results a task reads, each once."""
+        seen: set[tuple[str, int, int]] = set()
+        for other in self.pipeline.stage(task.stage).reads(self, task):
+            for read in other if isinstance(other, Tier) else (other,):
+                place = (read.stage, read.tier, self.plan.tier_of(read).number_of(read))
+                if place not in seen:
+                    seen.add(place)
+                    yield read
 
     def tables(self, task_id: str) -> Storage:
         """Where a task's tables lie; those of the task that this process is doing are being written there.
 
         Raises RunError when the task is not finished, or has left no tables.
         """
-        if task_id in self._at_work:
-            return self._at_work[task_id]
+        if task_id in self._new_objects:
+            return self._new_objects[task_id]
         return self.store.tables(self._object(task_id))
 
     def table_digests(self, task_id: str) -> dict[str, str]:
@@ -181,16 +167,16 @@ class Run:
     @contextmanager
     def writing(self, task_id: str, name: str) -> Iterator[NewObject]:
         """Let `tables` of a task be a new object's while the task is done."""
-        self._at_work[task_id] = self.store.new(name)
+        self._new_objects[task_id] = self.store.new(name)
         try:
-            yield self._at_work[task_id]
+            yield self._new_objects[task_id]
         finally:
-            del self._at_work[task_id]
+            del self._new_objects[task_id]
 
     def record(self, task_id: str) -> TaskRecord | None:
         """The record of a finished task of this run; None while it is not finished."""
         record = self._read_record(f"tasks/{task_id}.json")
-        return record if record is not None and record.key == self.keys.get(task_id) else None
+        return record if record is not None and record.key == self.keys.find(task_id) else None
 
     def finished(self, task_id: str) -> TaskRecord | None:
         """The record of a finished task whose tables are there as well."""
@@ -201,7 +187,7 @@ class Run:
 
     def earlier(self, task_id: str) -> TaskRecord | None:
         """The last record of a task, whatever its key was then."""
-        return self._read_record(f"tasks/{task_id}.json") or self._read_record(f"earlier/{task_id}.json")
+        return self._read_record(f"tasks/{task_id}.json") or self._read_record(f"superseded/{task_id}.json")
 
     def _read_record(self, name: str) -> TaskRecord | None:
         content = self.storage.get(name)
@@ -209,105 +195,93 @@ class Run:
 
     def records(self) -> list[TaskRecord]:
         """The records of all finished tasks, in the plan's order."""
-        found = (self.record(task_id) for task_id in self.plan.tasks)
+        written = self.finished_ids()
+        found = (self.record(task.id) for task in self.plan.tasks if task.id in written)
         return [record for record in found if record is not None]
 
-    def standing(self, task_id: str) -> frozenset[str]:
-        """Which parts of the result of a task that is being done anew need not be made."""
+    def finished_ids(self) -> frozenset[str]:
+        """The ids of all tasks that have a record, whatever its key; no record is read."""
+        names = self.storage.names("tasks/")
+        return frozenset(name.removeprefix("tasks/").removesuffix(".json") for name in names)
+
+    def reusable_parts(self, task_id: str) -> frozenset[str]:
+        """Which parts of the result of a task that is being done again need not be made."""
         earlier = self.earlier(task_id)
         return frozenset() if earlier is None else frozenset(earlier.inputs)
 
     def finish(self, record: TaskRecord) -> None:
         """Write a record: from now on the task is done."""
         self._put(f"tasks/{record.task_id}.json", asdict(record))
-        self.storage.delete([f"earlier/{record.task_id}.json"])
+        self.storage.delete([f"superseded/{record.task_id}.json"])
         self._objects.pop(record.task_id, None)
 
-    def retire(self, task_id: str, inputs: Mapping[str, str]) -> None:
-        """Make a record say no more than that the parts `inputs` of its result stand.
+    def invalidate_record(self, task_id: str, inputs: Mapping[str, str]) -> None:
+        """Make a record say no more than that the parts `inputs` of its result can be kept.
 
-        Called before the rest is made anew: a task that is killed at it must not be taken for done.
+        Called before the rest is made again: a task that is killed at it must not be taken for done.
         """
         earlier = self.earlier(task_id)
         if earlier is not None and inputs:
-            self._put(f"earlier/{task_id}.json", {**asdict(earlier), "key": "", "inputs": dict(inputs)})
+            self._put(f"superseded/{task_id}.json", {**asdict(earlier), "key": "", "inputs": dict(inputs)})
             self.storage.delete([f"tasks/{task_id}.json"])
         else:
-            self.storage.delete([f"tasks/{task_id}.json", f"earlier/{task_id}.json"])
+            self.storage.delete([f"tasks/{task_id}.json", f"superseded/{task_id}.json"])
 
     def check_current(self, task_id: str, key: str) -> None:
         """Raise ReplacedRunError unless the run that is in the output folder now has this key for a task."""
         saved = self.storage.get("run.json")
-        if saved is None or (json.loads(saved)["key"] == self.key and self.keys.get(task_id) == key):
+        if saved is None or (json.loads(saved)["key"] == self.key and self.keys.find(task_id) == key):
             return
-        keys = json.loads(self.storage.get("keys.json") or b"{}")
-        if keys.get(task_id) != key:
+        now = Run.open(self.output).keys.find(task_id)
+        if now != key:
             raise ReplacedRunError(
                 f"the task {task_id} belongs to an earlier start of the run in {self.output}, which has been started "
-                f"again with other parameters or another input meanwhile (key {key}, now {keys.get(task_id)}). "
+                f"again with other parameters or another input meanwhile (key {key}, now {now}). "
                 "Follow the later start, or start the run again as you want it when that one has ended"
             )
 
     @classmethod
     def open(cls, output: str) -> Run:
         """The run that lies in `output`; raises RunError when there is none."""
-        storage = Storage(output)
-        content = storage.get("run.json")
+        content = Storage(output).get("run.json")
+        path = cloud_path(output)
         if content is None:
-            raise RunError(f"{cloud_path(output)} holds no run (no run.json); start one with `seuron run segmentation`")
+            raise RunError(f"{path} holds no run (no run.json); start one with `seuron run`")
         saved = json.loads(content)
         if saved.get("layout") != LAYOUT:
             raise RunError(
-                f"the run in {cloud_path(output)} was made by seuron {saved.get('version')}, whose runs have another "
-                "layout; choose a new folder"
+                f"the run in {path} was made by seuron {saved.get('version')}, whose runs have another layout; "
+                "choose a new folder"
             )
-        params = parse_parameters(SegmentationParams, {**saved["params"], "output": cloud_path(output)})
-        keys = json.loads(storage.get("keys.json") or b"{}")
-        return cls(params, _facts_from_json(saved["facts"]), saved_keys=keys)
+        pipeline = pipeline_named(saved["pipeline"])
+        params = parse_parameters(pipeline.params, {**saved["params"], "output": path})
+        try:
+            facts = TypeAdapter(pipeline.facts).validate_python(saved["facts"])
+        except ValidationError as error:
+            raise RunError(f"{path}/run.json has facts that do not fit {pipeline.name}: {error}") from error
+        return cls(pipeline, params, facts, saved_key=saved["key"])
 
     def save(self) -> None:
-        """Write keys.json, plan.json and, last, run.json; the plan is for readers, `plan` computes it afresh."""
+        """Write the keys, plan.json and, last, run.json; the plan is for readers, `plan` computes it."""
         saved = {
             "version": __version__,
             "layout": LAYOUT,
+            "pipeline": self.pipeline.name,
             "prepared": time.time(),
             "key": self.key,
             "params": self.params.model_dump(mode="json"),
             "facts": asdict(self.facts),
         }
-        self.storage.put("keys.json", json.dumps(dict(self.keys), indent=0).encode())
+        before = json.loads(self.storage.get("run.json") or b"{}").get("key", "")  # its tasks may be running
+        self.storage.put(_keys_file(self.key), self.keys.content)
         self._put("plan.json", self.plan.to_json())
         self._put("run.json", saved)
+        kept = {_keys_file(self.key), _keys_file(before)}
+        self.storage.delete([name for name in self.storage.names("keys/") if name not in kept])
 
     def _put(self, name: str, data: Any) -> None:
         self.storage.put(name, json.dumps(data, indent=1).encode())
 
 
-def _facts_from_json(fields: dict[str, Any]) -> VolumeFacts:
-    boxes = {name: _box_from_json(fields[name]) for name in ("frame", "source_box")}
-    box = _box_from_json(fields["box"])
-    assert box is not None
-    x, y, z = fields["resolution_nm"]
-    cell = None if fields["cell"] is None else triple(fields["cell"])
-    return VolumeFacts(**{**fields, **boxes, "box": box, "resolution_nm": (x, y, z), "cell": cell})
-
-
-def _box_from_json(corners: dict[str, Any] | None) -> Box | None:
-    return None if corners is None else Box(triple(corners["minimum"]), triple(corners["maximum"]))
-
-
-def prepare_run(params: SegmentationParams) -> Run:
-    """Check everything that can be known before the first task, and write down the run.
-
-    Calling it again with the same parameters continues the run that is there; with others, it makes
-    it a run of these, whose tasks keep all results that do not depend on what has changed. Raises
-    ParameterErrors with every problem at once; nothing has been written then. Raises RunError while
-    tasks of an earlier start, which have other keys, are at work.
-    """
-    from seuron.engine.setup import write_run
-    from seuron.pipelines.segmentation.checks import check_run
-
-    facts, problems = check_run(params)
-    if problems or facts is None:
-        raise ParameterErrors(problems)
-    return write_run(params, facts)
+def _keys_file(key: str) -> str:
+    return f"keys/{key}"

@@ -1,91 +1,235 @@
-"""Writing down a run, also over an earlier one in the same folder, whose results it may keep.
+"""From parameters to a run that is written down, also over an earlier one in its folder, whose results it may keep.
 
-What is in the folder is always whole: a process that is killed here leaves the earlier run, some
-of whose tasks are then looked at again, or the new one.
+Everything that can be checked before the first task is checked, and all that is wrong is named at once. What is in the
+folder is always whole: a process that is killed here leaves the earlier run, some of whose tasks are then checked
+again, or the new one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from seuron.engine.inputs import read_sources, save_sources
+from seuron.engine.fingerprints import read_fingerprints, save_fingerprints
+from seuron.engine.keys import KEY_BYTES
+from seuron.engine.pipeline import F, Facts, P, Pipeline
+from seuron.engine.registry import pipeline_of
 from seuron.engine.run import Run
-from seuron.errors import RunError
-from seuron.evaluation.scores import SCORES_FILE
-from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
-from seuron.storage.locks import claims
+from seuron.errors import ParameterErrors, RunError, SeuronError
+from seuron.params.model import parse_leniently, unrelated
+from seuron.params.run_parameters import RunParameters
+from seuron.storage import Storage
+from seuron.storage.locks import locks
 from seuron.volumes.growth import remove_stale_blocks
 from seuron.volumes.precomputed import volume_info, write_info
 
-
-def plan_run(params: SegmentationParams, facts: VolumeFacts) -> Run:
-    """The run of these parameters, with the marks of its input as it is now; nothing is written."""
-    return Run(params, facts, read_sources(params, facts, make_plan(params, facts)))
+#: What a run has in its folder before it has its run.json, in the order in which it is written.
+WRITTEN_FIRST = {"inputs", "keys", "plan.json"}
 
 
-def write_run(params: SegmentationParams, facts: VolumeFacts) -> Run:
-    """Write down a run whose parameters have been checked, and make its layers.
+def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any]) -> P:
+    """The parameters that a user gave.
 
-    Raises RunError while tasks of an earlier start, which have other keys, are at work.
+    Where they do not parse, the ParameterErrors also say what is wrong with the volumes that they
+    name, so that everything is said at once; where they do, `check_run` says that.
     """
-    run = plan_run(params, facts)
-    _refuse_while_at_work(run)
+    params, problems, wrong = parse_leniently(pipeline.params, values)
+    if params is not None:
+        problems += _inspection_problems(pipeline, params)
+        if not problems:
+            return params
+        problems += unrelated(check_run(params)[1], wrong)
+    raise ParameterErrors(list(dict.fromkeys(problems)))
+
+
+def check_run(params: RunParameters) -> tuple[Facts | None, list[str]]:
+    """The facts of the run's input, and a sentence for each thing that is wrong.
+
+    The facts are None when the input cannot be opened at all.
+    """
+    pipeline, problems = pipeline_of(params), []
+    problems += _inspection_problems(pipeline, params)
+    before = _run_before(pipeline, params, problems)
+    facts, found = pipeline.check(params, before)
+    problems += found
+    if facts is not None:
+        run = Run(pipeline, params, facts)
+        problems += _space_problems(run)
+        problems += replacement_problems(before, run) if before is not None else []
+    return facts, problems
+
+
+def _inspection_problems(pipeline: Pipeline, params: RunParameters) -> list[str]:
+    """Names in `inspect_after` that are no stage after which a person can be asked."""
+    known, problems = pipeline.inspectable, []
+    for name in params.inspect_after:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}"
+            problems.append(f"`inspect_after`: {name!r} is no stage of {pipeline.name} that can be inspected; {hint}")
+    return problems
+
+
+def _run_before(pipeline: Pipeline, params: RunParameters, problems: list[str]) -> Run | None:
+    """The run that lies in the output folder already; a folder with anything else is a problem."""
+    storage = Storage(params.output)
+    if storage.get("run.json") is None:
+        others = _other_files(storage, pipeline, params)[:3]
+        if others:
+            problems.append(
+                f"`output`: {storage.path} already holds other files ({', '.join(others)}); "
+                "choose an empty or new folder"
+            )
+        return None
+    try:
+        before = Run.open(params.output)
+    except SeuronError as error:
+        problems.append(f"`output`: {error}")
+        return None
+    if before.pipeline.name != pipeline.name:
+        problems.append(
+            f"`output`: {before.output} holds a run of the pipeline {before.pipeline.name}, not of {pipeline.name}; "
+            "choose a new folder"
+        )
+        return None
+    return before
+
+
+def _other_files(storage: Storage, pipeline: Pipeline, params: RunParameters) -> list[str]:
+    """What lies in a folder without a run, but for what a start leaves that is killed before it writes run.json."""
+    names = [name for name in storage.names() if not name.startswith(".")]
+    own = {name.rstrip("/") for name in names}
+    inputs = {f"inputs/{name}.parquet" for name in pipeline.sources(params)} | {"inputs/inputs.json"}
+    begun = own <= WRITTEN_FIRST and "inputs" in own and set(storage.names("inputs/")) <= inputs
+    return [] if begun else names
+
+
+def _space_problems(run: Run) -> list[str]:
+    free = Storage(run.params.output).free_bytes()
+    needed = run.pipeline.stored_bytes(run.params, run.facts)
+    if free is None or free >= needed:
+        return []
+    return [
+        f"`output`: {run.output} has {free / 1e9:.1f} GB free; the run needs about {needed / 1e9:.1f} GB. "
+        "Free some, or choose another folder or a smaller box"
+    ]
+
+
+def replacement_problems(before: Run, run: Run) -> list[str]:
+    """What makes the layers of a run another volume than those of the run before it in the same folder.
+
+    Anything else may change: what depends on it is computed again.
+    """
+    old, new = before.facts, run.facts
+    problems = [
+        f"`output`: {run.output} holds a run whose {what} {was}, now {now}; choose a new folder"
+        for what, was, now in (
+            ("`store` was", before.store.path, run.store.path),
+            ("voxels were", old.resolution_nm, new.resolution_nm),
+        )
+        if was != now
+    ]
+    if not new.box.contains(old.box):
+        problems.append(
+            f"`bbox`: {run.output} holds a run of {old.box}, now {new.box}; the box of a run may grow, but not shrink "
+            "or move. Give a box that holds the old one, or choose a new folder"
+        )
+    return problems + run.pipeline.replacements(before, run)
+
+
+def plan_run(params: RunParameters) -> Run:
+    """The run of these parameters, with the fingerprints of its input as it is now; nothing is written.
+
+    Raises ParameterErrors with every problem at once.
+    """
+    facts, problems = check_run(params)
+    if problems or facts is None:
+        raise ParameterErrors(problems)
+    return with_fingerprints(params, facts)
+
+
+def with_fingerprints(params: RunParameters, facts: Facts) -> Run:
+    """The run of parameters that have been checked, with the fingerprints of its input as it is now."""
+    pipeline = pipeline_of(params)
+    return Run(pipeline, params, facts, read_fingerprints(Run(pipeline, params, facts)))
+
+
+def prepare_run(params: RunParameters) -> Run:
+    """Check everything that can be known before the first task, and write down the run.
+
+    Calling it again with the same parameters continues the run that is there; with others, it makes
+    it a run of these, whose tasks keep all results that do not depend on what has changed. Raises
+    ParameterErrors with every problem at once; nothing has been written then. Raises RunError while
+    tasks of an earlier start, which have other keys, are running.
+    """
+    return write_run(plan_run(params))
+
+
+def write_run(run: Run) -> Run:
+    """Write down a planned run, and make its layers.
+
+    Raises RunError while tasks of an earlier start, which have other keys, are running.
+    """
+    _refuse_while_running(run)
     if run.storage.get("run.json") is not None:
         before = Run.open(run.output)
-        if before.keys != run.keys:
-            _set_aside(before, run)
-    save_sources(run.storage, run.sources)
+        if before.key != run.key:
+            _supersede_records(before, run)
+    save_fingerprints(run.storage, run.fingerprints)
     run.save()
     if run.params.store is not None:
         run.store.register(run.output)
     _create_layers(run)
-    _refuse_while_at_work(run)  # a task may have looked at run.json just before it was written
+    _refuse_while_running(run)  # a task may have read run.json just before it was written
     return run
 
 
-def _refuse_while_at_work(run: Run) -> None:
-    """Raise RunError when a task is at work whose result would not be this run's."""
+def _refuse_while_running(run: Run) -> None:
+    """Raise RunError when a task is running whose result would not be this run's."""
     others = [
-        f"{claim}, {name}"
-        for name, claim in claims(run.storage, "working/")
-        if run.keys.get(name.removeprefix("working/").removesuffix(".json")) != claim.key
+        f"{lock}, {name}"
+        for name, lock in locks(run.storage, "locks/")
+        if run.keys.find(name.removeprefix("locks/").removesuffix(".json")) != lock.key
     ]
     if others:
         shown = "; ".join(others[:3]) + ("; ..." if len(others) > 3 else "")
         raise RunError(
-            f"{run.output}: {len(others)} tasks of a run with other parameters or another input are at work ({shown}). "
+            f"{run.output}: {len(others)} tasks of a run with other parameters or another input are running ({shown}). "
             "Wait for its end or stop it, then start again; of a machine that is gone, delete the files named here"
         )
 
 
-def _set_aside(before: Run, run: Run) -> None:
+def _supersede_records(before: Run, run: Run) -> None:
     """Move the records of tasks that have other keys now to where the tasks look when their turn comes.
 
     The record of a task that is elsewhere now says nothing: others may write the same blocks.
     """
-    same_place = {
-        task.id for task in run.plan.tasks.values() if (old := before.plan.tasks.get(task.id)) and old.box == task.box
-    }
-    for name in run.storage.names("tasks/") + run.storage.names("earlier/"):
+    was = before.keys.content  # one read, not one for each record
+    for name in run.storage.names("tasks/") + run.storage.names("superseded/"):
         folder, _, file = name.partition("/")
         task_id = file.removesuffix(".json")
-        if task_id not in same_place:
+        old, new = before.plan.find(task_id), run.plan.find(task_id)
+        if old is None or new is None or old.box != new.box:
             run.storage.delete([name])
-        elif folder == "tasks" and before.keys.get(task_id) != run.keys[task_id]:
-            run.storage.put(f"earlier/{file}", run.storage.get(name) or b"")
+        elif folder == "tasks" and was[before.keys.row(old) :][:KEY_BYTES].hex() != run.keys.of(new):
+            run.storage.put(f"superseded/{file}", run.storage.get(name) or b"")
             run.storage.delete([name])
-    if run.params.ground_truth is None:
-        run.storage.delete([SCORES_FILE])
+    unused = (stage for stage in run.pipeline.stages if not run.plan.stage(stage.name).tiers)
+    run.storage.delete([name for stage in unused for name in stage.files])
 
 
 def _create_layers(run: Run) -> None:
     """Write the metadata of the layers that the run will fill; a layer that has grown keeps its whole blocks."""
-    labels: dict[str, Any] = {"dtype": "uint64", "kind": "segmentation"}
-    layers = {"supervoxels": labels, "segmentation": labels}
-    if run.params.image is not None:
-        layers["affinities"] = {"dtype": run.params.affinity_dtype, "channels": 3}
-    for name, form in layers.items():
-        info = volume_info(run.facts.box, run.facts.resolution_nm, block_size=run.params.block_size, **form)
-        remove_stale_blocks(run.layer(name), info)
-        write_info(run.layer(name), info)
+    for layer in (layer for layer in run.layers if layer.stage):
+        info = volume_info(
+            run.facts.box,
+            run.facts.resolution_nm,
+            dtype=layer.dtype,
+            channels=layer.channels,
+            kind=layer.kind,
+            block_size=layer.block_size,
+            pyramid=layer.scales > 1,
+        )
+        remove_stale_blocks(layer.path, info)
+        write_info(layer.path, info)

@@ -48,8 +48,8 @@ class RunState(StrEnum):
 
 #: What each state means, for help and documentation.
 MEANINGS: dict[RunState, str] = {
-    RunState.WAITING: "asked for, or prepared, and nothing of it is at work yet",
-    RunState.RUNNING: "at work",
+    RunState.WAITING: "asked for, or prepared, and nothing of it runs yet",
+    RunState.RUNNING: "its tasks run, or are about to",
     RunState.HELD: "goes on when its budget is raised or, where a person paused it, when somebody continues it",
     RunState.INSPECTING: "waits until a person has looked at a stage",
     RunState.SUCCEEDED: "complete",
@@ -75,7 +75,7 @@ class Stop:
 
     @classmethod
     def of_note(cls, run_id: str, note: str) -> Stop | None:
-        """The stop that a note tells of; None for a note of another kind."""
+        """The stop that a note is about; None for a note of another kind."""
         found = _NOTE.match(note)
         if found is None:
             return None
@@ -115,7 +115,7 @@ def state_in_airflow(
     """The state of one start of a run, by Airflow's word for it and what else is known.
 
     A stop counts when Airflow says failed, and only for the start that it ended (`started`, seconds since
-    1970): a start that was cleared and began anew can fail by itself. `held` says that the budget is used up
+    1970): a start that was cleared and began again can fail by itself. `held` says that the budget is used up
     and nothing works; `inspecting` that a person is waited for.
     """
     if airflow == "success":
@@ -134,7 +134,7 @@ def state_in_airflow(
 def state_in_folder(*, complete: bool, at_work: bool, prepared: float, stops: Sequence[Stop]) -> RunState:
     """The state of a run of which only its folder is known, prepared at a time (seconds since 1970).
 
-    One that is not complete, that nobody works at and nobody stopped since it was prepared, waits.
+    One that is not complete, that nobody runs and nobody stopped since it was prepared, waits.
     """
     if complete:
         return RunState.SUCCEEDED

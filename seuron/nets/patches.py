@@ -1,6 +1,6 @@
 """The patches a net runs on, and how their outputs become one volume.
 
-Laws, tested in `tests/inference/test_patches.py`:
+Laws, tested in `tests/nets/test_patches.py`:
 
 1. Chunked is whole. Patches lie on one grid for the whole run, anchored at the image's minimum corner. A
    box is made from *every* patch that overlaps it, added in grid order, so each voxel is the same sum of the

@@ -18,13 +18,17 @@ Model = TypeVar("Model", bound=Parameters)
 
 def read_typed(model: type[Model], path: Path, what: str) -> Model:
     """The model that a TOML file describes; raises ParameterErrors with all problems. `what` names the file's use."""
+    return parse_typed(model, read_toml(path, what), f"{what} {path}")
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """What a TOML file holds; raises ParameterErrors where it cannot be read."""
     try:
-        document = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise ParameterErrors([f"cannot read {path}: {error.strerror}"], what) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterErrors([f"not TOML: {error}"], f"{what} {path}") from error
-    return parse_typed(model, document, f"{what} {path}")
 
 
 def parse_typed(model: type[Model], document: Mapping[str, Any], what: str) -> Model:
@@ -42,7 +46,7 @@ def parse_typed(model: type[Model], document: Mapping[str, Any], what: str) -> M
 def _explained(model: type[BaseModel], place: Sequence[str | int], kind: str, message: str) -> str:
     written = _written(place)
     if kind == "extra_forbidden":
-        owner = _model_at(model, place[:-1])
+        owner = model_at(model, place[:-1])
         near = get_close_matches(str(place[-1]), owner.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(owner.model_fields)}"
         return f"`{written}` is not known; {hint}"
@@ -60,7 +64,7 @@ def _written(place: Sequence[str | int]) -> str:
     return text.removeprefix(".")
 
 
-def _model_at(model: type[BaseModel], place: Sequence[str | int]) -> type[BaseModel]:
+def model_at(model: type[BaseModel], place: Sequence[str | int]) -> type[BaseModel]:
     """The model of the table at a place of the file."""
     for part in place:
         if isinstance(part, str) and part in model.model_fields:

@@ -34,7 +34,7 @@ OUTLINE = 0.9
 
 
 @dataclass(frozen=True)
-class Section:
+class SectionPicture:
     """One picture of the report: which layer and plane, as a data URI, with its size on the page's grid in nm."""
 
     layer: str
@@ -50,7 +50,7 @@ class Section:
         return f"{AXES[PLANES[self.plane][0]]} = {self.position}"
 
 
-def sections(run: Run, paths: Mapping[str, str | None]) -> list[Section]:
+def section_pictures(run: Run, paths: Mapping[str, str | None]) -> list[SectionPicture]:
     """Every layer that can be opened, cut in three planes; layers come in the order of `paths`.
 
     `paths` maps layer names to paths; `image` (or else `affinities`) is what labels are drawn over.
@@ -73,10 +73,10 @@ def _open(path: str) -> Volume | None:
         return None  # an unfinished run has not all its layers
 
 
-def _section(run: Run, layer: str, plane: str, picture: Picture) -> Section:
+def _section(run: Run, layer: str, plane: str, picture: Picture) -> SectionPicture:
     normal, across, down = PLANES[plane]
     box, resolution = run.facts.box, run.facts.resolution_nm
-    return Section(
+    return SectionPicture(
         layer=layer,
         plane=plane,
         position=(box.minimum[normal] + box.maximum[normal]) // 2,

@@ -13,24 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from seuron import __version__
-from seuron.compute.run_costs import read_costs
-from seuron.engine.retries import read_troubles
-from seuron.engine.run import Run, TaskRecord
-from seuron.errors import SeuronError
-from seuron.evaluation import read_scores
-from seuron.pipelines.segmentation.analysis import veto_counts
+from seuron.cluster.costs.run_costs import read_costs
+from seuron.engine.records import TaskRecord
+from seuron.engine.retries import read_retries
+from seuron.engine.run import Run
+from seuron.engine.sections import Figure
+from seuron.params.run_parameters import fields_by_group
 from seuron.reporting import quantities
-from seuron.reporting.pictures import PLANES, Section, sections
-from seuron.reporting.sizes import Sizes, segment_sizes
-from seuron.reporting.templating import environment
+from seuron.reporting.page_templates import environment
+from seuron.reporting.pictures import PLANES, SectionPicture, section_pictures
 from seuron.reporting.timings import StageTiming, stage_timings, sum_counts, timeline
-from seuron.volumes import open_volume
 
 REPORT = "report.html"
-LARGEST = 8
 #: Bars drawn at most: beyond that the timeline is a texture and the page slow to open.
 MAX_BARS = 3000
 #: What tasks count, in words. A name that is not here is shown as it is.
@@ -58,19 +53,10 @@ class Parameter:
     help: str
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A headline figure."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
 def write_report(run: Run, viewer_url: str | None = None) -> None:
     """Write `report.html` into the run's folder, whole or not at all.
 
-    `viewer_url` opens the run in the viewer (`seuron.viewer.viewer_link`); without it the page says
+    `viewer_url` opens the run in the viewer (`seuron.web.viewer.view_run`); without it the page says
     which command does.
     """
     run.storage.put(REPORT, render_report(run, viewer_url).encode())
@@ -83,10 +69,9 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
     # The page is made by the report's own task, which is not done while it makes it.
     stages = [stage for stage in stage_timings(run.plan, records, voxels) if stage.done or stage.name != "report"]
     times = timeline(run.plan, records)
-    sizes = _sizes(run)
-    scores = read_scores(run.storage)
+    sections = list(run.pipeline.report(run))
     parameters = _parameters(run)
-    page = environment().get_template("report.html.j2")
+    page = environment("seuron.reporting").get_template("report.html.j2")
     return page.render(
         run=run,
         name=run.output.rstrip("/").rsplit("/", 1)[-1],
@@ -102,14 +87,13 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
         times=times,
         bars=_longest(times.bars),
         peak=max((record.peak_bytes for record in records), default=0),
-        headline=_headline(run, stages, times.seconds, records, sizes),
-        scores=scores,
-        sizes=sizes,
-        largest=_largest(run, sizes),
+        headline=[*_headline(run, times.seconds, records), *(figure for part in sections for figure in part.figures)],
+        alerts=[alert for part in sections for alert in part.alerts],
+        before_stages=[part for part in sections if part.html and part.place == "before stages"],
+        after_stages=[part for part in sections if part.html and part.place == "after stages"],
         rows=_picture_rows(run),
-        rules=_rules(run),
         costs=read_costs(run.storage),
-        troubles=_troubles(run),
+        retries=_retries(run),
         waited=_waited(records),
         moment=_date,
         parameters=parameters,
@@ -117,7 +101,6 @@ def render_report(run: Run, viewer_url: str | None = None) -> str:
         params_json=_params_json(run),
         commands=_commands(run),
         viewer_url=viewer_url,
-        missing_scores=run.params.ground_truth is not None and scores is None,
     )
 
 
@@ -135,27 +118,15 @@ def _extent(run: Run) -> str:
     return " × ".join(texts)
 
 
-def _headline(
-    run: Run, stages: list[StageTiming], seconds: float, records: list[TaskRecord], sizes: Sizes | None
-) -> list[Figure]:
+def _headline(run: Run, seconds: float, records: list[TaskRecord]) -> list[Figure]:
     shape = " × ".join(str(side) for side in run.facts.box.shape)
     cpu = sum(record.cpu_seconds for record in records)
     speed = f"{run.facts.box.voxels / seconds / 1e6:.2f}" if seconds else "-"
-    figures = [
+    return [
         Figure("Volume", f"{quantities.big(run.facts.box.voxels)}", f"voxels: {shape}"),
         Figure("Run time", quantities.duration(seconds), f"{quantities.duration(cpu)} of processor time"),
         Figure("Speed", speed, "Mvox/s, from first task to last"),
     ]
-    if sizes is not None:
-        figures.append(Figure("Segments", quantities.count(len(sizes.ids)), _segment_note(stages, sizes)))
-    return figures
-
-
-def _segment_note(stages: list[StageTiming], sizes: Sizes) -> str:
-    supervoxels = next((stage.counts["supervoxels"] for stage in stages if "supervoxels" in stage.counts), None)
-    if sizes.scale:
-        return f"counted at scale {sizes.scale}"
-    return "" if supervoxels is None else f"from {quantities.count(supervoxels)} supervoxels"
 
 
 def _counts(stages: list[StageTiming], voxels: int) -> list[tuple[str, str]]:
@@ -182,40 +153,11 @@ def _longest(bars: Any) -> list[Any]:
     return sorted(sorted(bars, key=lambda bar: bar.start - bar.end)[:MAX_BARS], key=lambda bar: bar.start)
 
 
-def _sizes(run: Run) -> Sizes | None:
-    try:
-        return segment_sizes(open_volume(run.layer("segmentation")))
-    except SeuronError:
-        return None  # not there yet
-
-
-def _largest(run: Run, sizes: Sizes | None) -> list[tuple[int, int, str, float]]:
-    """Id, voxels, volume and share of the largest segments."""
-    if sizes is None:
-        return []
-    cubic = float(np.prod(run.facts.resolution_nm)) * 1e-9
-    found = zip(sizes.ids[:LARGEST].tolist(), sizes.voxels[:LARGEST].tolist(), strict=True)
-    return [(i, voxels, f"{voxels * cubic:.3g} µm³", voxels / sizes.total) for i, voxels in found]
-
-
-def _rules(run: Run) -> list[tuple[str, str, str, int]]:
-    """Name, kind, range of means and number of vetoes of each of the run's rules."""
-    threshold = run.params.agglomeration_threshold
-    return [(rule.name, rule.kind, _range(*rule.range(threshold)), count) for rule, count in veto_counts(run)]
-
-
-def _range(below: float | None, above: float | None) -> str:
-    told = [f"{word} {bound:g}" for word, bound in (("above", above), ("below", below)) if bound is not None]
-    return " and ".join(told) or "any"
-
-
-def _troubles(run: Run) -> list[tuple[str, int, list[tuple[str, int]]]]:
+def _retries(run: Run) -> list[tuple[str, int, list[tuple[str, int]]]]:
     """Label and tries of each task that took several, and why those before the last failed, equal reasons counted."""
-    tasks = run.plan.tasks
+    tasks = ((found, run.plan.find(found.task_id)) for found in read_retries(run.storage))
     return [
-        (tasks[found.task_id].label, found.tries, list(Counter(found.reasons).items()))
-        for found in read_troubles(run.storage)
-        if found.task_id in tasks
+        (task.label, found.tries, list(Counter(found.reasons).items())) for found, task in tasks if task is not None
     ]
 
 
@@ -226,16 +168,9 @@ def _waited(records: list[TaskRecord]) -> float:
     return max(0.0, 1.0 - cpu / wall) if wall else 0.0
 
 
-def _picture_rows(run: Run) -> list[tuple[str, list[Section]]]:
-    """Sections by plane, planes in the order they are shown."""
-    paths = {
-        "image": run.params.image,
-        "affinities": run.layer("affinities"),
-        "supervoxels": run.layer("supervoxels"),
-        "segmentation": run.layer("segmentation"),
-        "ground truth": run.params.ground_truth,
-    }
-    found = sections(run, paths)
+def _picture_rows(run: Run) -> list[tuple[str, list[SectionPicture]]]:
+    """Pictures by plane, planes in the order they are shown."""
+    found = section_pictures(run, {layer.name: layer.path for layer in run.layers})
     return [(plane, [cut for cut in found if cut.plane == plane]) for plane in PLANES]
 
 
@@ -246,23 +181,24 @@ def _text(value: Any) -> str:
 
 
 def _parameters(run: Run) -> list[Parameter]:
-    """Every parameter, in the order of its model, with what differs from the default marked."""
+    """Every parameter, as a form shows them, with what differs from the default marked."""
     rows = []
-    for name, field in type(run.params).model_fields.items():
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        value = getattr(run.params, name)
-        required = field.is_required()
-        rows.append(
-            Parameter(
-                group=str(extra.get("group", "")),
-                name=name,
-                value=_text(value),
-                unit=str(extra.get("unit", "")),
-                default="required" if required else _text(field.default),
-                changed=required or value != field.default,
-                help=field.description or "",
+    for group, fields in fields_by_group(type(run.params)).items():
+        for name, field in fields.items():
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            value = getattr(run.params, name)
+            required = field.is_required()
+            rows.append(
+                Parameter(
+                    group=group,
+                    name=name,
+                    value=_text(value),
+                    unit=str(extra.get("unit", "")),
+                    default="required" if required else _text(field.default),
+                    changed=required or value != field.default,
+                    help=field.description or "",
+                )
             )
-        )
     return rows
 
 
@@ -271,9 +207,9 @@ def _params_json(run: Run) -> str:
 
 
 def _commands(run: Run) -> dict[str, str]:
-    """Shell commands: the same run again, elsewhere, and a look at this one."""
+    """Shell commands: the same run again, elsewhere, and the viewer on this one."""
     chosen = run.params.model_dump(mode="json", exclude_defaults=True)
-    words = ["seuron", "run", "segmentation"]
+    words = ["seuron", "run", run.pipeline.name]
     for name, value in chosen.items():
         text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
         words += ["--set", f"{name}={text}"]

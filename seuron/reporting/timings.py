@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seuron.engine.plan import Plan
-from seuron.engine.run import TaskRecord
+from seuron.engine.records import TaskRecord
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def stage_timings(plan: Plan, records: Sequence[TaskRecord], voxels: int) -> lis
     origin = min((record.started for record in records), default=0.0)
     timings = []
     for stage in plan.stages:
-        if not stage.tasks:
+        if not stage.tiers:
             continue
         mine = [record for record in records if record.stage == stage.name]
         start = min((record.started for record in mine), default=origin) - origin
@@ -101,7 +101,7 @@ def timeline(plan: Plan, records: Sequence[TaskRecord]) -> Timeline:
     for record in sorted(records, key=lambda r: (r.started, r.task_id)):
         lane = next((i for i, until in enumerate(free) if until <= record.started), len(free))
         free[lane : lane + 1] = [record.ended]
-        task = plan.tasks.get(record.task_id)
+        task = plan.find(record.task_id)
         label = task.label if task is not None else record.task_id
         bars.append(Bar(lane, record.started - origin, record.ended - origin, record.stage, label))
     seconds = max((bar.end for bar in bars), default=0.0)

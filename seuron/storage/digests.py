@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Hexadecimal digits that are kept: 128 bits, so that a chance collision is out of the question.
 DIGITS = 32
@@ -46,6 +46,8 @@ def digest_of_data(data: Any) -> str:
 
 def digest_of_array(array: NDArray[Any]) -> str:
     """The digest of an array: its type, shape and values in Fortran order."""
+    import numpy as np
+
     return digest_of_bytes(
         [str(array.dtype).encode(), str(array.shape).encode(), np.asfortranarray(array).tobytes("F")]
     )

@@ -74,6 +74,18 @@ class Storage:
         except FileNotFoundError:
             return None
 
+    def get_range(self, name: str, start: int, size: int) -> bytes | None:
+        """`size` bytes of a file from `start` on, fewer where it ends before; None when there is no such file."""
+        if self._folder is None:
+            content: bytes | None = self._cloud().get({"path": name, "start": start, "end": start + size})
+            return content
+        try:
+            with (self._folder / name).open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except FileNotFoundError:
+            return None
+
     def local(self, name: str) -> Path | None:
         """Where a file lies on this machine; None in an object store, or when there is no such file."""
         path = None if self._folder is None else self._folder / name

@@ -1,7 +1,7 @@
 """Collecting garbage: objects in a store that no run refers to, and what killed writers left.
 
 A run refers to the objects of all of its records, also of those that other parameters have outdated:
-their tasks may yet find that nothing changed for them. While anything is at work nothing is removed,
+their tasks may yet find that nothing changed for them. While any task is running nothing is removed,
 and while something is removed no task starts.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from seuron.errors import RunError
 from seuron.storage import Storage
-from seuron.storage.locks import Claim, claimed, claims
+from seuron.storage.locks import TaskLock, locked, locks
 from seuron.storage.object_store import COLLECTING, Store
 
 #: A temporary file this old is nobody's any more: writing one takes seconds.
@@ -66,18 +66,18 @@ def find_garbage(store: Store) -> Garbage:
 
 def _referred(storage: Storage) -> set[str]:
     """The objects that the records of a run name."""
-    contents = (storage.get(name) for folder in ("tasks/", "earlier/") for name in storage.names(folder))
+    contents = (storage.get(name) for folder in ("tasks/", "superseded/") for name in storage.names(folder))
     return {json.loads(content)["object"] for content in contents if content is not None}
 
 
 def collect(store: Store) -> Garbage:
-    """Remove the garbage; returns what it was. Raises RunError while a task of a registered run is at work."""
+    """Remove the garbage; returns what it was. Raises RunError while a task of a registered run is running."""
     refuse_while_collected(store)
-    with claimed(store.storage, COLLECTING, Claim(f"removing unused objects from {store.path}")):
-        working = [claim for output in store.registered() for _, claim in claims(Storage(output), "working/")]
-        if working:
+    with locked(store.storage, COLLECTING, TaskLock(f"removing unused objects from {store.path}")):
+        running = [lock for output in store.registered() for _, lock in locks(Storage(output), "locks/")]
+        if running:
             raise RunError(
-                f"{store.path}: tasks of its runs are at work ({'; '.join(str(claim) for claim in working[:3])}); "
+                f"{store.path}: tasks of its runs are running ({'; '.join(str(lock) for lock in running[:3])}); "
                 "wait for their end, then collect again"
             )
         garbage = find_garbage(store)
@@ -93,5 +93,5 @@ def collect(store: Store) -> Garbage:
 def refuse_while_collected(store: Store) -> None:
     """Raise RunError while objects of a store are being removed: a task might take over one of them."""
     content = store.storage.get(COLLECTING)
-    if content is not None and (claim := Claim(**json.loads(content))).holds:
-        raise RunError(f"{claim} is going on; start again when that has ended")
+    if content is not None and (lock := TaskLock(**json.loads(content))).holds:
+        raise RunError(f"{lock} is going on; start again when that has ended")

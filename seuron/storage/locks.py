@@ -1,6 +1,6 @@
-"""Claims: files that say which process is at work on something, so that others keep away meanwhile.
+"""Locks: files that say which process works on something, so that others keep away meanwhile.
 
-Two processes that each write their claim first and look for the other's claim second cannot both
+Two processes that each write their lock first and look for the other's lock second cannot both
 miss each other. That is all the locking that works alike on file systems and in object stores.
 """
 
@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, field
 
 from seuron.storage import Storage
 
-#: A process that began later than this after its claim is another one with the same number.
+#: A process that began later than this after its lock is another one with the same number.
 _CLOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Claim:
-    """Who is at work: `what` for people, `key` for checks, and the process."""
+class TaskLock:
+    """Who holds it: `what` for people, `key` for checks, and the process."""
 
     what: str
     key: str = ""
@@ -32,7 +32,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether its process may still be at work. Of another host's nothing is known, so its claims hold."""
+        """Whether its process may still be running. Of another host's nothing is known, so its locks hold."""
         import psutil
 
         if self.host != socket.gethostname():
@@ -47,18 +47,18 @@ class Claim:
 
 
 @contextmanager
-def claimed(storage: Storage, name: str, claim: Claim) -> Iterator[None]:
-    """Hold a claim, as the file `name`, while the block runs."""
-    storage.put(name, json.dumps(asdict(claim)).encode())
+def locked(storage: Storage, name: str, lock: TaskLock) -> Iterator[None]:
+    """Hold a lock, as the file `name`, while the block runs."""
+    storage.put(name, json.dumps(asdict(lock)).encode())
     try:
         yield
     finally:
         storage.delete([name])
 
 
-def claims(storage: Storage, folder: str) -> Iterator[tuple[str, Claim]]:
-    """The claims in a folder that still hold, with the names of their files."""
+def locks(storage: Storage, folder: str) -> Iterator[tuple[str, TaskLock]]:
+    """The locks in a folder that still hold, with the names of their files."""
     for name in storage.names(folder):
         content = storage.get(name)
-        if content is not None and (claim := Claim(**json.loads(content))).holds:
-            yield name, claim
+        if content is not None and (lock := TaskLock(**json.loads(content))).holds:
+            yield name, lock

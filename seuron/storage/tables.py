@@ -100,7 +100,7 @@ def read_rows(storage: Storage, name: str, rows: NDArray[np.int64]) -> Table:
 
 
 def read_on_disk(storage: Storage, name: str) -> Table:
-    """The columns of `name.parquet` as arrays on disk (`seuron.storage.scratch`), for tables that memory need not hold."""
+    """The columns of `name.parquet` as arrays on disk (`scratch`), for tables that memory need not hold."""
     columns: Table = {}
     rows, start = count_rows(storage, name), 0
     for piece in read_pieces(storage, name):

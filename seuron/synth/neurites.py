@@ -29,7 +29,7 @@ MITOCHONDRION, VACUOLE = 0, 1
 
 
 @dataclass(frozen=True)
-class Kind:
+class NeuriteClass:
     """A class of neurites. `length_density` is in nm of centre line per cubic nm."""
 
     calibre_nm: tuple[float, float]
@@ -40,9 +40,9 @@ class Kind:
 
 # Fly neuropil (FIB-25): a few large-calibre trunks, many twigs of 100-300 nm between them. Trunks grow first.
 KINDS = (
-    Kind((160.0, 420.0), 1.0 / 1500.0**2, 0.92, 0.02),
-    Kind((50.0, 140.0), 1.0 / 560.0**2, 0.86, 0.05),
-    Kind((0.0, 40.0), 1.0 / 290.0**2, 0.78, 0.07),
+    NeuriteClass((160.0, 420.0), 1.0 / 1500.0**2, 0.92, 0.02),
+    NeuriteClass((50.0, 140.0), 1.0 / 560.0**2, 0.86, 0.05),
+    NeuriteClass((0.0, 40.0), 1.0 / 290.0**2, 0.78, 0.07),
 )
 
 

@@ -52,41 +52,55 @@ class Volume:
     def _lenient(self) -> CloudVolumePrecomputed:
         return _open(self.path, self.mip, fill_missing=True)
 
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        """The layer's metadata. What cloud-volume need not be loaded for is read here; it says what is wrong."""
+        info = _read_info(self.path)
+        if info is None or not 0 <= self.mip < len(info["scales"]):
+            found: dict[str, Any] = self._cloud.info
+            return found
+        return info
+
+    @property
+    def _scale(self) -> dict[str, Any]:
+        scale: dict[str, Any] = self._info["scales"][self.mip]
+        return scale
+
     @property
     def box(self) -> Box:
-        bounds = self._cloud.bounds
-        return Box(triple(bounds.minpt), triple(bounds.maxpt))
+        corner, size = triple(self._scale.get("voxel_offset", (0, 0, 0))), triple(self._scale["size"])
+        return Box(corner, triple([a + b for a, b in zip(corner, size, strict=True)]))
 
     @property
     def resolution_nm(self) -> Resolution:
-        x, y, z = (float(value) for value in self._cloud.resolution)
+        x, y, z = (float(value) for value in self._scale["resolution"])
         return (x, y, z)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        found: np.dtype[Any] = np.dtype(self._cloud.dtype)
+        found: np.dtype[Any] = np.dtype(self._info["data_type"])
         return found
 
     @property
     def channels(self) -> int:
-        return int(self._cloud.num_channels)
+        return int(self._info["num_channels"])
 
     @property
     def block_size(self) -> Triple:
-        return triple(self._cloud.chunk_size)
+        return triple(self._scale["chunk_sizes"][0])
 
     @property
     def kind(self) -> Kind:
-        return "segmentation" if self._cloud.layer_type == "segmentation" else "image"
+        return "segmentation" if self._info["type"] == "segmentation" else "image"
 
     @property
     def scales(self) -> int:
-        return len(self._cloud.info["scales"])
+        return len(self._info["scales"])
 
     @property
     def key(self) -> str:
         """The folder of this scale below `path`."""
-        return str(self._cloud.key)
+        return str(self._scale["key"])
 
     def read(self, box: Box, *, missing: Literal["error", "zero"] = "error") -> NDArray[Any]:
         """The voxels of `box` as (X, Y, Z, C), Fortran order.
@@ -124,14 +138,13 @@ class Volume:
     @property
     def is_sharded(self) -> bool:
         """Whether blocks lie together in larger files, instead of one file each."""
-        return self._cloud.info["scales"][self.mip].get("sharding") is not None
+        return self._scale.get("sharding") is not None
 
     @property
     def form(self) -> dict[str, Any]:
         """How this scale's voxels are stored: what its blocks' bytes mean, whatever the volume's size."""
         names = ("encoding", "compressed_segmentation_block_size", "sharding")
-        scale = self._cloud.info["scales"][self.mip]
-        known = {name: scale[name] for name in names if name in scale}
+        known = {name: self._scale[name] for name in names if name in self._scale}
         return {**known, "type": str(self.dtype), "channels": self.channels, "block": self.block_size}
 
     def block_name(self, block: Box) -> str:
@@ -185,6 +198,21 @@ def block_ranges(block: Box) -> str:
     return "_".join(f"{a}-{b}" for a, b in zip(block.minimum, block.maximum, strict=True))
 
 
+def _read_info(path: str) -> dict[str, Any] | None:
+    """The `info` of a precomputed layer on this machine; None for what is none, or lacks what a scale has."""
+    if not path.startswith("file://"):
+        return None
+    try:
+        info = json.loads(Storage(path).get("info") or b"")
+        complete = {"data_type", "num_channels", "type"} <= info.keys() and all(
+            {"key", "size", "resolution", "chunk_sizes", "encoding"} <= scale.keys() for scale in info["scales"]
+        )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return None
+    found: dict[str, Any] = info
+    return found if complete else None
+
+
 def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
     from cloudvolume import CloudVolume
 
@@ -203,7 +231,7 @@ def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
 def open_volume(path: str, mip: int = 0) -> Volume:
     """Open one scale of a precomputed layer; raises VolumeError when that cannot be done."""
     volume = Volume(cloud_path(path), mip)
-    volume._cloud  # noqa: B018  opened now, so that a wrong path is told here
+    volume._info  # noqa: B018  opened now, so that a wrong path is told here
     return volume
 
 

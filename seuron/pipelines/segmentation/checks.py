@@ -1,9 +1,8 @@
-"""Everything that can be checked before a run's first task, and all that is wrong at once."""
+"""What can be checked of a segmentation before its first task: its volumes, its memory, what it would replace."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,29 +11,15 @@ from typing import Any
 import numpy as np
 
 from seuron.box import Box
-from seuron.engine.keys import SOURCE_STAGES
-from seuron.engine.run import Run
-from seuron.errors import ParameterErrors, SeuronError
+from seuron.errors import SeuronError
 from seuron.nets.models import model_path, shipped_models
-from seuron.params.model import parse_leniently, unrelated
+from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import (
-    VolumeFacts,
-    choose_batch_side,
-    choose_inference_cell,
-    make_plan,
-    too_large,
-)
-from seuron.storage import Storage, cloud_path
+from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
 from seuron.storage.digests import digest_of_bytes
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
 
-#: Bytes a voxel that a run leaves on disk besides affinities: 0.5 on FIB-25 (docs/performance.md), and
-#: several times that where supervoxels are many and small.
-BYTES_PER_VOXEL = 4
-#: What an affinity map that the run makes itself takes on top, pyramid included.
-AFFINITY_BYTES = {"uint8": 4, "float32": 14}
 #: The types that an affinity map may have.
 AFFINITY_TYPES = ("uint8", "float32")
 #: The types that an image may have.
@@ -42,15 +27,12 @@ IMAGE_TYPES = ("uint8",)
 #: The image's grey scale is measured on about this many boxes of this size, spread over the run's box.
 GREY_SAMPLES = 8
 GREY_SAMPLE = (64, 64, 64)
-#: What a run has in its folder before it has its run.json (seuron.engine.run), in the order in which it is written.
-WRITTEN_FIRST = {"inputs", "keys.json", "plan.json"}
-INPUT_FILES = {f"inputs/{name}.parquet" for name in SOURCE_STAGES} | {"inputs/inputs.json"}
 
 
-def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]]:
+def check(params: SegmentationParams, before: SegmentationRun | None) -> tuple[VolumeFacts | None, list[str]]:
     """The facts of the run's input, and a sentence for each thing that is wrong.
 
-    The facts are None when the input cannot be opened at all.
+    `before` is the run that lies in the output folder already. The facts are None when the input cannot be opened.
     """
     problems: list[str] = []
     source = _open("image" if params.image else "affinities", params.image or params.affinities or "", params, problems)
@@ -64,31 +46,14 @@ def check_run(params: SegmentationParams) -> tuple[VolumeFacts | None, list[str]
         frame = Box.from_corners(params.frame) if params.frame else None
         if frame is not None and not frame.contains(box):
             problems.append(f"`frame`: {frame} does not hold the run's box {box}; give one that does")
-        before = _run_before(params, problems)
         facts = _facts(params, source, box, before)
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
-        problems += _space_problems(params, box)
         problems += _memory_problems(params, facts)
-        problems += changes_of_volume(before, Run(params, facts)) if before is not None else []
     if params.image:
         problems += _model_problems(params.model)
     return facts, problems
-
-
-def parse_run(values: Mapping[str, Any]) -> SegmentationParams:
-    """The parameters that a user gave.
-
-    Where they do not parse, the ParameterErrors also tell what is wrong with the volumes that they
-    name, so that everything is told at once; where they do, `check_run` tells that.
-    """
-    params, problems, wrong = parse_leniently(SegmentationParams, values)
-    if params is not None and not problems:
-        return params
-    if params is not None:
-        problems += unrelated(check_run(params)[1], wrong)
-    raise ParameterErrors(problems)
 
 
 def _open(name: str, path: str, params: SegmentationParams, problems: list[str]) -> Volume | None:
@@ -99,7 +64,7 @@ def _open(name: str, path: str, params: SegmentationParams, problems: list[str])
         return None
 
 
-def _facts(params: SegmentationParams, source: Volume, box: Box, before: Run | None) -> VolumeFacts:
+def _facts(params: SegmentationParams, source: Volume, box: Box, before: SegmentationRun | None) -> VolumeFacts:
     """The facts of a run, those that are chosen once taken from the run that was there before."""
     scales = 1 + len(pyramid_factors(box.shape, source.resolution_nm))
     layers = ["affinities"] if params.image else []
@@ -117,7 +82,7 @@ def _facts(params: SegmentationParams, source: Volume, box: Box, before: Run | N
     return facts if weights is None else _with_net(facts, params, source, weights, before)
 
 
-def _cuts(params: SegmentationParams, box: Box, before: Run | None) -> dict[str, Any]:
+def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None) -> dict[str, Any]:
     """How leaves and the net's boxes are cut: as before, so that a run that has grown keeps its tasks."""
     sizes = (params.chunk_size, params.block_size)
     if before is not None and sizes == (before.params.chunk_size, before.params.block_size):
@@ -129,7 +94,7 @@ def _cuts(params: SegmentationParams, box: Box, before: Run | None) -> dict[str,
 
 
 def _with_net(
-    facts: VolumeFacts, params: SegmentationParams, image: Volume, weights: Path, before: Run | None
+    facts: VolumeFacts, params: SegmentationParams, image: Volume, weights: Path, before: SegmentationRun | None
 ) -> VolumeFacts:
     """Choose once what every task must have alike: the net's arithmetic and the image's grey scale."""
     from seuron.nets.normalisation import measure_normalisation
@@ -185,7 +150,7 @@ def _truth_problems(truth: Volume, source: Volume, box: Box) -> list[str]:
 
 def _constraint_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
     """What is wrong with rules for these classes: names that they do not have, predicates that do not compile."""
-    dtype = params.affinity_dtype if params.image else facts.dtype
+    dtype = affinity_dtype(params, facts)
     if params.constraints is None or dtype not in AFFINITY_TYPES:  # the latter is a problem of its own
         return []
     from abiss_py import ArgumentError, affinity_type
@@ -219,21 +184,9 @@ def _semantic_problems(params: SegmentationParams, source: Volume, box: Box, pro
     return found
 
 
-def _space_problems(params: SegmentationParams, box: Box) -> list[str]:
-    free = Storage(params.output).free_bytes()
-    each = BYTES_PER_VOXEL + (AFFINITY_BYTES[params.affinity_dtype] if params.image else 0)
-    needed = box.voxels * each
-    if free is None or free >= needed:
-        return []
-    return [
-        f"`output`: {cloud_path(params.output)} has {free / 1e9:.1f} GB free; the run needs about "
-        f"{needed / 1e9:.1f} GB ({each} bytes a voxel). Free some, or choose another folder or a smaller `bbox`"
-    ]
-
-
 def _memory_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
     """Merges and batches are cut so that they fit; what the user has asked for may not."""
-    task = too_large(make_plan(params, facts), params)
+    task = largest_over_memory(params, facts)
     if task is None:
         return []
     return [
@@ -242,58 +195,27 @@ def _memory_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str
     ]
 
 
-def _run_before(params: SegmentationParams, problems: list[str]) -> Run | None:
-    """The run that lies in the output folder already; a folder with anything else is a problem."""
-    storage = Storage(params.output)
-    if storage.get("run.json") is None:
-        strangers = _strangers(storage)[:3]
-        if strangers:
-            problems.append(
-                f"`output`: {storage.path} already holds other files ({', '.join(strangers)}); "
-                "choose an empty or new folder"
-            )
-        return None
-    try:
-        return Run.open(params.output)
-    except SeuronError as error:
-        problems.append(f"`output`: {error}")
-        return None
-
-
-def _strangers(storage: Storage) -> list[str]:
-    """What lies in a folder without a run, but for what a start leaves that is killed before it writes run.json."""
-    names = [name for name in storage.names() if not name.startswith(".")]
-    own = {name.rstrip("/") for name in names} <= WRITTEN_FIRST and "inputs" in {name.rstrip("/") for name in names}
-    return [] if own and set(storage.names("inputs/")) <= INPUT_FILES else names
-
-
-def changes_of_volume(before: Run, run: Run) -> list[str]:
+def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[str]:
     """What makes the layers of a run another volume than those of the run before it in the same folder.
 
     Anything else may change: what depends on it is computed again.
     """
-    old, new = before.facts, run.facts
+    params, facts, old, output = run.params, run.facts, before.facts, run.output
     problems = [
-        f"`output`: {run.output} holds a run whose {what} {was}, now {now}; choose a new folder"
+        f"`output`: {output} holds a run whose {what} {was}, now {now}; choose a new folder"
         for what, was, now in (
-            ("`image` was", before.params.image, run.params.image),
-            ("`mip` was", before.params.mip, run.params.mip),
-            ("`block_size` was", before.params.block_size, run.params.block_size),
-            ("affinities were", before.affinity_dtype, run.affinity_dtype),
-            ("`store` was", before.store.path, run.store.path),
-            ("voxels were", old.resolution_nm, new.resolution_nm),
+            ("`image` was", before.params.image, params.image),
+            ("`mip` was", before.params.mip, params.mip),
+            ("`block_size` was", before.params.block_size, params.block_size),
+            ("affinities were", affinity_dtype(before.params, old), affinity_dtype(params, facts)),
         )
         if was != now
     ]
-    if not new.box.contains(old.box):
-        problems.append(
-            f"`bbox`: {run.output} holds a run of {old.box}, now {new.box}; the box of a run may grow, but not shrink "
-            "or move. Give a box that holds the old one, or choose a new folder"
-        )
     # An id is 1 + x + X * (y + Y * z): neither the height of the frame nor its upper end matters.
-    elif (old.id_frame.minimum, old.id_frame.shape[:2]) != (new.id_frame.minimum, new.id_frame.shape[:2]):
+    same = (old.id_frame.minimum, old.id_frame.shape[:2]) == (facts.id_frame.minimum, facts.id_frame.shape[:2])
+    if facts.box.contains(old.box) and not same:  # a box that does not hold the old one is a problem of its own
         problems.append(
-            f"`frame`: ids in {run.output} are counted in {old.id_frame}, now in {new.id_frame}, which would change "
+            f"`frame`: ids in {output} are counted in {old.id_frame}, now in {facts.id_frame}, which would change "
             "them all. Without a `frame` a box may grow at its upper z face only; to grow to other sides, choose a new "
             "folder and give a `frame` from the start that holds all that will ever be segmented"
         )

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from seuron.box import Box, Triple
+from seuron.engine.plan import Estimate
 
 #: Mvox/s of a core, and bytes at most for a voxel that is held at once, by the task records of FIB-25 and
 #: the demonstration (docs/performance.md).
 RATES: dict[str, tuple[float, int]] = {
     "affinities": (0.3, 60),
     "watershed": (6.0, 40),
-    "supervoxel_names": (300.0, 1),
+    "remap_supervoxels": (300.0, 1),
     "agglomeration": (30.0, 4),
-    "segment_names": (300.0, 1),
+    "remap_segments": (300.0, 1),
     "labels": (15.0, 16),
     "pyramid": (15.0, 24),
     "evaluation": (40.0, 40),
-    "report": (10.0, 8),
 }
 #: What Python and its libraries take before a task does anything.
 BASE_BYTES = 400_000_000
@@ -45,13 +44,6 @@ CLUSTERS_PER_FACE_VOXEL = 0.47
 CONTACTS_PER_FACE_VOXEL = 0.19
 CLUSTERS_PER_LINE_VOXEL = 0.6
 CLUSTERS_PER_LEAF = 100
-
-
-class Estimate(NamedTuple):
-    """What a task needs."""
-
-    seconds: float
-    memory_bytes: int
 
 
 def of_voxels(stage: str, tier: int, box: Box, held: int) -> Estimate:

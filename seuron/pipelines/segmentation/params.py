@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from seuron.params.model import Parameters
+from seuron.params.fields import Corners, Path, Size, none_if_blank, parameter
+from seuron.params.run_parameters import RunParameters
 
 if TYPE_CHECKING:
     from abiss_py import Constraint
-
-
-def _numbers(count: int) -> BeforeValidator:
-    """Accept `1,2,3`, `1 2 3` and `[1, 2, 3]` where numbers are wanted: forms and shells send text."""
-
-    def parse(value: Any) -> Any:
-        if isinstance(value, str):
-            value = value.replace(",", " ").replace("[", " ").replace("]", " ").split()
-        if isinstance(value, (list, tuple)) and len(value) != count:
-            raise ValueError(f"expected {count} numbers, for example {'1,2,3,4,5,6'[: 2 * count - 1]}")
-        return value
-
-    return BeforeValidator(parse)
-
-
-def _none_if_blank(value: Any) -> Any:
-    """Web forms send an empty text for a field that was left alone."""
-    return None if value is None or (isinstance(value, str) and not value.strip()) else value
 
 
 #: Indices of voxel edges, three to a voxel, are 64 bits.
@@ -38,7 +21,7 @@ MOST_VOXELS = 2**61
 
 def _as_text(value: Any) -> Any:
     """A list of rules, as JSON settings give it, as the text that forms and shells send."""
-    return json.dumps(value) if isinstance(value, (list, tuple)) else _none_if_blank(value)
+    return json.dumps(value) if isinstance(value, (list, tuple)) else none_if_blank(value)
 
 
 def _as_names(value: Any) -> Any:
@@ -46,14 +29,7 @@ def _as_names(value: Any) -> Any:
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, (list, tuple)):
         return value
-    return _none_if_blank(",".join(str(word).strip() for word in words))
-
-
-def _as_list(value: Any) -> Any:
-    """The text `a,b,c`, or nothing, as a list of names."""
-    if value is None or isinstance(value, str):
-        return [word.strip() for word in (value or "").split(",") if word.strip()]
-    return value
+    return none_if_blank(",".join(str(word).strip() for word in words))
 
 
 def _parsed_rules(text: str | None) -> tuple[Constraint, ...]:
@@ -70,144 +46,100 @@ def _checked_rules(text: str | None) -> str | None:
     return text
 
 
-Positive = Annotated[int, Field(gt=0)]
-Size = Annotated[tuple[Positive, Positive, Positive], _numbers(3)]
-Corners = Annotated[tuple[int, int, int, int, int, int] | None, _numbers(6), BeforeValidator(_none_if_blank)]
-Path = Annotated[str | None, BeforeValidator(_none_if_blank)]
-Dollars = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_none_if_blank)]
 Rules = Annotated[str | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)]
-Names = Annotated[str | None, BeforeValidator(_as_names)]
-#: Stages after which a run can be asked to wait for a person: all but the last.
-InspectedStage = Literal[
-    "affinities",
-    "watershed",
-    "supervoxel_names",
-    "agglomeration",
-    "segment_names",
-    "labels",
-    "pyramid",
-    "evaluation",
-]
-INSPECTED_STAGES: tuple[InspectedStage, ...] = get_args(InspectedStage)
-Stages = Annotated[tuple[InspectedStage, ...], BeforeValidator(_as_list)]
+ClassNames = Annotated[str | None, BeforeValidator(_as_names)]
 
 
-def _field(default: Any, group: str, help: str, *, unit: str = "", **limits: Any) -> Any:
-    """A parameter with what the form, the command line and the docs show of it."""
-    return Field(default, description=help, json_schema_extra={"group": group, "unit": unit}, **limits)
-
-
-class SegmentationParams(Parameters):
+class SegmentationParams(RunParameters):
     """An image, or affinities made from one, becomes supervoxels and segments.
 
     Thresholds are affinities, 0 to 1, whatever the affinity layer's type: uint8 counts as value/255.
     """
 
-    image: Path = _field(
+    image: Path = parameter(
         None,
         "Input",
         "precomputed image to segment; affinities are predicted from it",
         examples=["file:///data/demo/image"],
     )
-    affinities: Path = _field(
+    affinities: Path = parameter(
         None,
         "Input",
         "precomputed affinities (3 channels: x, y, z; uint8 or float32) to use instead of predicting them",
     )
-    mip: int = _field(0, "Input", "scale of the input to work at; 0 is the finest", ge=0)
-    bbox: Corners = _field(
+    mip: int = parameter(0, "Input", "scale of the input to work at; 0 is the finest", ge=0)
+    bbox: Corners = parameter(
         None,
         "Input",
         "box to segment: x0, y0, z0, x1, y1, z1, the end not included; the whole input when left out",
         unit="voxels",
     )
-    frame: Corners = _field(
+    frame: Corners = parameter(
         None,
         "Input",
         "box that ids are counted in, as corners like `bbox`, which it holds; give one from the start to let "
         "`bbox` grow inside it with all ids kept; `bbox` itself when left out",
         unit="voxels",
     )
-    missing_blocks: Literal["error", "zero"] = _field(
+    missing_blocks: Literal["error", "zero"] = parameter(
         "error", "Input", "what a block that the input does not hold means: an error, or zeros (counted in the report)"
     )
-    ground_truth: Path = _field(None, "Input", "precomputed labels to score the segmentation against; 0 is ignored")
-    output: str = _field(
-        ...,
-        "Output",
-        "folder of the run: its layers, tables and report",
-        min_length=1,
-        examples=["file:///data/runs/first"],
-    )
-    store: Path = _field(
-        None,
-        "Output",
-        "folder of the tables that tasks hand to each other; runs that share one take over each other's results; "
-        "a folder inside `output` when left out",
-    )
-    block_size: Size = _field((64, 64, 64), "Output", "storage block of the layers that are written", unit="voxels")
-    chunk_size: Size = _field(
+    ground_truth: Path = parameter(None, "Input", "precomputed labels to score the segmentation against; 0 is ignored")
+    block_size: Size = parameter((64, 64, 64), "Output", "storage block of the layers that are written", unit="voxels")
+    chunk_size: Size = parameter(
         (256, 256, 256), "Chunks", "chunk that is segmented at once; the result does not depend on it", unit="voxels"
     )
-    batch_chunks: int = _field(
+    batch_chunks: int = parameter(
         0,
         "Chunks",
         "chunks along each side of a task's batch, a power of two; 0 chooses by the volume's size",
         ge=0,
         unit="chunks",
     )
-    task_memory: float = _field(
+    task_memory: float = parameter(
         4.0,
         "Chunks",
         "memory that one task of the watershed or the agglomeration may take; what needs more is shared out to several",
         gt=0.5,
         unit="GiB",
     )
-    budget_dollars: Dollars = _field(
-        None,
-        "Cluster",
-        "what the machines of a cluster may cost for this run; before it is passed the run gets no more machines and "
-        "waits, with all that it has done",
-        unit="$",
-    )
-    model: str = _field(
+    model: str = parameter(
         "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"
     )
-    precision: Literal["auto", "bf16", "fp32"] = _field(
+    precision: Literal["auto", "bf16", "fp32"] = parameter(
         "auto", "Affinities", "arithmetic of the net; auto takes bf16 where the processor has it"
     )
-    patch_size: Size = _field((96, 96, 96), "Affinities", "patch the net sees at once", unit="voxels")
-    patch_overlap: Size = _field((16, 16, 16), "Affinities", "overlap of neighbouring patches, blended", unit="voxels")
-    affinity_dtype: Literal["uint8", "float32"] = _field("uint8", "Affinities", "how predicted affinities are stored")
-    watershed_high: float = _field(
+    patch_size: Size = parameter((96, 96, 96), "Affinities", "patch the net sees at once", unit="voxels")
+    patch_overlap: Size = parameter(
+        (16, 16, 16), "Affinities", "overlap of neighbouring patches, blended", unit="voxels"
+    )
+    affinity_dtype: Literal["uint8", "float32"] = parameter(
+        "uint8", "Affinities", "how predicted affinities are stored"
+    )
+    watershed_high: float = parameter(
         0.99, "Watershed", "voxels joined by an affinity of at least this are one basin", ge=0, le=1
     )
-    watershed_low: float = _field(0.01, "Watershed", "affinities of at most this never join anything", ge=0, le=1)
-    watershed_size: int = _field(
+    watershed_low: float = parameter(0.01, "Watershed", "affinities of at most this never join anything", ge=0, le=1)
+    watershed_size: int = parameter(
         200, "Watershed", "basins smaller than this are absorbed by their best neighbour", ge=0, unit="voxels"
     )
-    watershed_dust: int = _field(
+    watershed_dust: int = parameter(
         50, "Watershed", "supervoxels still smaller than this become background", ge=0, unit="voxels"
     )
-    agglomeration_threshold: float = _field(
+    agglomeration_threshold: float = parameter(
         0.25, "Agglomeration", "supervoxels are joined while their contact's mean affinity is above this", ge=0, le=1
     )
-    constraints: Rules = _field(
+    constraints: Rules = parameter(
         None,
         "Agglomeration",
         "rules that forbid joins: a preset (macrina2021, abiss2026) or a JSON list of rules (docs/constraints.md)",
         examples=["abiss2026", "macrina2021"],
     )
-    semantic: Path = _field(
+    semantic: Path = parameter(
         None, "Agglomeration", "precomputed labels with a class number for every voxel, 0 for none, that rules look at"
     )
-    semantic_classes: Names = _field(
+    semantic_classes: ClassNames = parameter(
         None, "Agglomeration", "the names of class 1, 2, ... of `semantic`, for example axon,dendrite,soma,glia"
-    )
-    inspect_after: Stages = _field(
-        (),
-        "Inspection",
-        "stages after which the run waits until a person has looked: approve, redo with other parameters, or end",
     )
 
     @model_validator(mode="after")

@@ -13,16 +13,24 @@ blocks begin at the box, so grids of whole blocks are moved up to them, by less 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from seuron.box import Box, Triple, triple
-from seuron.engine.plan import CLOSING, MAX_TIERS, NAMING, OCTREE_TIERS, ROUNDS, Plan, Stage, Task, Work, task_id
+from seuron.engine.plan import Estimate, Task, Tier
 from seuron.pipelines.segmentation import estimates
-from seuron.pipelines.segmentation.estimates import Estimate
+from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.pyramid import SCALES_PER_TASK
 
+#: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
+OCTREE_TIERS = 5
+#: The watershed's tiers between the leaves and the merges, by the role of their tasks. There is a task for
+#: each leaf: it closes the seams at the leaf's low faces; and, in volumes of many leaves, what is open around
+#: the lines where these seams meet.
+CLOSING = ("seam", "line")
+#: Rounds that a root which does not fit into memory shares out to other tasks, at most.
+ROUNDS = 2
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
 MERGE_SIDE = 4
@@ -36,44 +44,13 @@ LARGEST_PATCH_CELL = 512
 FEWEST_PATCH_TASKS = 4
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
-#: A report looks at a coarse scale and at the records, whatever the volume.
-REPORT_SECONDS = 10.0
-#: Scales that one pyramid task makes at once.
-PYRAMID_SCALES = 3
+#: Tiers of pyramid tasks at most.
+PYRAMID_TIERS = 4
 #: Voxels that the stages which go through their box in cells of their own size hold at once: pyramid and
-#: evaluation in 256^3, rounded up to blocks; the report looks at coarse scales.
+#: evaluation in 256^3, rounded up to blocks.
 CELL_VOXELS = 256**3
-
-
-@dataclass(frozen=True)
-class VolumeFacts:
-    """What a run needs to know of its input.
-
-    `box` is what will be segmented, in voxels of scale `mip`; `scales` how many scales the pyramid
-    of each output layer has; `net` is the digest of the net's weights, empty where there is none.
-    `precision`, `grey_mean` and `grey_std` are how the net is run, chosen once for all tasks.
-    `frame` is the box that ids are counted in (None: `box`), `source_box` that of the whole input
-    (None: `box`). `batch_chunks` and `cell` are how leaves and the net's boxes were cut, chosen once
-    as well (0 and None: by the size of `box`), so that a run which grows keeps its tasks.
-    """
-
-    box: Box
-    resolution_nm: tuple[float, float, float]
-    dtype: str
-    scales: dict[str, int]
-    net: str
-    precision: Literal["bf16", "fp32"] = "fp32"
-    grey_mean: float = 0.0
-    grey_std: float = 1.0
-    frame: Box | None = None
-    source_box: Box | None = None
-    batch_chunks: int = 0
-    cell: Triple | None = None
-
-    @property
-    def id_frame(self) -> Box:
-        """The box that ids are counted in; the chunk grid begins at its corner."""
-        return self.frame or self.box
+#: The stage that carries an octree stage's final ids down again.
+REMAPPING: dict[str, str] = {"watershed": "remap_supervoxels", "agglomeration": "remap_segments"}
 
 
 def region_size(params: SegmentationParams) -> Triple:
@@ -96,9 +73,11 @@ def choose_batch_side(params: SegmentationParams, box: Box) -> int:
     return side
 
 
-def too_large(plan: Plan, params: SegmentationParams) -> Task | None:
+def largest_over_memory(params: SegmentationParams, facts: VolumeFacts) -> Task | None:
     """The task of an octree that needs most memory, where that is more than `task_memory`."""
-    tasks = (task for stage in (*NAMING, *NAMING.values()) for task in plan.stage(stage).tasks)
+    octrees = {"watershed": watershed_tiers, "agglomeration": agglomeration_tiers}
+    planned = ((stage, number, tier) for stage, of in octrees.items() for number, tier in enumerate(of(params, facts)))
+    tasks = (replace(tier, stage=stage, number=number).largest for stage, number, tier in planned)
     largest = max(tasks, key=lambda task: task.memory_bytes)
     return largest if largest.memory_bytes > params.task_memory * 2**30 else None
 
@@ -139,177 +118,168 @@ def _at_most(most: int, box: Box, cell: Triple) -> Triple:
     return cell
 
 
-def make_plan(params: SegmentationParams, facts: VolumeFacts) -> Plan:
-    """The plan of a segmentation; equal input gives an equal plan, on any machine."""
-    side = batch_side(params, facts)
-    chunks = triple([c * side for c in params.chunk_size])
-    regions = triple([r * side for r in region_size(params)])
-    patches = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts))
-    blocks = grid_origin(facts, params.block_size)
-    from_image = params.image is not None
-    watershed = _octree("watershed", params, facts, chunks)
-    agglomeration = _octree("agglomeration", params, facts, chunks)
-    cell = math.prod(inference_cell(params, facts))
-    region = math.prod(region_size(params))
-    stages: dict[str, list[tuple[Task, ...]]] = {
-        "affinities": [_cover("affinities", facts.box, patches, blocks, cell, "gpu")] if from_image else [],
-        "watershed": watershed,
-        "supervoxel_names": _naming("supervoxel_names", watershed),
-        "agglomeration": _with_rounds(params, agglomeration),
-        "segment_names": _naming("segment_names", agglomeration),
-        "labels": [_cover("labels", facts.box, regions, blocks, region)],
-        "pyramid": _pyramid(params, facts),
-        "evaluation": _evaluation(facts, regions, blocks) if params.ground_truth else [],
-        "report": [(_report_task(facts.box),)],
-    }
-    return Plan(tuple(Stage(name, tuple(stages[name])) for name in MAX_TIERS))
+def affinity_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """The net on boxes of whole regions; none where affinities are given."""
+    if params.image is None:
+        return ()
+    cell = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts))
+    held = math.prod(inference_cell(params, facts))
+    return (_cover("affinities", facts, cell, grid_origin(facts, params.block_size), held),)
 
 
-def _task(
-    stage: str,
-    tier: int,
-    index: Triple,
-    box: Box,
-    needs: Estimate,
-    work: Work = "cpu",
-    layer: str = "",
-    children: tuple[str, ...] = (),
-) -> Task:
-    return Task(task_id(stage, tier, index, layer), stage, tier, index, box, work, layer, children, *needs)
+def watershed_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """Leaves; where there are several, the seams between them; then merges up to one root.
 
-
-def _merge_task(
-    stage: str, tier: int, index: Triple, group: list[Task], leaf: Triple, closing: int, task_memory: float
-) -> Task:
-    """A merge sees no voxels: what it has to do goes with the faces of the boxes that it joins, or with less."""
-    boxes, children = [task.box for task in group], tuple(task.id for task in group)
-    if stage == "watershed":
-        needs = estimates.of_watershed_merge(boxes, leaf, lines_are_closed=closing == len(CLOSING))
-    else:
-        needs = estimates.of_agglomeration_merge(boxes, task_memory)
-    return _task(stage, tier, index, _hull(group), needs, children=children)
-
-
-def _cover(stage: str, box: Box, cell: Triple, origin: Triple, held: int, work: Work = "cpu") -> tuple[Task, ...]:
-    """One task for each cell of a grid over the box."""
-    return tuple(
-        _task(stage, 0, index, part, estimates.of_voxels(stage, 0, part, held), work)
-        for index, part in box.cells(cell, origin)
-    )
-
-
-def _octree(stage: str, params: SegmentationParams, facts: VolumeFacts, cell: Triple) -> list[tuple[Task, ...]]:
-    """Leaves, then merges of `MERGE_SIDE`^3, up to one root; in the watershed, seams between leaves are closed before.
-
-    Where one merge does not take all leaves of the frame, so are the lines where seams meet: what the merges
-    have to carry is then a share of each leaf, however large it is. (That of the box could, and then grow.)
+    Where one merge does not take all leaves of the frame, the lines where seams meet are closed as well: what the
+    merges have to carry is then a share of each leaf, however large it is. (That of the box could, and then grow.)
     """
-    cells = facts.box.cells(cell, facts.id_frame.minimum)
-    tiers = [tuple(_task(stage, 0, index, box, _of_leaf(stage, box, params)) for index, box in cells)]
-    leaves = tiers[0]
-    if stage == "watershed" and len(leaves) > 1:
-        tiers.append(tuple(_closing_task(leaf, "seams", estimates.of_seams(leaf.box)) for leaf in leaves))
-        if math.prod(facts.id_frame.grid_shape(cell)) > MERGE_SIDE**3:
-            tiers.append(tuple(_closing_task(task, "lines", estimates.of_lines(task.box)) for task in tiers[-1]))
-    closing = len(tiers) - 1
-    while len(tiers[-1]) > 1:
-        tiers.append(_merges(stage, len(tiers), closing, tiers[-1], cell, params.task_memory))
-    return tiers
+    cell = leaf_size(params, facts)
 
-
-def _of_leaf(stage: str, box: Box, params: SegmentationParams) -> Estimate:
-    if stage == "watershed":
+    def leaf(index: Triple, box: Box) -> Estimate:
         return estimates.of_watershed_leaf(box, params.chunk_size)
-    return estimates.of_agglomeration_leaf(box, params.chunk_size, params.task_memory)
+
+    def merge(boxes: list[Box]) -> Estimate:
+        return estimates.of_watershed_merge(boxes, cell, lines_are_closed=len(closing) == len(CLOSING))
+
+    leaves, closing = _leaves(facts, cell, leaf), []
+    if len(leaves) > 1:
+        closing.append(replace(leaves, role="seam", needs=lambda index, box: estimates.of_seams(box)))
+        if math.prod(facts.id_frame.grid_shape(cell)) > MERGE_SIDE**3:
+            closing.append(replace(leaves, role="line", needs=lambda index, box: estimates.of_lines(box)))
+    return (leaves, *closing, *_merges(leaves, merge))
 
 
-def _closing_task(below: Task, layer: str, needs: Estimate) -> Task:
-    tier = 1 + CLOSING.index(layer)
-    return _task(below.stage, tier, below.index, below.box, needs, layer=layer, children=(below.id,))
+def agglomeration_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """Leaves and merges; with rounds before the root, if what it has to decide may not fit into a task."""
 
+    def leaf(index: Triple, box: Box) -> Estimate:
+        return estimates.of_agglomeration_leaf(box, params.chunk_size, params.task_memory)
 
-def _merges(
-    stage: str, tier: int, closing: int, below: tuple[Task, ...], leaf: Triple, task_memory: float
-) -> tuple[Task, ...]:
-    """Cells of the frame's grid, four times as large as those below; the last tier joins all that is left.
+    def merge(boxes: list[Box]) -> Estimate:
+        return estimates.of_agglomeration_merge(boxes, params.task_memory)
 
-    Without that, two neighbours in the middle of a large frame could need more tiers than there are.
-    """
-    groups: dict[Triple, list[Task]] = {}
-    for task in below:
-        index = (0, 0, 0) if tier == closing + OCTREE_TIERS - 1 else triple([i // MERGE_SIDE for i in task.index])
-        groups.setdefault(index, []).append(task)
-    return tuple(_merge_task(stage, tier, index, group, leaf, closing, task_memory) for index, group in groups.items())
-
-
-def _with_rounds(params: SegmentationParams, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
-    """The agglomeration's tiers: with rounds below the root, if what it has to decide may not fit into a task."""
-    *below, (root,) = octree
-    children = octree[-2] if below else ()
-    rows = int(estimates.contacts_waiting(task.box for task in children))
+    leaves = _leaves(facts, leaf_size(params, facts), leaf)
+    *below, root = (leaves, *_merges(leaves, merge))
+    rows = int(estimates.contacts_waiting(below[-1].box_of(index) for index in below[-1].places)) if below else 0
     fit = estimates.contacts_that_fit(params.task_memory, params.rule_columns)
     if rows <= fit:
-        return octree
+        return (*below, root)
     bins = min(MAX_BINS, -(-2 * rows // fit))
-    rounds: list[tuple[Task, ...]] = []
-    for number in range(ROUNDS):
-        tier = len(below) + 2 * number
-        rounds.append((_round_task(root, tier, (number, 0, 0), "split"),))
-        # The bins share the work out.
-        share = replace(root, seconds=round(root.seconds / bins, 3))
-        rounds.append(tuple(_round_task(share, tier + 1, (number, i, 0), "bin") for i in range(bins)))
-    tier = len(below) + len(rounds)
-    return [*below, *rounds, (replace(root, tier=tier, id=task_id(root.stage, tier, root.index)),)]
+    needs = Estimate(root[0].seconds, root[0].memory_bytes)
+    rounds = (tier for number in range(ROUNDS) for tier in _round_tiers(facts.box, needs, number, bins))
+    return (*below, *rounds, root)
 
 
-def _round_task(root: Task, tier: int, index: Triple, layer: str) -> Task:
-    found = task_id(root.stage, tier, index, layer)
-    return replace(root, id=found, tier=tier, index=index, layer=layer, children=())
+def remap_tiers(octree: Sequence[Tier], stage: str) -> Sequence[Tier]:
+    """Final ids go down an octree again: a task for each merge below the root, highest first."""
+    merges = [tier for tier in octree if tier.role == "merge"][:-1]
+    return tuple(_remap_tier(stage, number, merge) for number, merge in enumerate(reversed(merges)))
 
 
-def _naming(stage: str, octree: list[tuple[Task, ...]]) -> list[tuple[Task, ...]]:
-    """Final names go down an octree again: a task for each merge below the root, highest first."""
-    merges = [tier for tier in octree if tier[0].children and not tier[0].layer][:-1]
-    return [tuple(_naming_task(stage, number, merge) for merge in tier) for number, tier in enumerate(reversed(merges))]
+def supervoxel_remap_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    return remap_tiers(watershed_tiers(params, facts), "remap_supervoxels")
 
 
-def _naming_task(stage: str, tier: int, merge: Task) -> Task:
-    """It holds names of no more than the merge had to decide."""
-    needs = estimates.of_voxels(stage, tier, merge.box, 0)._replace(memory_bytes=merge.memory_bytes)
-    return _task(stage, tier, merge.index, merge.box, needs, children=(merge.id,))
+def segment_remap_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    return remap_tiers(agglomeration_tiers(params, facts), "remap_segments")
 
 
-def _hull(tasks: list[Task]) -> Box:
-    """The smallest box that holds all of theirs."""
-    low = zip(*(task.box.minimum for task in tasks), strict=True)
-    high = zip(*(task.box.maximum for task in tasks), strict=True)
-    return Box(triple([min(values) for values in low]), triple([max(values) for values in high]))
+def label_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """The label layers, region by region."""
+    held = math.prod(region_size(params))
+    return (_cover("labels", facts, _regions(params, facts), grid_origin(facts, params.block_size), held),)
 
 
-def _report_task(box: Box) -> Task:
-    needs = estimates.of_voxels("report", 0, box, CELL_VOXELS)._replace(seconds=REPORT_SECONDS)
-    return _task("report", 0, (0, 0, 0), box, needs, "manager")
-
-
-def _pyramid(params: SegmentationParams, facts: VolumeFacts) -> list[tuple[Task, ...]]:
-    """Each tier makes up to `PYRAMID_SCALES` scales of every layer, in boxes that share no block.
+def pyramid_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """Each tier makes up to `SCALES_PER_TASK` scales of every layer, in boxes that share no block.
 
     A task's box is in voxels of scale 0; its tier says which scales it makes.
     """
     tiers = []
-    for tier in range(MAX_TIERS["pyramid"]):
-        first = tier * PYRAMID_SCALES
-        layers = [layer for layer, scales in facts.scales.items() if scales > first + 1]
+    for number in range(PYRAMID_TIERS):
+        first = number * SCALES_PER_TASK
+        layers = tuple(layer for layer, scales in facts.scales.items() if scales > first + 1)
         if not layers:
             break
-        cell = _pyramid_cell(params, facts.box, first + PYRAMID_SCALES)
-        tiers.append(
-            tuple(
-                _task("pyramid", tier, index, box, estimates.of_voxels("pyramid", tier, box, CELL_VOXELS), layer=layer)
-                for layer, (index, box) in product(layers, facts.box.cells(cell, grid_origin(facts, cell)))
-            )
-        )
-    return tiers
+        cell = _pyramid_cell(params, facts.box, first + SCALES_PER_TASK)
+        tier = _cover("pyramid", facts, cell, grid_origin(facts, cell), CELL_VOXELS, number)
+        tiers.append(replace(tier, layers=layers))
+    return tuple(tiers)
+
+
+def evaluation_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """A contingency table for each region, and their sum; none without ground truth."""
+    if params.ground_truth is None:
+        return ()
+    origin = grid_origin(facts, params.block_size)
+    tables = _cover("evaluation", facts, _regions(params, facts), origin, CELL_VOXELS)
+    return (tables, Tier.of_whole(facts.box, estimates.of_voxels("evaluation", 1, facts.box, CELL_VOXELS)))
+
+
+def leaf_size(params: SegmentationParams, facts: VolumeFacts) -> Triple:
+    """The voxels of a leaf of an octree: a batch of chunks."""
+    return triple([c * batch_side(params, facts) for c in params.chunk_size])
+
+
+def _regions(params: SegmentationParams, facts: VolumeFacts) -> Triple:
+    """The voxels that a task writes of the label layers: a batch of regions."""
+    return triple([r * batch_side(params, facts) for r in region_size(params)])
+
+
+def _cover(stage: str, facts: VolumeFacts, cell: Triple, origin: Triple, held: int, tier: int = 0) -> Tier:
+    """One task for each cell of a grid over the run's box, which holds `held` voxels at once at most."""
+
+    def needs(index: Triple, box: Box) -> Estimate:
+        return estimates.of_voxels(stage, tier, box, held)
+
+    return Tier.of_cells(facts.box, cell, needs, origin=origin)
+
+
+def _leaves(facts: VolumeFacts, cell: Triple, needs: Callable[[Triple, Box], Estimate]) -> Tier:
+    return Tier.of_cells(facts.box, cell, needs, origin=facts.id_frame.minimum, role="leaf")
+
+
+def _merges(leaves: Tier, needs: Callable[[list[Box]], Estimate]) -> Iterator[Tier]:
+    """Cells of the frame's grid, four times as large as those below; the last tier joins all that is left.
+
+    Without that, two neighbours in the middle of a large frame could need more tiers than there are. A merge sees no
+    voxels: what it has to do goes with the faces of the boxes that it joins, or with less.
+    """
+    below = leaves
+    for level in range(1, OCTREE_TIERS):
+        if len(below) == 1:
+            return
+        assert below.cell is not None
+        side = below.indices.maximum if level == OCTREE_TIERS - 1 else (MERGE_SIDE,) * 3
+        cell = triple([c * s for c, s in zip(below.cell, side, strict=True)])
+
+        def of_children(index: Triple, box: Box, below: Tier = below, side: Triple = side) -> Estimate:
+            return needs([below.box_of(child) for child in child_places(below, index, side)])
+
+        below = Tier.of_cells(leaves.whole, cell, of_children, origin=leaves.origin, role="merge")
+        yield below
+
+
+def child_places(below: Tier, index: Triple, side: Triple) -> Iterator[Triple]:
+    """The places in a tier of what a task joins that lies at `index` of a grid `side` times as coarse; x fastest."""
+    low = triple([i * s for i, s in zip(index, side, strict=True)])
+    return Box.from_shape(low, side).intersect(below.indices).places()
+
+
+def _round_tiers(box: Box, root: Estimate, number: int, bins: int) -> Iterator[Tier]:
+    """The task that splits the root's graph in a round, and those that agglomerate its bins: they share the work."""
+    share = root._replace(seconds=round(root.seconds / bins, 3))
+    yield Tier.of_whole(box, root, indices=Box.from_shape((number, 0, 0), (1, 1, 1)), role="split")
+    yield Tier.of_whole(box, share, indices=Box.from_shape((number, 0, 0), (1, bins, 1)), role="bin")
+
+
+def _remap_tier(stage: str, number: int, merge: Tier) -> Tier:
+    """Its tasks hold ids of no more than the merges had to decide."""
+
+    def needs(index: Triple, box: Box) -> Estimate:
+        return estimates.of_voxels(stage, number, box, 0)._replace(memory_bytes=merge.needs(index, box).memory_bytes)
+
+    return replace(merge, role="", needs=needs)
 
 
 def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
@@ -318,11 +288,3 @@ def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
     Halving every axis at every scale is the most a pyramid does, so this holds for every pyramid.
     """
     return _at_most(MAX_LEAVES, box, triple([b << scales for b in params.block_size]))
-
-
-def _evaluation(facts: VolumeFacts, regions: Triple, origin: Triple) -> list[tuple[Task, ...]]:
-    tables = _cover("evaluation", facts.box, regions, origin, CELL_VOXELS)
-    children = tuple(task.id for task in tables)
-    needs = estimates.of_voxels("evaluation", 1, facts.box, CELL_VOXELS)
-    total = _task("evaluation", 1, (0, 0, 0), facts.box, needs, "manager", children=children)
-    return [tables, (total,)]

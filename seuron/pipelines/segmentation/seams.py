@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from abiss_py import AffinityType, Faces, Seam, affinity_type, seam_of
 from seuron.box import Triple
-from seuron.engine.plan import Seam as PlannedSeam
 from seuron.engine.plan import Task
-from seuron.engine.run import Run
 from seuron.pipelines.segmentation.chunks import chunks_of, place_of
+from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.octree import LeafSeam, Octree, watershed_octree
 from seuron.pipelines.segmentation.table_schemas import read_planes, read_seam, seam_name, write_seam
 
 
@@ -34,28 +34,28 @@ def chunks_below(chunk: Triple) -> list[Triple]:
     return [(x - 1, y, z), (x, y - 1, z), (x, y, z - 1)]
 
 
-def make_seams(run: Run, task: Task) -> Iterator[tuple[PlannedSeam, Seam]]:
+def make_seams(run: SegmentationRun, task: Task) -> Iterator[tuple[LeafSeam, Seam]]:
     """The seams at the low faces of a seam task's leaf, each written when it is made."""
-    for planned in run.plan.seams_made(task.id):
+    for planned in watershed_octree(run.plan).seams_made(task):
         seam = _between(run, planned)
-        write_seam(run.tables(task.id), seam_name(run.plan.tasks[planned.above].index, planned.axis), seam)
+        write_seam(run.tables(task.id), seam_name(planned.above.index, planned.axis), seam)
         yield planned, seam
 
 
-def closed_seams(run: Run, task: Task) -> Iterator[tuple[PlannedSeam, Seam]]:
-    """The seams that a merge closes. Clusters go by the names they had in their chunks."""
-    for planned in run.plan.seams_closed(task.id):
-        tables = run.tables(run.plan.parents[planned.above])
-        yield planned, read_seam(tables, seam_name(run.plan.tasks[planned.above].index, planned.axis))
+def closed_seams(run: SegmentationRun, octree: Octree, merge: Task) -> Iterator[tuple[LeafSeam, Seam]]:
+    """The seams that a merge of the watershed closes. Clusters go by the names they had in their chunks."""
+    for planned in octree.seams_closed(merge):
+        closer = octree.parent(planned.above)
+        assert closer is not None
+        yield planned, read_seam(run.tables(closer.id), seam_name(planned.above.index, planned.axis))
 
 
-def _between(run: Run, planned: PlannedSeam) -> Seam:
-    kind, axis = affinity_type(run.affinity_dtype), planned.axis
+def _between(run: SegmentationRun, planned: LeafSeam) -> Seam:
+    kind, axis = affinity_type(affinity_dtype(run.params, run.facts)), planned.axis
     low, high = _planes(run, planned.below, (axis, 1)), _planes(run, planned.above, (axis, 0))
     return Seam.join([seam_of(*pair, axis, kind) for pair in zip(low, high, strict=True)])
 
 
-def _planes(run: Run, leaf: str, side: tuple[int, int]) -> list[Faces]:
-    task = run.plan.tasks[leaf]
-    places = [place_of(run, box) for _, box in chunks_of(run, task)]
-    return read_planes(run.tables(leaf), place_of(run, task.box), places, side)
+def _planes(run: SegmentationRun, leaf: Task, side: tuple[int, int]) -> list[Faces]:
+    places = [place_of(run, box) for _, box in chunks_of(run, leaf)]
+    return read_planes(run.tables(leaf.id), place_of(run, leaf.box), places, side)

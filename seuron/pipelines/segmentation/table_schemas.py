@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Clusters, Contacts, Edges, Face, Faces, Mapping, Pins, Place, Region, Seam, Vetoes
+from abiss_py import Clusters, Contacts, Edges, Face, Faces, GhostClusters, Mapping, Place, Region, Seam, Vetoes
 from seuron.box import Triple
 from seuron.storage import Storage
 from seuron.storage.tables import Table, read_on_disk, read_table, write_groups, write_table
@@ -20,7 +20,7 @@ Int64s = NDArray[np.int64]
 #: A face of a box: its axis, and 0 for the low one, 1 for the high one.
 Side = tuple[int, int]
 SIDES = ("low", "high")
-PIN_COLUMNS = tuple(column.name for column in fields(Pins))
+PIN_COLUMNS = tuple(column.name for column in fields(GhostClusters))
 
 
 def contact_columns(contacts: Contacts) -> Table:
@@ -137,7 +137,7 @@ def read_region(storage: Storage, place: Place, view: str = "") -> Region:
         voxels=clusters["voxels"],
         edges=Edges(edges["a"], edges["b"], edges["weight"], edges["edge"]),
         faces={},
-        pins=Pins(*(pins[name] for name in PIN_COLUMNS)),
+        pins=GhostClusters(*(pins[name] for name in PIN_COLUMNS)),
     )
 
 

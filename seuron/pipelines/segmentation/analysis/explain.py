@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from abiss_py import Contacts, Mapping, MergeTree, best_first
 from seuron.box import Box, Triple
-from seuron.engine.run import Run
 from seuron.errors import DataError
 from seuron.pipelines.segmentation.analysis.stored_graph import Int64s, Veto, merge_tree, region_graph, vetoes
 from seuron.pipelines.segmentation.chunks import voxel_at
+from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.volumes import open_volume
 
 #: What a question may be about: the id of a supervoxel or segment, or a voxel (x, y, z) of the volume.
@@ -97,7 +97,7 @@ class Explanation(_Model):
         return self.forbidden[0].contact if self.relation == "forbidden" else self.contact or self.bottleneck
 
 
-def explain_run(run: Run, first: Piece, second: Piece) -> Explanation:
+def explain_run(run: SegmentationRun, first: Piece, second: Piece) -> Explanation:
     """Why two pieces of a finished run are one segment or not.
 
     Raises DataError for an id that the run does not have, and for a voxel outside its box or in background.
@@ -242,7 +242,7 @@ def _between(pairs: Sequence[tuple[int, int]], vetoes: Sequence[Veto], names: Ma
     return sorted(found, key=lambda veto: (-Fraction(veto.total, veto.count), veto.first))
 
 
-def _supervoxel(run: Run, piece: Piece) -> int:
+def _supervoxel(run: SegmentationRun, piece: Piece) -> int:
     """The supervoxel that a question is about; a segment stands for the supervoxel that names it."""
     if isinstance(piece, tuple):
         found = _label(run, piece)
@@ -258,7 +258,7 @@ def _supervoxel(run: Run, piece: Piece) -> int:
     return piece
 
 
-def _label(run: Run, voxel: Triple) -> int:
+def _label(run: SegmentationRun, voxel: Triple) -> int:
     """The supervoxel of a voxel, 0 for background; raises DataError outside the run's box."""
     one = Box.from_shape(voxel, (1, 1, 1))
     if not run.facts.box.contains(one):

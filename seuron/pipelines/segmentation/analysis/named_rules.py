@@ -8,8 +8,8 @@ from pathlib import Path
 
 from abiss_py import PRESETS, ArgumentError, Constraint, SemanticRule, affinity_type, parse_constraints
 from abiss_py.constraints import compile_constraints
-from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
+from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 
 Rules = tuple[Constraint, ...]
 
@@ -19,7 +19,7 @@ OWN_RULES = "run"
 NO_RULES = "none"
 
 
-def rules_by_name(run: Run, words: Sequence[str]) -> dict[str, Rules]:
+def rules_by_name(run: SegmentationRun, words: Sequence[str]) -> dict[str, Rules]:
     """The rules that words stand for: `run`, `none`, a preset's name, or the path of a JSON list of rules.
 
     A file is called by its name without the ending. Raises ParameterErrors that tell all that is wrong.
@@ -41,10 +41,10 @@ def rules_by_name(run: Run, words: Sequence[str]) -> dict[str, Rules]:
     return found
 
 
-def check_rules(run: Run, rules: Mapping[str, Rules]) -> None:
+def check_rules(run: SegmentationRun, rules: Mapping[str, Rules]) -> None:
     """Raise ParameterErrors where a run's tables do not hold what other rules than its own look at."""
     classes, threshold = run.params.class_names, run.params.agglomeration_threshold
-    scale, problems = affinity_type(run.affinity_dtype).scale, []
+    scale, problems = affinity_type(affinity_dtype(run.params, run.facts)).scale, []
     for name, others in rules.items():
         if others == run.params.rules:
             continue
@@ -63,7 +63,7 @@ def check_rules(run: Run, rules: Mapping[str, Rules]) -> None:
         raise ParameterErrors(problems)
 
 
-def _rules(run: Run, word: str) -> Rules:
+def _rules(run: SegmentationRun, word: str) -> Rules:
     if word == OWN_RULES:
         return run.params.rules
     if word == NO_RULES:

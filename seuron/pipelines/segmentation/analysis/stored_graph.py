@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Clusters, Constraint, Contacts, MergeTree, affinity_type, agglomerate
-from seuron.engine.run import Run
+from seuron.engine.plan import Task
 from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of
-from seuron.pipelines.segmentation.stages.remap import LeafNames
+from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.octree import agglomeration_octree
+from seuron.pipelines.segmentation.stages.remap import LeafIds
 from seuron.pipelines.segmentation.table_schemas import classes_of, read_contacts
 from seuron.storage import Storage
 from seuron.storage.tables import read_groups, read_table
@@ -32,7 +34,7 @@ class Supervoxels:
 
 @dataclass(frozen=True)
 class Veto:
-    """A contact that a rule, told by its name, forbade; `a` and `b` are what its clusters were called then."""
+    """A contact that a rule, by its name, forbade; `a` and `b` are what its clusters were called then."""
 
     a: int
     b: int
@@ -42,24 +44,24 @@ class Veto:
     first: int
 
 
-def region_graph(run: Run) -> Contacts:
+def region_graph(run: SegmentationRun) -> Contacts:
     """All contacts between supervoxels of a run, a row per pair, sorted."""
     rows = _graph_rows(run)
     return rows.renamed(rows.a, rows.b)
 
 
-def merge_tree(run: Run, lowest: float) -> MergeTree:
+def merge_tree(run: SegmentationRun, lowest: float) -> MergeTree:
     """The joins of a run's supervoxels down to the threshold `lowest`, by the run's own rules.
 
     Those above the run's own threshold are stored. For a lower one agglomeration goes on where the run
     stopped: with the contacts that are left between its segments. Where the run has rules it begins
-    anew, since what was vetoed must not be pooled into later contacts. Where these depend on the
+    again, since what was vetoed must not be pooled into later contacts. Where these depend on the
     threshold, the tree holds for `lowest` alone.
     """
     own, rules = run.params.agglomeration_threshold, run.params.rules
     if lowest != own and (any(rule.depends_on_threshold for rule in rules) or (rules and lowest < own)):
         return Reagglomeration(run).tree(rules, lowest)
-    scale = affinity_type(run.affinity_dtype).scale
+    scale = affinity_type(affinity_dtype(run.params, run.facts)).scale
     joins = Contacts.join([read_contacts(tables, "joins") for tables in _agglomeration_tables(run)])
     tree = MergeTree.of(joins, scale, own)
     if lowest >= own:
@@ -72,14 +74,14 @@ def merge_tree(run: Run, lowest: float) -> MergeTree:
 
 
 class Reagglomeration:
-    """A run's region graph, agglomerated anew by any rules: read once, when it is first needed."""
+    """A run's region graph, agglomerated again by any rules: read once, when it is first needed."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: SegmentationRun) -> None:
         self._run = run
 
     def tree(self, rules: Sequence[Constraint], threshold: float) -> MergeTree:
         """The joins that agglomeration with these rules makes at the threshold."""
-        scale = affinity_type(self._run.affinity_dtype).scale
+        scale = affinity_type(affinity_dtype(self._run.params, self._run.facts)).scale
         result = agglomerate(
             self._graph,
             self._clusters if rules else Clusters.empty(),
@@ -100,11 +102,11 @@ class Reagglomeration:
         return clusters(self._run)
 
 
-def clusters(run: Run) -> Clusters:
+def clusters(run: SegmentationRun) -> Clusters:
     """What rules look at, a row for every supervoxel: counted where the watershed's leaves found its parts."""
     ids, names, voxels, classes = [], [], [], []
     for task in run.plan.stage("watershed").tiers[0]:
-        tables, leaf = run.tables(task.id), LeafNames(run, task.id)
+        tables, leaf = run.tables(task.id), LeafIds(run, task)
         for index, _ in chunks_of(run, task):
             part = read_table(tables, chunk_name("clusters", index))
             ids.append(part["id"])
@@ -117,14 +119,14 @@ def clusters(run: Run) -> Clusters:
     return Clusters.summed(found, np.concatenate(voxels), begun, np.concatenate(classes))
 
 
-def supervoxels(run: Run) -> Supervoxels:
+def supervoxels(run: SegmentationRun) -> Supervoxels:
     """The voxels of every supervoxel, and of the background."""
     found = clusters(run)
     background = run.facts.box.voxels - found.voxels.sum()
     return Supervoxels(np.concatenate([[0], found.ids]), np.concatenate([[background], found.voxels]))
 
 
-def vetoes(run: Run) -> list[Veto]:
+def vetoes(run: SegmentationRun) -> list[Veto]:
     """Every contact that a rule forbade; none where the run had no rules."""
     found, rules = [], run.params.rules
     for tables in _agglomeration_tables(run) if rules else ():
@@ -134,24 +136,28 @@ def vetoes(run: Run) -> list[Veto]:
     return found
 
 
-def veto_counts(run: Run) -> list[tuple[Constraint, int]]:
+def veto_counts(run: SegmentationRun) -> list[tuple[Constraint, int]]:
     """A run's rules, and how many contacts each forbade in the tasks that are done."""
     rules = run.params.rules
     counts = np.zeros(len(rules), np.int64)
-    for task in run.plan.stage("agglomeration").tasks if rules else ():
-        if not task.layer and run.has_tables(task.id):
+    for task in _octree_tasks(run) if rules else ():
+        if run.has_tables(task.id):
             for group in read_groups(run.tables(task.id), "vetoes", ["rule"]):
                 counts += np.bincount(group["rule"], minlength=len(rules))
     return list(zip(rules, counts.tolist(), strict=True))
 
 
-def _graph_rows(run: Run) -> Contacts:
+def _graph_rows(run: SegmentationRun) -> Contacts:
     """All contacts between supervoxels; a pair has a row for each task that saw it touch."""
     return Contacts.join([read_contacts(tables, "graph") for tables in _agglomeration_tables(run)])
 
 
-def _agglomeration_tables(run: Run) -> Iterator[Storage]:
+def _agglomeration_tables(run: SegmentationRun) -> Iterator[Storage]:
     """The folder of each agglomeration task's tables."""
-    for task in run.plan.stage("agglomeration").tasks:
-        if not task.layer:  # what takes part in a round leaves its results to the root
-            yield run.tables(task.id)
+    yield from (run.tables(task.id) for task in _octree_tasks(run))
+
+
+def _octree_tasks(run: SegmentationRun) -> Iterator[Task]:
+    """Leaves and merges: what takes part in a round leaves its results to the root."""
+    for tier in agglomeration_octree(run.plan).levels:
+        yield from tier

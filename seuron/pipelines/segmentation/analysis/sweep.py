@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from abiss_py import MergeTree
-from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
 from seuron.evaluation import Agreement, ContingencyTable, Overlaps, with_truth
 from seuron.evaluation.volumes import evaluation_box, evaluation_table
@@ -28,6 +27,7 @@ from seuron.pipelines.segmentation.analysis.stored_graph import (
     merge_tree,
     supervoxels,
 )
+from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.stages.evaluation import supervoxel_table
 from seuron.storage import cloud_path
 from seuron.volumes import open_volume
@@ -114,7 +114,7 @@ class Sweep(_Model):
 
 
 def sweep_run(
-    run: Run,
+    run: SegmentationRun,
     thresholds: Sequence[float],
     *,
     rules: Mapping[str, Rules] | None = None,
@@ -147,7 +147,7 @@ def sweep_run(
     )
 
 
-def _variants(run: Run, named: Mapping[str, Rules], swept: Sequence[float]) -> Iterator[Variant]:
+def _variants(run: SegmentationRun, named: Mapping[str, Rules], swept: Sequence[float]) -> Iterator[Variant]:
     """The merge trees of lists of rules, one after the other: one for all thresholds, or one for each."""
     again = Reagglomeration(run)
     for name, rules in named.items():
@@ -231,11 +231,11 @@ def segment_sizes(voxels: Int64s, small: int) -> SegmentSizes:
     )
 
 
-def _own_truth(run: Run) -> str | None:
+def _own_truth(run: SegmentationRun) -> str | None:
     return None if run.params.ground_truth is None else cloud_path(run.params.ground_truth)
 
 
-def _table(run: Run, truth: str | None) -> ContingencyTable | None:
+def _table(run: SegmentationRun, truth: str | None) -> ContingencyTable | None:
     """The voxels that each supervoxel shares with each true object."""
     if truth is None:
         return None

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from abiss_py import Clusters, Contacts, Mapping, Vetoes
 from seuron.box import Triple
-from seuron.engine.plan import Task, task_id
-from seuron.engine.run import Run
-from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of
+from seuron.engine.plan import Task
+from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of, watershed_leaf
 from seuron.pipelines.segmentation.external.rounds import Joining
+from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.seams import chunks_below
-from seuron.pipelines.segmentation.stages.remap import LeafNames
+from seuron.pipelines.segmentation.stages.remap import LeafIds
 from seuron.pipelines.segmentation.table_schemas import (
     classes_of,
     contact_columns,
@@ -39,11 +39,11 @@ Int64s = NDArray[np.int64]
 class LeafGraph:
     """Contacts between the supervoxels of a leaf's chunks, and the rows that rules look at."""
 
-    def __init__(self, run: Run, task: Task) -> None:
+    def __init__(self, run: SegmentationRun, task: Task) -> None:
         #: The watershed's leaf of the same box.
-        self.source = task_id("watershed", 0, task.index)
-        self.names = LeafNames(run, self.source)
-        self._run, self._tables = run, run.tables(self.source)
+        self.source = watershed_leaf(run, task.index)
+        self.ids = LeafIds(run, self.source)
+        self._run, self._tables = run, run.tables(self.source.id)
         self._chunks = [index for index, _ in chunks_of(run, task)]
 
     def parts(self, fit: int) -> list[list[Triple]]:
@@ -72,7 +72,7 @@ class LeafGraph:
         contacts, rows = [], [Clusters.empty(len(self._run.params.class_names))]
         for chunk in chunks:
             clusters = read_table(self._tables, chunk_name("clusters", chunk))
-            ids = self.names.follow(clusters["id"], chunk)
+            ids = self.ids.follow(clusters["id"], chunk)
             if self._run.params.rules:
                 begun = (ids == clusters["id"]).astype(np.int64)
                 rows.append(Clusters.summed(ids, clusters["voxels"], begun, classes_of(clusters)))
@@ -88,7 +88,7 @@ class LeafGraph:
     def _through_seams(self, chunk: Triple) -> Contacts:
         found = read_seam(self._tables, chunk_name("seams", chunk)).contacts
         below = [other for other in chunks_below(chunk) if other in self._chunks]
-        return found.renamed(self.names.follow(found.a, *below), self.names.follow(found.b, chunk))
+        return found.renamed(self.ids.follow(found.a, *below), self.ids.follow(found.b, chunk))
 
     def _known(self, chunks: list[Triple]) -> Int64s:
         """The supervoxels that a part has voxels or contacts of, each once."""
@@ -96,7 +96,7 @@ class LeafGraph:
 
     def _ids(self, chunk: Triple) -> Iterator[Int64s]:
         clusters = read_table(self._tables, chunk_name("clusters", chunk))
-        yield self.names.follow(clusters["id"], chunk)
+        yield self.ids.follow(clusters["id"], chunk)
         through = self._through_seams(chunk)
         yield from (through.a, through.b)
 

@@ -14,8 +14,8 @@ from itertools import chain
 import numpy as np
 
 from abiss_py import Clusters, Contacts, Vetoes, affinity_type
+from seuron.engine.pipeline import Counts
 from seuron.engine.plan import Task
-from seuron.engine.run import Counts, Run
 from seuron.pipelines.segmentation.estimates import contacts_that_fit
 from seuron.pipelines.segmentation.external.graph_on_disk import GraphOnDisk
 from seuron.pipelines.segmentation.external.rounds import (
@@ -28,6 +28,8 @@ from seuron.pipelines.segmentation.external.rounds import (
     number_graph,
     split_graph,
 )
+from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.octree import round_of
 from seuron.pipelines.segmentation.table_schemas import (
     cluster_columns,
     contact_columns,
@@ -52,13 +54,13 @@ class Round:
     bins: list[Storage]
 
 
-def joining_of(run: Run) -> Joining:
+def joining_of(run: SegmentationRun) -> Joining:
     """What decides which contacts of a run are joined."""
-    scale = affinity_type(run.affinity_dtype).scale
+    scale = affinity_type(affinity_dtype(run.params, run.facts)).scale
     return Joining(run.params.agglomeration_threshold, scale, run.params.rules, run.params.class_names)
 
 
-def split_task(run: Run, task: Task, sources: list[Source], children: tuple[str, ...]) -> Counts:
+def split_task(run: SegmentationRun, task: Task, sources: list[Source], children: list[Task]) -> Counts:
     """Sort the root's graph, or what the round before left of it, into bins.
 
     `sources` are the tables of contacts that the root has to decide, `children` the tasks that it merges.
@@ -71,16 +73,16 @@ def split_task(run: Run, task: Task, sources: list[Source], children: tuple[str,
         if before is None or before.split.last:
             return {"bins": 0}
         graph = gather_round(before.split, before.bins, joining_of(run), target, _fit(run))
-    planned = run.plan.round_of(number)
+    planned = round_of(run.plan, number)
     assert planned is not None
     split = split_graph(graph, joining_of(run), _fit(run), most_bins=len(planned[1]))
     return {"bins": split.bins, "contacts": split.rows}
 
 
-def bin_task(run: Run, task: Task) -> Counts:
+def bin_task(run: SegmentationRun, task: Task) -> Counts:
     """Agglomerate one bin of a round; nothing where the round has fewer bins."""
     number, bin_number, _ = task.index
-    planned = run.plan.round_of(number)
+    planned = round_of(run.plan, number)
     assert planned is not None
     split = _opened(run, planned[0])
     if split is None or bin_number >= split.bins:
@@ -88,7 +90,7 @@ def bin_task(run: Run, task: Task) -> Counts:
     return {"contacts": agglomerate_bin(split, bin_number, joining_of(run), run.tables(task.id))}
 
 
-def finish(run: Run, task: Task, sources: list[Source]) -> Counts:
+def finish(run: SegmentationRun, task: Task, children: list[Task], sources: list[Source]) -> Counts:
     """Do the rounds that are left, and write the root's `joins` and `vetoes`, those of all rounds, and `names`."""
     done: list[Round] = []
     while (planned := planned_round(run, len(done))) is not None:
@@ -98,47 +100,47 @@ def finish(run: Run, task: Task, sources: list[Source]) -> Counts:
             if done:
                 graph = gather_round(done[-1].split, done[-1].bins, joining_of(run), next(folders), _fit(run))
             else:
-                graph = _graph(run, sources, task.children, next(folders))
+                graph = _graph(run, sources, children, next(folders))
             rounds = finish_rounds(graph, joining_of(run), _fit(run), folders)
             done += [Round(split, [split.storage] * split.bins) for split in rounds]
         return _put_together(run, task, done)
 
 
-def planned_round(run: Run, number: int) -> Round | None:
+def planned_round(run: SegmentationRun, number: int) -> Round | None:
     """A round that the plan's tasks have done; None where they had nothing to do, or there is none."""
-    planned = run.plan.round_of(number)
+    planned = round_of(run.plan, number)
     split = None if planned is None else _opened(run, planned[0])
     if planned is None or split is None:
         return None
-    return Round(split, [run.tables(task) for task in planned[1][: split.bins]])
+    return Round(split, [run.tables(planned[1][number].id) for number in range(split.bins)])
 
 
-def _fit(run: Run) -> int:
+def _fit(run: SegmentationRun) -> int:
     """How many contacts, and what rules look at, fit into a task's memory."""
     return contacts_that_fit(run.params.task_memory, run.params.rule_columns)
 
 
-def _opened(run: Run, split_task_id: str) -> Split | None:
-    return Split.open(run.tables(split_task_id)) if run.has_tables(split_task_id) else None
+def _opened(run: SegmentationRun, split: Task) -> Split | None:
+    return Split.open(run.tables(split.id)) if run.has_tables(split.id) else None
 
 
-def _graph(run: Run, sources: list[Source], children: tuple[str, ...], target: Storage) -> GraphOnDisk:
+def _graph(run: SegmentationRun, sources: list[Source], children: list[Task], target: Storage) -> GraphOnDisk:
     """The contacts of `sources` as a graph on disk, whose nodes are what `children` sent up."""
     rows = sum(count_rows(run.tables(task), name) for task, name in sources)
-    most = sum(count_rows(run.tables(child), "open-clusters") for child in children)
+    most = sum(count_rows(run.tables(child.id), "open-clusters") for child in children)
     groups = (group for task, name in sources for group in read_groups(run.tables(task), name))
     contacts = map(contacts_from, groups)
     return number_graph(target, _nodes(run, children), most, contacts, joining_of(run).scale, rows, _fit(run))
 
 
-def _nodes(run: Run, children: tuple[str, ...]) -> Iterator[Table]:
+def _nodes(run: SegmentationRun, children: list[Task]) -> Iterator[Table]:
     """What tasks sent up: `id`, and the columns that rules look at, where the run has rules."""
-    ids = [read_pieces(run.tables(child), "open-clusters") for child in children]
+    ids = [read_pieces(run.tables(child.id), "open-clusters") for child in children]
     if not run.params.rules:
         return merged(ids)
     names = set(cluster_columns(Clusters.empty(len(run.params.class_names)))) - {"id"}
     blank = (_with_zeros(pieces, names) for pieces in ids)
-    return merged(chain(blank, (read_pieces(run.tables(child), "clusters") for child in children)))
+    return merged(chain(blank, (read_pieces(run.tables(child.id), "clusters") for child in children)))
 
 
 def _with_zeros(pieces: Iterable[Table], names: Iterable[str]) -> Iterator[Table]:
@@ -146,7 +148,7 @@ def _with_zeros(pieces: Iterable[Table], names: Iterable[str]) -> Iterator[Table
         yield piece | {name: np.zeros(piece["id"].size, np.int64) for name in names}
 
 
-def _put_together(run: Run, task: Task, rounds: list[Round]) -> Counts:
+def _put_together(run: SegmentationRun, task: Task, rounds: list[Round]) -> Counts:
     tables = run.tables(task.id)
     counts: Counts = {"rounds": len(rounds), "bins": sum(done.split.bins for done in rounds)}
     for kind in ("joins", "vetoes") if run.params.rules else ("joins",):

@@ -8,26 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
+from seuron.engine.inputs import inputs_digest, source_read
+from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
-from seuron.engine.run import Counts, Run
 from seuron.errors import RunError
 from seuron.nets.models import model_path
 from seuron.nets.normalisation import Normalisation
 from seuron.nets.predict import Predictor, predict_box, to_uint8
 from seuron.pipelines.segmentation.chunks import filled_blocks
-from seuron.pipelines.segmentation.content_digests import inputs_digest, voxels_read
+from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.plan import inference_cell
 from seuron.volumes import open_volume
 
 
-def inputs(run: Run, task: Task) -> dict[str, str]:
+def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """The image's blocks that the task's patches see."""
-    assert run.params.image is not None
-    image = open_volume(run.params.image, run.params.mip)
-    return {"affinities": inputs_digest(run, task, voxels_read(run, task, image))}
+    return {"affinities": inputs_digest(run, task, source_read(run, task, "image"))}
 
 
-def run(run: Run, task: Task) -> Counts:
+def run(run: SegmentationRun, task: Task) -> Counts:
     """Predict the affinities of the task's box.
 
     Patches lie on a grid that starts at the image's corner, and see the image beyond the run's box,
@@ -61,12 +60,12 @@ def run(run: Run, task: Task) -> Counts:
     return counts
 
 
-def _weights(run: Run) -> Path:
+def _weights(run: SegmentationRun) -> Path:
     path = model_path(run.params.model)
     if path is None:
         raise RunError(f"the weights of the net {run.params.model!r} are gone; put them back and start the run again")
     return path
 
 
-def _normalisation(run: Run) -> Normalisation:
+def _normalisation(run: SegmentationRun) -> Normalisation:
     return Normalisation(run.facts.grey_mean, run.facts.grey_std)

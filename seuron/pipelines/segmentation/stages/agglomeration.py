@@ -15,7 +15,7 @@ Works on tables alone. Every task leaves:
                    of tasks below, passed on because they are too many
 
 and the root, for each of its children, `final-X_Y_Z`, as in `watershed.py`. A root that has no room for
-its contacts decides them in rounds: `splitting.py`.
+its contacts decides them in rounds: `external/planned_rounds.py`.
 """
 
 from __future__ import annotations
@@ -27,24 +27,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abiss_py import Clusters, Contacts, Mapping, Seam, Vetoes
+from abiss_py import Clusters, Contacts, Mapping, Vetoes
 from seuron.box import Triple
-from seuron.engine.plan import Seam as PlannedSeam
-from seuron.engine.plan import Task, task_id
-from seuron.engine.run import Counts, Run
-from seuron.pipelines.segmentation.chunks import place_of
-from seuron.pipelines.segmentation.content_digests import (
-    inputs_digest,
-    leaf_names_read,
-    rounds_read,
-    supervoxel_seams_read,
-    tables_read,
-)
+from seuron.engine.inputs import inputs_digest, tables_read
+from seuron.engine.pipeline import Counts, Inputs
+from seuron.engine.plan import Task
+from seuron.pipelines.segmentation.chunks import place_of, watershed_leaf
 from seuron.pipelines.segmentation.estimates import contacts_that_fit, fits
 from seuron.pipelines.segmentation.external.leaf_parts import Decisions, LeafGraph
 from seuron.pipelines.segmentation.external.planned_rounds import Source, bin_task, finish, joining_of, split_task
+from seuron.pipelines.segmentation.facts import SegmentationRun
+from seuron.pipelines.segmentation.octree import agglomeration_octree, round_of, watershed_octree
 from seuron.pipelines.segmentation.seams import closed_seams
-from seuron.pipelines.segmentation.stages.remap import hand_down, seam_names
+from seuron.pipelines.segmentation.stages.remap import propagate_ids, seam_ids
 from seuron.pipelines.segmentation.table_schemas import (
     contact_columns,
     face_name,
@@ -56,6 +51,7 @@ from seuron.pipelines.segmentation.table_schemas import (
     write_names,
     write_vetoes,
 )
+from seuron.pipelines.segmentation.tables_read import leaf_ids_read, rounds_read, seams_read
 from seuron.storage import Storage
 from seuron.storage.scratch import scratch_folders
 from seuron.storage.table_merge import merged
@@ -80,38 +76,42 @@ class Work:
     open_ids: Int64s
 
 
-def inputs(run: Run, task: Task) -> dict[str, str]:
+def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """The watershed's tables of the task's box, what the ids in them are called, and the tables of the tasks below."""
-    if task.tier == 0:
-        source = task_id("watershed", 0, task.index)
+    octree, watershed = agglomeration_octree(run.plan), watershed_octree(run.plan)
+    if task.role == "leaf":
+        source = watershed_leaf(run, task.index)
         read: Any = [
-            tables_read(run, source, "clusters-", "contacts-", "seams-", "face-"),
-            leaf_names_read(run, source),
+            tables_read(run, source.id, "clusters-", "contacts-", "seams-", "face-"),
+            leaf_ids_read(run, watershed, source),
         ]
-    elif task.layer and (task.layer, task.index[0]) != ("split", 0):
+    elif task.role == "bin" or (task.role == "split" and task.index[0] > 0):
         read = rounds_read(run, task)
     else:
-        merge = run.plan.stage("agglomeration").tiers[-1][0] if task.layer else task
-        below = [tables_read(run, child, "open-clusters", "clusters", "face-") for child in merge.children]
-        waiting = [tables_read(run, *source) for child in merge.children for source in _sources(run, child)]
-        read = [below, waiting, supervoxel_seams_read(run, run.plan.watershed_of(merge)), rounds_read(run, task)]
+        merge = octree.root if task.role == "split" else task
+        children = list(octree.children(merge))
+        below = [tables_read(run, child.id, "open-clusters", "clusters", "face-") for child in children]
+        waiting = [tables_read(run, *source) for child in children for source in _sources(run, child)]
+        seams = seams_read(run, watershed, watershed.merge_like(merge, octree))
+        read = [below, waiting, seams, rounds_read(run, task)]
     return {"tables": inputs_digest(run, task, read)}
 
 
-def run(run: Run, task: Task) -> Counts:
+def run(run: SegmentationRun, task: Task) -> Counts:
     """Agglomerate a leaf's supervoxels, or what the tasks below could not decide; or take part in a round."""
-    if task.layer == "bin":
+    if task.role == "bin":
         return bin_task(run, task)
-    if task.layer == "split" and task.index[0] > 0:
-        return split_task(run, task, [], ())
-    if task.layer == "split":
-        root = run.plan.stage("agglomeration").tiers[-1][0]
-        rows, waiting = _write_graph(run, root, run.tables(task.id)), _waiting(run, root)
-        return {"contacts": rows} | split_task(run, task, [*waiting, (task.id, "graph")], root.children)
-    return _leaf(run, task) if task.tier == 0 else _merge(run, task)
+    if task.role == "split" and task.index[0] > 0:
+        return split_task(run, task, [], [])
+    if task.role == "split":
+        octree = agglomeration_octree(run.plan)
+        rows, waiting = _write_graph(run, octree.root, run.tables(task.id)), _waiting(run, octree.root)
+        children = list(octree.children(octree.root))
+        return {"contacts": rows} | split_task(run, task, [*waiting, (task.id, "graph")], children)
+    return _leaf(run, task) if task.role == "leaf" else _merge(run, task)
 
 
-def _decide(run: Run, task: Task, work: Work) -> Counts:
+def _decide(run: SegmentationRun, task: Task, work: Work) -> Counts:
     """Agglomerate what fits into memory, and write all that came of it."""
     tables = run.tables(task.id)
     result = joining_of(run).apply(work.contacts, work.clusters, work.open_ids)
@@ -127,20 +127,21 @@ def _decide(run: Run, task: Task, work: Work) -> Counts:
     return counts | {"vetoes": len(result.vetoes)} if run.params.rules else counts
 
 
-def _write_names(run: Run, task: Task, mapping: Mapping, waiting: Int64s) -> None:
+def _write_names(run: SegmentationRun, task: Task, mapping: Mapping, waiting: Int64s) -> None:
     """Write what ids are called, and which of them may still get another name."""
     tables = run.tables(task.id)
     write_table(tables, "open-clusters", {"id": waiting})
     write_names(tables, mapping)
-    if task.id not in run.plan.parents:
-        hand_down(run, task.id, Mapping.union([]), tables)
+    octree = agglomeration_octree(run.plan)
+    if octree.is_root(task):
+        propagate_ids(run, octree, task, Mapping.union([]), tables)
 
 
-def _leaf(run: Run, task: Task) -> Counts:
+def _leaf(run: SegmentationRun, task: Task) -> Counts:
     """Decide the contacts inside a leaf: at once where they fit into memory, else part by part."""
     graph = LeafGraph(run, task)
-    faces = read_faces(run.tables(graph.source), place_of(run, task.box))
-    at_faces = {side: np.unique(graph.names.after.follow(face.values)) for side, face in faces.items()}
+    faces = read_faces(run.tables(graph.source.id), place_of(run, task.box))
+    at_faces = {side: np.unique(graph.ids.after.follow(face.values)) for side, face in faces.items()}
     for side, ids in at_faces.items():
         write_table(run.tables(task.id), face_name("face", *side), {"id": ids})
     open_ids = np.unique(np.concatenate([NONE, *at_faces.values()]))
@@ -152,7 +153,9 @@ def _leaf(run: Run, task: Task) -> Counts:
     return {"contacts": len(contacts)} | _decide(run, task, Work(contacts, rows, open_ids))
 
 
-def _leaf_in_parts(run: Run, task: Task, graph: LeafGraph, parts: list[list[Triple]], open_ids: Int64s) -> Counts:
+def _leaf_in_parts(
+    run: SegmentationRun, task: Task, graph: LeafGraph, parts: list[list[Triple]], open_ids: Int64s
+) -> Counts:
     """Decide what each part of a leaf's graph can alone, and then what they left, where that fits into memory."""
     tables, open_to_parts = run.tables(task.id), np.union1d(open_ids, graph.shared(parts))
     with scratch_folders() as folders:
@@ -177,7 +180,7 @@ def _leaf_in_parts(run: Run, task: Task, graph: LeafGraph, parts: list[list[Trip
     return counts | {"vetoes": rows["vetoes"]} if run.params.rules else counts
 
 
-def _merge(run: Run, task: Task) -> Counts:
+def _merge(run: SegmentationRun, task: Task) -> Counts:
     """Decide the contacts through the seams that a merge closes, and what its children left.
 
     Where these are too many for memory, a root goes through rounds; any other merge decides nothing and
@@ -186,63 +189,66 @@ def _merge(run: Run, task: Task) -> Counts:
     tables = run.tables(task.id)
     counts: Counts = {"contacts": _write_graph(run, task, tables)}
     waiting = [*_waiting(run, task), (task.id, "graph")]
-    place = place_of(run, task.box)
+    place, octree = place_of(run, task.box), agglomeration_octree(run.plan)
+    children = list(octree.children(task))
     for side in place.inner_faces:
-        at_side = [child for child in task.children if place_of(run, run.plan.tasks[child].box).reaches(place, side)]
+        at_side = [child for child in children if place_of(run, child.box).reaches(place, side)]
         write_groups(tables, face_name("face", *side), _merged_below(run, at_side, face_name("face", *side)))
 
-    is_root = task.id not in run.plan.parents
-    shared_out = is_root and run.plan.round_of(0) is not None
-    if not shared_out and _fits(run, task, waiting):
+    is_root = octree.is_root(task)
+    shared_out = is_root and round_of(run.plan, 0) is not None
+    if not shared_out and _fits(run, children, waiting):
         contacts = _summed([read_contacts(run.tables(source), name) for source, name in waiting])
         faces = [read_table(tables, face_name("face", *side))["id"] for side in place.inner_faces]
         open_ids = np.unique(np.concatenate([NONE, *faces]))
-        return counts | _decide(run, task, Work(contacts, _clusters_below(run, task), open_ids))
+        return counts | _decide(run, task, Work(contacts, _clusters_below(run, children), open_ids))
     if not is_root:
-        return counts | _pass_on(run, task, waiting)
-    counts |= finish(run, task, waiting)
+        return counts | _pass_on(run, task, children, waiting)
+    counts |= finish(run, task, children, waiting)
     write_contacts(tables, "residual", Contacts.empty())
     write_table(tables, "open-clusters", {"id": NONE})
-    hand_down(run, task.id, Mapping.union([]), tables)
+    propagate_ids(run, octree, task, Mapping.union([]), tables)
     _write_sources(tables, [])
     return counts | {"open_contacts": 0}
 
 
-def _fits(run: Run, task: Task, waiting: list[Source]) -> bool:
+def _fits(run: SegmentationRun, children: list[Task], waiting: list[Source]) -> bool:
     """Whether there is room for all contacts that wait, and for all ids that come into a merge."""
     rows = sum(count_rows(run.tables(source), name) for source, name in waiting)
-    ids = sum(count_rows(run.tables(child), "open-clusters") for child in task.children)
+    ids = sum(count_rows(run.tables(child.id), "open-clusters") for child in children)
     return fits(run.params.task_memory, rows, ids, run.params.rule_columns)
 
 
-def _pass_on(run: Run, task: Task, waiting: list[Source]) -> Counts:
+def _pass_on(run: SegmentationRun, task: Task, children: list[Task], waiting: list[Source]) -> Counts:
     tables = run.tables(task.id)
     write_contacts(tables, "joins", Contacts.empty())
     if run.params.rules:
         write_vetoes(tables, Vetoes.join([]))
-        write_groups(tables, "clusters", _merged_below(run, task.children, "clusters"))
-    write_groups(tables, "open-clusters", _merged_below(run, task.children, "open-clusters"))
+        write_groups(tables, "clusters", _merged_below(run, children, "clusters"))
+    write_groups(tables, "open-clusters", _merged_below(run, children, "open-clusters"))
     write_names(tables, Mapping.union([]))
     _write_sources(tables, waiting)
     return {"joins": 0, "passed_on": len(waiting)}
 
 
-def _merged_below(run: Run, children: Iterable[str], table: str) -> Iterator[Table]:
+def _merged_below(run: SegmentationRun, children: Iterable[Task], table: str) -> Iterator[Table]:
     """A table of several tasks as one, by id; columns beside it are added."""
-    return merged(read_pieces(run.tables(child), table) for child in children)
+    return merged(read_pieces(run.tables(child.id), table) for child in children)
 
 
-def _clusters_below(run: Run, task: Task) -> Clusters:
-    return Clusters.join([read_clusters(run.tables(child)) for child in task.children if run.params.rules])
+def _clusters_below(run: SegmentationRun, children: list[Task]) -> Clusters:
+    return Clusters.join([read_clusters(run.tables(child.id)) for child in children if run.params.rules])
 
 
-def _write_graph(run: Run, task: Task, tables: Storage) -> int:
+def _write_graph(run: SegmentationRun, task: Task, tables: Storage) -> int:
     """Write the contacts through the seams that a merge closes as `graph`, a batch at a time; returns how many."""
 
     def batches() -> Iterator[Table]:
         batch: list[Contacts] = []
-        for planned, seam in closed_seams(run, run.plan.tasks[run.plan.watershed_of(task)]):
-            batch.append(_resolved(run, planned, seam))
+        octree = watershed_octree(run.plan)
+        for planned, seam in closed_seams(run, octree, octree.merge_like(task, agglomeration_octree(run.plan))):
+            below, above = seam_ids(run, octree, planned)
+            batch.append(seam.contacts.renamed(below.follow(seam.a), above.follow(seam.b)))
             if sum(map(len, batch)) > GRAPH_ROWS:
                 yield contact_columns(_summed(batch))
                 batch = []
@@ -252,9 +258,9 @@ def _write_graph(run: Run, task: Task, tables: Storage) -> int:
     return count_rows(tables, "graph")
 
 
-def _waiting(run: Run, merge: Task) -> list[Source]:
+def _waiting(run: SegmentationRun, merge: Task) -> list[Source]:
     """Where the contacts are that the tasks below a merge left undecided."""
-    return [source for child in merge.children for source in _sources(run, child)]
+    return [source for child in agglomeration_octree(run.plan).children(merge) for source in _sources(run, child)]
 
 
 def _write_sources(tables: Storage, sources: list[Source]) -> None:
@@ -262,16 +268,10 @@ def _write_sources(tables: Storage, sources: list[Source]) -> None:
     write_table(tables, "sources", {"task": np.array(names[0], np.str_), "table": np.array(names[1], np.str_)})
 
 
-def _sources(run: Run, task: str) -> list[Source]:
+def _sources(run: SegmentationRun, task: Task) -> list[Source]:
     """Where the contacts are that a task left undecided: in its own tables, or in those that it passed on."""
-    table = read_table(run.tables(task), "sources")
+    table = read_table(run.tables(task.id), "sources")
     return list(zip(table["task"].tolist(), table["table"].tolist(), strict=True))
-
-
-def _resolved(run: Run, planned: PlannedSeam, seam: Seam) -> Contacts:
-    """A seam's contacts between supervoxels."""
-    below, above = seam_names(run, planned)
-    return seam.contacts.renamed(below.follow(seam.a), above.follow(seam.b))
 
 
 def _summed(tables: list[Contacts]) -> Contacts:

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from seuron.engine.inputs import content_digest
+from seuron.engine.inputs import inputs_digest, parts_read, source_read, tables_read
+from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
-from seuron.engine.run import Counts, Run
 from seuron.evaluation import ContingencyTable, contingency, merge, scores, write_scores
-from seuron.pipelines.segmentation.content_digests import inputs_digest, parts_read, tables_read
+from seuron.pipelines.segmentation.facts import SegmentationRun
+from seuron.pipelines.segmentation.octree import agglomeration_octree
 from seuron.pipelines.segmentation.plan import region_size
 from seuron.pipelines.segmentation.stages.remap import segments_of
 from seuron.storage.tables import read_table, write_table
 from seuron.volumes import open_volume
 
 
-def inputs(run: Run, task: Task) -> dict[str, str]:
+def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """The supervoxels and the truth in a box; or the tables of all boxes, and the segments of all supervoxels."""
     if task.tier == 0:
-        assert run.params.ground_truth is not None
-        truth = content_digest(open_volume(run.params.ground_truth, run.params.mip), task.box, "error")
+        truth = source_read(run, task, "ground_truth")
         return {"tables": inputs_digest(run, task, [parts_read(run, task, "supervoxels"), truth])}
-    tables = [tables_read(run, child, "contingency") for child in task.children]
-    names = [tables_read(run, other.id, "names") for other in run.plan.stage("agglomeration").tasks if not other.layer]
+    tables = [tables_read(run, other.id, "contingency") for other in run.plan.stage("evaluation").tiers[0]]
+    names = [tables_read(run, other.id, "names") for tier in agglomeration_octree(run.plan).levels for other in tier]
     return {"scores": inputs_digest(run, task, [tables, names])}
 
 
-def run(run: Run, task: Task) -> Counts:
+def run(run: SegmentationRun, task: Task) -> Counts:
     """Count a box's (supervoxel, truth) pairs, or score the segments that the sum of all tables gives."""
     if task.tier == 0:
         table = _count(run, task)
@@ -43,7 +43,7 @@ def run(run: Run, task: Task) -> Counts:
     return {"pairs": table.voxels.size}
 
 
-def supervoxel_table(run: Run) -> ContingencyTable:
+def supervoxel_table(run: SegmentationRun) -> ContingencyTable:
     """How many voxels each supervoxel of a run shares with each true object: the sum of its tasks' tables.
 
     Raises RunError when they are not there yet.
@@ -53,7 +53,7 @@ def supervoxel_table(run: Run) -> ContingencyTable:
     return merge(ContingencyTable.from_columns(part, "supervoxel") for part in parts)
 
 
-def _count(run: Run, task: Task) -> ContingencyTable:
+def _count(run: SegmentationRun, task: Task) -> ContingencyTable:
     assert run.params.ground_truth is not None
     supervoxels = open_volume(run.layer("supervoxels"))
     truth = open_volume(run.params.ground_truth, run.params.mip)

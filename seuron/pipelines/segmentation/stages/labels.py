@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from abiss_py import Mapping, paint
 from seuron.box import Box, Triple
-from seuron.engine.plan import Task, task_id
-from seuron.engine.run import Counts, Run
-from seuron.pipelines.segmentation.chunks import chunk_name, chunks_meeting, leaf_index
-from seuron.pipelines.segmentation.content_digests import inputs_digest, tables_read
+from seuron.engine.inputs import inputs_digest, tables_read
+from seuron.engine.pipeline import Counts, Inputs
+from seuron.engine.plan import Task
+from seuron.pipelines.segmentation.chunks import (
+    agglomeration_leaf,
+    chunk_name,
+    chunks_meeting,
+    leaf_index,
+    watershed_leaf,
+)
+from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.plan import region_size
-from seuron.pipelines.segmentation.stages.remap import LeafNames, segments_in
+from seuron.pipelines.segmentation.stages.remap import LeafIds, segments_in
 from seuron.storage.digests import digest_of_array
 from seuron.storage.tables import read_table
 from seuron.volumes import open_volume
@@ -26,27 +33,27 @@ Labels = NDArray[np.uint64]
 LAYERS = ("supervoxels", "segmentation")
 
 
-def inputs(run: Run, task: Task) -> dict[str, str]:
+def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """Each chunk's clusters and their voxels, and for each layer by itself what they are called in it."""
     read: dict[str, list[Any]] = {layer: [] for layer in LAYERS}
     names_of = _NamesOf(run)
     for index, _ in chunks_meeting(run, task.box):
         names = names_of(index)
-        leaf = task_id("watershed", 0, leaf_index(run, index))
-        tables = tables_read(run, leaf, chunk_name("clusters", index), chunk_name("labels", index))
+        leaf = watershed_leaf(run, leaf_index(run, index))
+        tables = tables_read(run, leaf.id, chunk_name("clusters", index), chunk_name("labels", index))
         for layer in LAYERS:
             read[layer].append([index, tables, digest_of_array(names.of_layer(layer))])
     return {layer: inputs_digest(run, task, [layer, read[layer]]) for layer in LAYERS}
 
 
-def run(run: Run, task: Task) -> Counts:
+def run(run: SegmentationRun, task: Task) -> Counts:
     """Write the label layers in the task's box, which lies on storage blocks whatever the chunks are.
 
-    A layer that stands as it is from an earlier start of the run is not written again. Ids are put in a block at a
+    A layer that is whole from an earlier start of the run is not written again. Ids are put in a block at a
     time, which then lies in the processor's cache when it is packed.
     """
     volumes = {name: open_volume(run.layer(name)) for name in LAYERS}
-    wanted = [name for name in LAYERS if name not in run.standing(task.id)]
+    wanted = [name for name in LAYERS if name not in run.reusable_parts(task.id)]
     counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "background_voxels": 0}
     counts |= {"supervoxels": 0, "segments": 0}
     names_of = _NamesOf(run)
@@ -104,26 +111,26 @@ class _Part:
 class _NamesOf:
     """The names of chunks. Those of a leaf are read once for all of its chunks, which mostly follow each other."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: SegmentationRun) -> None:
         self._run = run
         self._of_leaf = lru_cache(maxsize=2)(self._read)
 
     def __call__(self, chunk: Triple) -> _Names:
         leaf = leaf_index(self._run, chunk)
         supervoxels_of, segments_of = self._of_leaf(leaf)
-        tables = self._run.tables(task_id("watershed", 0, leaf))
+        tables = self._run.tables(watershed_leaf(self._run, leaf).id)
         clusters = read_table(tables, chunk_name("clusters", chunk))["id"]
         supervoxels = supervoxels_of.follow(clusters, chunk)
         segments = segments_of.follow(supervoxels)
         return _Names(*(ids.astype(np.uint64) for ids in (clusters, supervoxels, segments)))
 
-    def _read(self, leaf: Triple) -> tuple[LeafNames, Mapping]:
-        watershed, agglomeration = (task_id(stage, 0, leaf) for stage in ("watershed", "agglomeration"))
-        return LeafNames(self._run, watershed), segments_in(self._run, agglomeration)
+    def _read(self, leaf: Triple) -> tuple[LeafIds, Mapping]:
+        watershed, agglomeration = watershed_leaf(self._run, leaf), agglomeration_leaf(self._run, leaf)
+        return LeafIds(self._run, watershed), segments_in(self._run, agglomeration)
 
 
-def _numbers(run: Run, index: Triple, chunk: Box, region: Box) -> NDArray[np.uint32]:
+def _numbers(run: SegmentationRun, index: Triple, chunk: Box, region: Box) -> NDArray[np.uint32]:
     """A chunk's cluster numbers where it meets a region, (X, Y, Z), Fortran order."""
-    tables = run.tables(task_id("watershed", 0, leaf_index(run, index)))
+    tables = run.tables(watershed_leaf(run, leaf_index(run, index)).id)
     numbers = read_table(tables, chunk_name("labels", index))["number"].reshape(chunk.shape, order="F")
     return np.asfortranarray(numbers[chunk.intersect(region).within(chunk)])

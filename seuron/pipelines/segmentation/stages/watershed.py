@@ -10,7 +10,7 @@ of the run's grid):
     seams-X_Y_Z       contacts through the chunk's low faces, as far as these lie inside the leaf
     plane-*, face-*   the voxels, and the clusters, at the leaf's inner faces
     names-X_Y_Z       what the chunk's clusters are called after the leaf, where that is another name
-    open-*            what it could not decide, by the face at which that lies (`columns.write_views`)
+    open-*            what it could not decide, by the face at which that lies (`table_schemas.write_views`)
 
 A task of the next tier closes the seams at a leaf's low faces, one at a time. It leaves:
 
@@ -26,7 +26,7 @@ seam tasks then leave `open-*` as shares, one for each who takes part in that (`
 
 Merges join what these left, and leave `names` and `open-*` likewise; the root leaves, for each of its children,
 `final-X_Y_Z`: what became of that which it sent up. A cluster's supervoxel id is found from there:
-`naming.py`.
+`remap.py`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from abiss_py import (
     AffinityError,
+    AffinityType,
     ArgumentError,
     ChunkWatershed,
     Faces,
@@ -55,13 +56,17 @@ from abiss_py import (
     watershed_chunk,
 )
 from seuron.box import Box, Triple
+from seuron.engine.inputs import inputs_digest, tables_read
+from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
-from seuron.engine.run import Counts, Run
 from seuron.errors import DataError
 from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
-from seuron.pipelines.segmentation.content_digests import inputs_digest, tables_read, voxels_read
+from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.layers import affinity_mip
+from seuron.pipelines.segmentation.octree import watershed_octree
 from seuron.pipelines.segmentation.seams import closable_seams, make_seams
-from seuron.pipelines.segmentation.stages.remap import hand_down
+from seuron.pipelines.segmentation.settings import leaf_box
+from seuron.pipelines.segmentation.stages.remap import propagate_ids
 from seuron.pipelines.segmentation.table_schemas import (
     Side,
     class_columns,
@@ -79,6 +84,7 @@ from seuron.pipelines.segmentation.table_schemas import (
 from seuron.storage import Storage
 from seuron.storage.tables import write_table
 from seuron.volumes import Volume, open_volume
+from seuron.volumes.fingerprints import content_digest
 
 Int64s = NDArray[np.int64]
 #: How a task that closes seams or lines calls the tasks below, in the order of `split_shares`: that of its own leaf,
@@ -86,37 +92,47 @@ Int64s = NDArray[np.int64]
 PARTS = ("own", "x", "y", "z")
 
 
-def inputs(run: Run, task: Task) -> dict[str, str]:
+def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """The affinities' blocks that a leaf sees; or what the tasks below left open, and the planes between leaves."""
-    if task.tier == 0:
-        read: Any = [voxels_read(run, task, open_volume(run.layer("affinities"), run.affinity_mip))]
+    if task.role == "leaf":
+        read: Any = [_voxels_read(run, task, _affinities(run))]
         if run.params.semantic is not None:
-            read.append(voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
-    elif task.layer == "seams":
-        read = [tables_read(run, leaf, *names) for leaf, names in _read_by_seams(run, task)]
-    elif task.layer == "lines":
-        read = [tables_read(run, seams, *_open_tables(f"-{part}")) for part, seams in _meeting_at_lines(run, task)]
+            read.append(_voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
+    elif task.role == "seam":
+        read = [tables_read(run, leaf.id, *names) for leaf, names in _read_by_seams(run, task)]
+    elif task.role == "line":
+        read = [tables_read(run, seams.id, *_open_tables(f"-{part}")) for part, seams in _meeting_at_lines(run, task)]
     else:
-        read = [tables_read(run, child, "open-") for child in task.children]
+        read = [tables_read(run, child.id, "open-") for child in watershed_octree(run.plan).children(task)]
     return {"tables": inputs_digest(run, task, read)}
 
 
-def run(run: Run, task: Task) -> Counts:
+def run(run: SegmentationRun, task: Task) -> Counts:
     """Watershed of a leaf's chunks, seams between leaves, lines where these meet, or what the tasks below left open."""
-    if task.tier == 0:
-        return _leaf(run, task)
-    steps = {"seams": _close_seams, "lines": _close_lines}
-    return steps.get(task.layer, _merge)(run, task)
+    steps = {"leaf": _leaf, "seam": _close_seams, "line": _close_lines, "merge": _merge}
+    return steps[task.role](run, task)
 
 
-def rules_of(run: Run) -> WatershedRules:
+def _affinities(run: SegmentationRun) -> Volume:
+    return open_volume(run.layer("affinities"), affinity_mip(run))
+
+
+def _voxels_read(run: SegmentationRun, task: Task, volume: Volume) -> str:
+    return content_digest(volume, leaf_box(run, task), run.params.missing_blocks)
+
+
+def _affinity_type(run: SegmentationRun) -> AffinityType:
+    return affinity_type(affinity_dtype(run.params, run.facts))
+
+
+def rules_of(run: SegmentationRun) -> WatershedRules:
     params = run.params
     return WatershedRules(params.watershed_high, params.watershed_low, params.watershed_size, params.watershed_dust)
 
 
-def _leaf(run: Run, task: Task) -> Counts:
+def _leaf(run: SegmentationRun, task: Task) -> Counts:
     """Chunks one after the other; the seams between them are closed as soon as both sides are there."""
-    volume = open_volume(run.layer("affinities"), run.affinity_mip)
+    volume = _affinities(run)
     kind, tables, place = affinity_type(volume.dtype), run.tables(task.id), place_of(run, task.box)
     counts: Counts = {"voxels": task.box.voxels, "chunks": 0, "basins": 0, "filled_blocks": 0}
     views: dict[Triple, dict[Side, Region]] = {}
@@ -154,9 +170,10 @@ def _leaf(run: Run, task: Task) -> Counts:
     return counts | _open_counts(closed.region)
 
 
-def _close_seams(run: Run, task: Task) -> Counts:
+def _close_seams(run: SegmentationRun, task: Task) -> Counts:
     """The seams at the low faces of a leaf, one in memory at a time."""
-    (leaf,) = task.children
+    octree = watershed_octree(run.plan)
+    (leaf,) = octree.children(task)
     place, tables = place_of(run, task.box), run.tables(task.id)
     seen: dict[str, list[Int64s]] = {"own": []}
     counts: Counts = {"seam_pairs": 0}
@@ -170,11 +187,12 @@ def _close_seams(run: Run, task: Task) -> Counts:
             seen["own"].append(own.keys)
             yield below, own, seam
 
-    closed = close_seams(pairs(), [], place, rules_of(run), affinity_type(run.affinity_dtype))
+    closed = close_seams(pairs(), [], place, rules_of(run), _affinity_type(run))
     names = closed.names(range(len(closed.pairs)))
     for part, keys in seen.items():
         _write_names_of(tables, part, names, np.concatenate([np.zeros(0, np.int64), *keys]))
-    if run.plan.tasks[run.plan.parents[task.id]].layer == "lines":
+    parent = octree.parent(task)
+    if parent is not None and parent.role == "line":
         for part, share in zip(PARTS, split_shares(closed.region), strict=True):
             write_region(tables, share, f"-{part}")
     else:
@@ -182,11 +200,13 @@ def _close_seams(run: Run, task: Task) -> Counts:
     return counts | _open_counts(closed.region)
 
 
-def _close_lines(run: Run, task: Task) -> Counts:
+def _close_lines(run: SegmentationRun, task: Task) -> Counts:
     """Join the shares of all seams that meet at a leaf's low edges."""
     place, tables = place_of(run, task.box), run.tables(task.id)
-    shares = {part: read_region(run.tables(seams), place, f"-{part}") for part, seams in _meeting_at_lines(run, task)}
-    merge = merge_regions(list(shares.values()), [], rules_of(run), affinity_type(run.affinity_dtype), place)
+    shares = {
+        part: read_region(run.tables(seams.id), place, f"-{part}") for part, seams in _meeting_at_lines(run, task)
+    }
+    merge = merge_regions(list(shares.values()), [], rules_of(run), _affinity_type(run), place)
     for part, share in shares.items():
         _write_names_of(tables, part, merge.mapping, share.keys)
     write_region(tables, merge.region)
@@ -199,12 +219,13 @@ def _write_names_of(tables: Storage, part: str, names: Mapping, keys: Int64s) ->
     write_names(tables, Mapping(ids, names.follow(ids)), f"names-{part}")
 
 
-def _meeting_at_lines(run: Run, task: Task) -> Iterator[tuple[str, str]]:
+def _meeting_at_lines(run: SegmentationRun, task: Task) -> Iterator[tuple[str, Task]]:
     """The tasks whose seams meet at a leaf's low edges, with how a task that closes lines calls each."""
-    (own,) = task.children
+    octree = watershed_octree(run.plan)
+    (own,) = octree.children(task)
     yield "own", own
     for axis in range(3):
-        below = run.plan.beside(own, axis, -1)
+        below = octree.beside(own, axis, -1)
         if below is not None:
             yield "xyz"[axis], below
 
@@ -213,27 +234,29 @@ def _open_tables(suffix: str) -> list[str]:
     return [f"open-{kind}{suffix}" for kind in ("clusters", "edges", "pins")]
 
 
-def _view(run: Run, leaf: str, side: Side) -> Region:
-    return read_view(run.tables(leaf), place_of(run, run.plan.tasks[leaf].box), side)
+def _view(run: SegmentationRun, leaf: Task, side: Side) -> Region:
+    return read_view(run.tables(leaf.id), place_of(run, leaf.box), side)
 
 
-def _read_by_seams(run: Run, task: Task) -> Iterator[tuple[str, list[str]]]:
+def _read_by_seams(run: SegmentationRun, task: Task) -> Iterator[tuple[Task, list[str]]]:
     """The leaves of which a seam task reads something, and the tables."""
-    (leaf,) = task.children
-    for planned in run.plan.seams_made(task.id):
+    octree = watershed_octree(run.plan)
+    (leaf,) = octree.children(task)
+    for planned in octree.seams_made(task):
         for other, side in ((planned.below, (planned.axis, 1)), (leaf, (planned.axis, 0))):
             yield other, _open_tables(view_name(side)) + [face_name(kind, *side) for kind in ("face", "plane")]
 
 
-def _merge(run: Run, task: Task) -> Counts:
+def _merge(run: SegmentationRun, task: Task) -> Counts:
     """Join what the tasks below left open: no seam is left, only copies of clusters that meet here."""
-    parts = [read_region(run.tables(child), place_of(run, run.plan.tasks[child].box)) for child in task.children]
-    merge = merge_regions(parts, [], rules_of(run), affinity_type(run.affinity_dtype), place_of(run, task.box))
+    octree = watershed_octree(run.plan)
+    parts = [read_region(run.tables(child.id), place_of(run, child.box)) for child in octree.children(task)]
+    merge = merge_regions(parts, [], rules_of(run), _affinity_type(run), place_of(run, task.box))
     tables = run.tables(task.id)
     write_names(tables, merge.mapping)
     write_region(tables, merge.region)
-    if task.id not in run.plan.parents:
-        hand_down(run, task.id, Mapping.union([]), tables)
+    if octree.is_root(task):
+        propagate_ids(run, octree, task, Mapping.union([]), tables)
     return _open_counts(merge.region)
 
 
@@ -241,7 +264,7 @@ def _open_counts(region: Region) -> Counts:
     return {"open_clusters": region.keys.size, "open_edges": region.edges.a.size}
 
 
-def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:
+def _chunk(run: SegmentationRun, volume: Volume, box: Box) -> ChunkWatershed:
     """One chunk's watershed; raises DataError with coordinates of the volume for what is no affinity."""
     place = place_of(run, box)
     padded = Box.from_shape(box.minimum, place.padded)
@@ -256,7 +279,7 @@ def _chunk(run: Run, volume: Volume, box: Box) -> ChunkWatershed:
         ) from error
 
 
-def _classes(run: Run, box: Box, chunk: ChunkWatershed) -> NDArray[np.int64]:
+def _classes(run: SegmentationRun, box: Box, chunk: ChunkWatershed) -> NDArray[np.int64]:
     """The voxels of each semantic class in each of a chunk's clusters, (clusters, classes)."""
     names = run.params.class_names
     if run.params.semantic is None:

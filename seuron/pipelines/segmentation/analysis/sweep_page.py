@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from seuron import __version__
-from seuron.engine.run import Run
 from seuron.pipelines.segmentation.analysis import Sweep, SweepPoint
 from seuron.pipelines.segmentation.analysis.named_rules import OWN_RULES
+from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.reporting.charts import Chart, Curve, Mark, Stroke
-from seuron.reporting.templating import environment
+from seuron.reporting.page_templates import environment
 from seuron.storage import Storage, join
 from seuron.storage.tables import write_table
 
@@ -32,7 +32,7 @@ DASHES = ("", "7 4", "2 3", "9 3 2 3", "5 2", "2 5")
 SCORE_LABELS = {"voi": "best VOI", "adapted_rand_error": "best Rand"}
 
 
-def write_sweep(run: Run, sweep: Sweep) -> str:
+def write_sweep(run: SegmentationRun, sweep: Sweep) -> str:
     """Write a sweep's files, each whole or not at all, in place of an earlier one's; returns the page's path."""
     folder = Storage(join(run.output, FOLDER))
     write_table(folder, "sweep", sweep_columns(sweep))
@@ -74,13 +74,17 @@ def tells_rules(sweep: Sweep) -> bool:
 
 def render_plot(sweep: Sweep) -> str:
     """The plot as an SVG file of its own."""
-    return environment().get_template("sweep.svg.j2").render(charts=charts(sweep), legend=legend(sweep))
+    return (
+        environment("seuron.pipelines.segmentation")
+        .get_template("sweep.svg.j2")
+        .render(charts=charts(sweep), legend=legend(sweep))
+    )
 
 
-def render_sweep(run: Run, sweep: Sweep) -> str:
+def render_sweep(run: SegmentationRun, sweep: Sweep) -> str:
     """The page as HTML."""
     return (
-        environment()
+        environment("seuron.pipelines.segmentation")
         .get_template("sweep.html.j2")
         .render(
             name=run.output.rstrip("/").rsplit("/", 1)[-1],

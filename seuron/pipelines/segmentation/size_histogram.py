@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
+from seuron.pipelines.segmentation.segment_sizes import Sizes
 from seuron.reporting.quantities import big, count
-from seuron.reporting.sizes import Sizes
 
 #: Pixels of the picture and of what is around the bars.
 WIDTH, HEIGHT = 720, 360

@@ -15,7 +15,7 @@ from seuron.errors import DataError, VolumeError
 from seuron.storage import Storage, cloud_path
 from seuron.volumes.precomputed import Kind, Resolution, Volume, create_volume, volume_info
 from seuron.volumes.pyramid import build_pyramid
-from seuron.volumes.sources import Source, open_source
+from seuron.volumes.source_files import SourceVolume, open_source
 
 #: Bytes of the source that are held at once, apart from what one block or one section takes anyway.
 SLAB_BYTES = 256 << 20
@@ -69,7 +69,7 @@ def import_volume(
     return volume
 
 
-def guess_kind(source: Source) -> Kind:
+def guess_kind(source: SourceVolume) -> Kind:
     """`segmentation` for integers of 32 or 64 bits, and for narrower ones that are named like labels."""
     if source.dtype.kind not in "ui" or source.channels != 1:
         return "image"
@@ -80,7 +80,7 @@ def guess_kind(source: Source) -> Kind:
     return "segmentation" if source.dtype.itemsize >= 4 or words & LABEL_WORDS else "image"
 
 
-def stored_dtype(source: Source, kind: Kind) -> str:
+def stored_dtype(source: SourceVolume, kind: Kind) -> str:
     """The type that voxels are stored as; raises VolumeError for types that neither kind can hold."""
     if kind == "segmentation":
         if source.dtype.kind not in "uib" or source.channels != 1:
@@ -108,7 +108,7 @@ def slabs(box: Box, block_size: Triple, voxel_bytes: int, limit: int = SLAB_BYTE
     return [part for _, part in box.cells(triple(cell))]
 
 
-def _resolution(source: Source, given: Sequence[float] | None) -> Resolution:
+def _resolution(source: SourceVolume, given: Sequence[float] | None) -> Resolution:
     values = given if given is not None else source.resolution_nm
     if values is None:
         raise VolumeError(f"{source.name} does not say how large its voxels are; give the resolution as x,y,z in nm")

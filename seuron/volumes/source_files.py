@@ -36,7 +36,7 @@ NANOMETRES = {"nanometer": 1.0, "nm": 1.0, "micrometer": 1e3, "um": 1e3, "µm": 
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceVolume:
     """An array that can be read box by box.
 
     `shape` is in x, y, z; `read(box)` gives (X, Y, Z, C) of `dtype` for a box inside it, whose
@@ -59,7 +59,7 @@ class Source:
         self.close()
 
 
-def open_source(path: str, dataset: str | None = None) -> Source:
+def open_source(path: str, dataset: str | None = None) -> SourceVolume:
     """Open a file or folder by its kind; raises VolumeError that says what is allowed, or what there is."""
     named = NAMED.fullmatch(path)
     if named is not None and named["dataset"] and not Path(path).exists():
@@ -83,7 +83,7 @@ def open_source(path: str, dataset: str | None = None) -> Source:
     )
 
 
-def _array_source(name: str, array: Any, axes: str, resolution_nm: Resolution | None = None) -> Source:
+def _array_source(name: str, array: Any, axes: str, resolution_nm: Resolution | None = None) -> SourceVolume:
     """A source over anything that slices like numpy, whose axes are named by letters of x, y, z, c, t.
 
     Axes named t must have one entry: a series in time is several volumes.
@@ -104,7 +104,7 @@ def _array_source(name: str, array: Any, axes: str, resolution_nm: Resolution | 
         return part.transpose([here.index(axis) for axis in "xyzct"])[..., 0]
 
     shape = triple([sizes["x"], sizes["y"], sizes.get("z", 1)])
-    return Source(name, shape, sizes.get("c", 1), np.dtype(array.dtype), read, resolution_nm)
+    return SourceVolume(name, shape, sizes.get("c", 1), np.dtype(array.dtype), read, resolution_nm)
 
 
 def _axes(name: str, array: Any, noted: Any) -> str:
@@ -142,7 +142,7 @@ def _choose(path: Path, dataset: str | None, known: Mapping[str, Any]) -> str:
     return dataset.strip("/")
 
 
-def _hdf5(path: Path, dataset: str | None) -> Source:
+def _hdf5(path: Path, dataset: str | None) -> SourceVolume:
     import h5py
 
     with ExitStack() as stack:
@@ -159,7 +159,7 @@ def _hdf5(path: Path, dataset: str | None) -> Source:
         return replace(source, close=stack.pop_all().close)
 
 
-def _zarr(path: Path, dataset: str | None) -> Source:
+def _zarr(path: Path, dataset: str | None) -> SourceVolume:
     import zarr
 
     opened = zarr.open(str(path), mode="r")
@@ -175,7 +175,7 @@ def _zarr(path: Path, dataset: str | None) -> Source:
     return _array_source(name, array, _axes(name, array, array.attrs.get("axes")), _noted_resolution(noted))
 
 
-def _ome(path: Path, group: zarr.Group) -> Source | None:
+def _ome(path: Path, group: zarr.Group) -> SourceVolume | None:
     """The finest scale of the first image of an OME-Zarr (0.4 and 0.5); None where it is not one."""
     attributes = dict(group.attrs)
     noted = attributes.get("ome", attributes)
@@ -207,7 +207,7 @@ def _ome_resolution(image: Mapping[str, Any], scale: Mapping[str, Any]) -> Resol
     return (float(sizes["x"]), float(sizes["y"]), float(sizes.get("z", 1)))
 
 
-def _tiff(path: Path) -> Source:
+def _tiff(path: Path) -> SourceVolume:
     """A stack in one file, through its Zarr view: pages are decoded as they are asked for."""
     import tifffile
     import zarr
@@ -234,7 +234,7 @@ def natural_order(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name.lower()) if part]
 
 
-def _sections(place: Path) -> Source:
+def _sections(place: Path) -> SourceVolume:
     """Section images in a folder (or a single one), by natural order of their names; one image is one z."""
     paths = [place] if place.is_file() else [p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
     paths = sorted((p for p in paths if not p.name.startswith(".")), key=lambda p: natural_order(p.name))
@@ -249,7 +249,7 @@ def _sections(place: Path) -> Source:
         return np.stack([_same(paths, i, first)[y, x].T for i in range(z.start, z.stop)], axis=2)[..., np.newaxis]
 
     rows, columns = first.shape
-    return Source(str(place), (columns, rows, len(paths)), 1, first.dtype, read)
+    return SourceVolume(str(place), (columns, rows, len(paths)), 1, first.dtype, read)
 
 
 def _same(paths: Sequence[Path], index: int, first: NDArray[Any]) -> NDArray[Any]:

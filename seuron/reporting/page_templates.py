@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def environment() -> Environment:
-    """The templates of this package; a name that a template does not get is an error."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def environment(package: str) -> Environment:
+    """The templates in the folder `templates` of a package and of this one; a name without a value is an error."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("seuron.reporting"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("seuron.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

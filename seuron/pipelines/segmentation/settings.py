@@ -1,0 +1,144 @@
+"""What the results of a segmentation's tasks depend on besides data and parameters, and what they see of the inputs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from seuron.box import Box, Triple
+from seuron.engine.pipeline import Source
+from seuron.engine.plan import Task
+from seuron.pipelines.segmentation.dependencies import padded
+from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.octree import Octree, agglomeration_octree, watershed_octree
+from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.pyramid import SCALES_PER_TASK
+
+#: Parameters that say where data come from: they enter keys as fingerprints of the blocks that a task sees,
+#: and as facts (`model` as the digest of its weights, `precision` as what it came to).
+SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks", "model", "precision")
+#: Parameters that say where tasks lie: they enter keys as places.
+PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
+
+
+def sources(params: SegmentationParams) -> dict[str, Source]:
+    """The volumes that a run reads, by the parameter that names them."""
+    found = {name: getattr(params, name) for name in ("image", "affinities", "semantic", "ground_truth")}
+    return {name: Source(path, params.mip, params.missing_blocks) for name, path in found.items() if path is not None}
+
+
+def affinity_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
+    facts = run.facts
+    return {
+        "net": facts.net,
+        "precision": facts.precision,
+        "grey scale": [facts.grey_mean, facts.grey_std],
+        "place": _patches(task.box, run),
+    }
+
+
+def watershed_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
+    octree = watershed_octree(run.plan)
+    settings = _octree_settings(run, task, octree)
+    if task.role == "seam":
+        parent = octree.parent(task)
+        settings["place"]["lines are closed"] = parent is not None and parent.role == "line"
+    return settings
+
+
+def agglomeration_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
+    settings = _octree_settings(run, task, agglomeration_octree(run.plan))
+    if code := _code_of_predicates(run.params.constraints):
+        settings["code of predicates"] = code
+    if task.role in ("split", "bin"):
+        settings["part in a round"] = task.index
+    return settings
+
+
+def label_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
+    return {"place": _frame(run)}
+
+
+def pyramid_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
+    facts = run.facts
+    factors = _factors(facts.box.shape, facts.resolution_nm)[: (task.tier + 1) * SCALES_PER_TASK]
+    dtype = run.params.affinity_dtype if task.layer == "affinities" else "uint64"
+    return {"dtype": dtype, "place": {"factors": factors}}
+
+
+def _octree_settings(run: SegmentationRun, task: Task, octree: Octree) -> dict[str, Any]:
+    ends = zip(task.box.corners, run.facts.box.corners, strict=True)
+    place = {
+        **_frame(run),
+        "ends": [mine == whole for mine, whole in ends],
+        "parts": [child.box.corners for child in octree.children(task)] if task.role not in ("split", "bin") else [],
+    }
+    return {"affinity type": affinity_dtype(run.params, run.facts), "place": place}
+
+
+def _frame(run: SegmentationRun) -> dict[str, Any]:
+    """The index of a voxel is x + X * (y + Y * z) from the frame's corner: Z does not matter."""
+    return {"frame": [run.facts.id_frame.minimum, run.facts.id_frame.shape[:2]]}
+
+
+@lru_cache(maxsize=4)
+def _code_of_predicates(constraints: str | None) -> tuple[str, ...]:
+    """The digests of the source files that rules of a user's own are in, each read once in a process."""
+    if constraints is None or "predicate" not in constraints:
+        return ()
+    from abiss_py import CustomRule, parse_constraints
+    from seuron.storage.digests import digest_of_bytes
+
+    rules = (rule for rule in parse_constraints(json.loads(constraints)) if isinstance(rule, CustomRule))
+    functions = (rule.function() for rule in rules)
+    files = (inspect.getsourcefile(getattr(function, "py_func", function)) for function in functions)
+    return tuple(digest_of_bytes([Path(file).read_bytes()]) for file in files if file is not None)
+
+
+@lru_cache(maxsize=4)
+def _factors(shape: Triple, resolution_nm: tuple[float, float, float]) -> list[Triple]:
+    """`pyramid_factors`, which is asked for by every task of a plan."""
+    from seuron.volumes.precomputed import pyramid_factors
+
+    return pyramid_factors(shape, resolution_nm)
+
+
+def _patches(box: Box, run: SegmentationRun) -> dict[str, Any]:
+    """The patches that a box of affinities is made of, and how far the image goes on beyond them."""
+    from seuron.nets.patches import PatchGrid, needed_region
+
+    grid = PatchGrid(run.facts.source_box or run.facts.box, run.params.patch_size, run.params.patch_overlap)
+    indices = [index for index, _ in grid.overlapping(box)]
+    # A patch's weights depend on its neighbours, as far as they overlap it.
+    reach = [-(-size // stride) for size, stride in zip(grid.patch_size, grid.stride, strict=True)]
+    last = zip(grid.count, indices[-1], reach, strict=True)
+    return {
+        "patches": [grid.image.minimum, indices[0], indices[-1], [min(n - 1 - i, r) for n, i, r in last]],
+        "image": needed_region(grid, box).corners,
+    }
+
+
+def affinity_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:
+    """The image where the net's patches lie."""
+    from seuron.nets.patches import PatchGrid, needed_region
+
+    grid = PatchGrid(run.facts.source_box or run.facts.box, run.params.patch_size, run.params.patch_overlap)
+    return {"image": needed_region(grid, task.box)}
+
+
+def watershed_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:
+    """Affinities and classes of a leaf, with one voxel more on the high sides."""
+    return {name: leaf_box(run, task) for name in ("affinities", "semantic")} if task.role == "leaf" else {}
+
+
+def leaf_box(run: SegmentationRun, task: Task) -> Box:
+    """What a watershed leaf sees of its inputs."""
+    return padded(task.box).intersect(run.facts.box)
+
+
+def evaluation_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:
+    return {"ground_truth": task.box} if task.tier == 0 else {}
