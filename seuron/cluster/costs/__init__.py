@@ -1,0 +1,1 @@
+"""What instances and runs cost: prices, the ledger, estimates, budgets."""

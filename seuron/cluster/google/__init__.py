@@ -1,0 +1,1 @@
+"""Google Compute Engine: its client, a `Driver`, and the resources that a cluster needs there."""

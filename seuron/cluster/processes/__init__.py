@@ -1,0 +1,1 @@
+"""Worker processes of this machine as the instances of a cluster."""
