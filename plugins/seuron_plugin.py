@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from seuron.orchestration import notes
+from seuron.orchestration import run_notes
 from seuron.orchestration.views import PREFIX, views
 
 
@@ -16,7 +16,7 @@ class SeuronPlugin(AirflowPlugin):
     """Registers what seuron.orchestration defines."""
 
     name = "seuron"
-    listeners = [notes]  # noqa: RUF012
+    listeners = [run_notes]  # noqa: RUF012
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:

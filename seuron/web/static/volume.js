@@ -1,25 +1,25 @@
 "use strict";
-// One run: its stages, the map of the tier that is at work or was chosen, a task's details, and the viewer.
+// One run: its stages, the map of the tier that is running or was chosen, a task's details, and the viewer.
 
 const at = (id) => document.getElementById(id);
 const asked = new URLSearchParams(location.search);
-let run = asked.has("run_id") ? { dag_id: asked.get("dag_id") || "segmentation", run_id: asked.get("run_id") } : null;
+let run = asked.has("dag_id") && asked.has("run_id") ? { dag_id: asked.get("dag_id"), run_id: asked.get("run_id") } : null;
 let head = null;
-let chosen = null; // the name of a map; null follows the work
-let z = null; // the slice; null follows the work
+let chosen = null; // the name of a map; null follows the run
+let z = null; // the slice; null follows the run
 let picked = null; // the place of a task
 let tab = "map";
-const map = new SheetMap(at("cells"), at("slices"), pick, (slice) => { z = slice; again(); });
+const map = new TierMap(at("cells"), at("slices"), pick, (height) => { z = height; again(); });
 const viewer = new Viewer(at("neuroglancer"), at("viewer-note"));
 
 const words = (name) => name.replaceAll("_", " ");
 
-function stageAtWork() {
+function currentStage() {
   const stages = head.progress.stages;
-  return stages.find((stage) => stage.done < stage.tasks) || stages.find((stage) => stage.name === "labels") || stages[stages.length - 1];
+  return stages.find((stage) => stage.done < stage.tasks) || stages.findLast((stage) => stage.tasks > 1) || stages[stages.length - 1];
 }
 
-const stageOf = (sheet) => head.progress.stages.find((stage) => stage.sheets.includes(sheet));
+const stageOf = (grid) => head.progress.stages.find((stage) => stage.grids.includes(grid));
 
 function drawHead() {
   at("name").textContent = head.name;
@@ -41,45 +41,45 @@ function drawHead() {
 function drawStages(selected) {
   const stages = head.progress.stages;
   at("stages").replaceChildren(...stages.map((stage) => el("li", {}, el("button", {
-    "aria-pressed": String(stage.sheets.includes(selected)),
-    onclick: () => { chosen = bestSheet(stage); z = null; picked = null; again(); },
+    "aria-pressed": String(stage.grids.includes(selected)),
+    onclick: () => { chosen = firstGrid(stage); z = null; picked = null; again(); },
   }, el("div", { class: "title", title: words(stage.name) }, words(stage.name)), meter(stage), el("div", { class: "count" }, stageWords(stage))))));
 }
 
-// The leaves are what most want to see; while they are done, the tier above them that is at work is not known here.
-const bestSheet = (stage) => stage.sheets[0];
+// The leaves are what most people want to see.
+const firstGrid = (stage) => stage.grids[0];
 
 function drawTiers(stage, selected) {
-  const title = (sheet) => {
-    const [, tier, layer] = sheet.split(".");
-    return layer ? `${layer}${stage.sheets.filter((other) => other.split(".")[2] === layer).length > 1 ? ` ${tier}` : ""}` : `tier ${tier}`;
+  const title = (grid) => {
+    const [, tier, layer] = grid.split(".");
+    return layer ? `${layer}${stage.grids.filter((other) => other.split(".")[2] === layer).length > 1 ? ` ${tier}` : ""}` : `tier ${tier}`;
   };
-  at("tiers").replaceChildren(...(stage.sheets.length > 1 ? stage.sheets.map((sheet) =>
-    el("button", { "aria-pressed": String(sheet === selected), onclick: () => { chosen = sheet; z = null; picked = null; again(); } }, title(sheet))) : [el("b", {}, words(stage.name))]));
+  at("tiers").replaceChildren(...(stage.grids.length > 1 ? stage.grids.map((grid) =>
+    el("button", { "aria-pressed": String(grid === selected), onclick: () => { chosen = grid; z = null; picked = null; again(); } }, title(grid))) : [el("b", {}, words(stage.name))]));
 }
 
-function drawMap(cut) {
-  at("grid").textContent = `${cut.shape.join(" × ")} tasks`;
-  at("slider").hidden = cut.shape[2] < 2;
-  at("z").max = cut.shape[2] - 1;
-  at("z").value = cut.z;
-  at("z-value").textContent = `${cut.z + 1} of ${cut.shape[2]}`;
-  at("joined").textContent = cut.factor > 1 ? `· a square is ${cut.factor} × ${cut.factor} tasks` : "";
-  map.show(cut, picked);
+function drawMap(slice) {
+  at("grid").textContent = `${slice.shape.join(" × ")} tasks`;
+  at("slider").hidden = slice.shape[2] < 2;
+  at("z").max = slice.shape[2] - 1;
+  at("z").value = slice.z;
+  at("z-value").textContent = `${slice.z + 1} of ${slice.shape[2]}`;
+  at("joined").textContent = slice.factor > 1 ? `· a square is ${slice.factor} × ${slice.factor} tasks` : "";
+  map.show(slice, picked);
 }
 
 async function pick(place) {
   picked = place;
-  map.show(map.cut, picked);
+  map.show(map.slice, picked);
   at("details").replaceChildren(el("p", { class: "soft" }, "…"));
   await showDetails();
 }
 
 async function showDetails() {
-  if (!picked || !map.cut) return;
-  const [x, y, slice] = picked;
+  if (!picked || !map.slice) return;
+  const [x, y, height] = picked;
   try {
-    drawDetails(await ask(`api/runs/${runPath(run)}/task?sheet=${encodeURIComponent(map.cut.sheet)}&x=${x}&y=${y}&z=${slice}`));
+    drawDetails(await ask(`api/runs/${runPath(run)}/task?grid=${encodeURIComponent(map.slice.grid)}&x=${x}&y=${y}&z=${height}`));
   } catch (error) {
     at("details").replaceChildren(el("p", { class: "soft" }, error.message));
   }
@@ -103,7 +103,7 @@ function drawDetails(task) {
   const counts = Object.entries((record && record.counts) || {});
   const list = (pairs) => el("dl", {}, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
   at("details").replaceChildren(
-    el("h2", {}, task.label), pill(task.state === "done" ? "succeeded" : task.state === "working" ? "running" : task.state),
+    el("h2", {}, task.label), pill(task.state === "done" ? "succeeded" : task.state),
     list(Object.entries(facts).filter(([, value]) => value !== null && value !== undefined)),
     counts.length ? list(counts.map(([name, value]) => [words(name), count(value)])) : "",
     el("div", { class: "go" },
@@ -145,20 +145,20 @@ async function update() {
     return 3000;
   }
   document.body.classList.add("ready");
-  const sheet = chosen || bestSheet(stageAtWork());
-  drawStages(sheet);
+  const grid = chosen || firstGrid(currentStage());
+  drawStages(grid);
   if (tab === "viewer") await viewer.update(run);
   else {
-    drawTiers(stageOf(sheet), sheet);
-    const cut = await ask(`api/runs/${runPath(run)}/map?sheet=${encodeURIComponent(sheet)}&z=${z ?? 0}`);
+    drawTiers(stageOf(grid), grid);
+    const slice = await ask(`api/runs/${runPath(run)}/map?grid=${encodeURIComponent(grid)}&z=${z ?? 0}`);
     if (z === null) {
       // The first slice in which something is left to do, or the middle one.
-      const busy = cut.slices.findIndex(([total, done]) => done < total);
-      z = busy >= 0 ? busy : Math.floor(cut.shape[2] / 2);
-      if (z !== cut.z) return update();
+      const busy = slice.slices.findIndex(([total, done]) => done < total);
+      z = busy >= 0 ? busy : Math.floor(slice.shape[2] / 2);
+      if (z !== slice.z) return update();
       z = chosen ? z : null;
     }
-    drawMap(cut);
+    drawMap(slice);
     if (head.state === "running") showDetails();
   }
   return ["running", "waiting", "held", "inspecting"].includes(head.state) ? 2500 : 15000;

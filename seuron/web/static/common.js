@@ -71,7 +71,7 @@ const clock = (seconds) => new Date(seconds * 1000).toLocaleString(undefined, { 
 function meter(row) {
   const part = (number, kind) => number ? el("i", { class: kind, style: `width:${100 * number / Math.max(1, row.tasks)}%` }) : null;
   return el("div", { class: "meter", title: `${row.done} of ${row.tasks} tasks` },
-    part(row.done, ""), part(row.failed, "failed"), part(row.working, "working"));
+    part(row.done, ""), part(row.failed, "failed"), part(row.running, "running"));
 }
 
 // What a stage has done, by chunks where it goes by them.

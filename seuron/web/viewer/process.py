@@ -1,6 +1,6 @@
-"""Starting the viewer's server once, in the background, and stopping it again.
+"""The viewer's server as a process in the background: it is started once, and stopped again.
 
-`STATE/server.json` says which process serves a state folder and where. It is believed only while
+`STATE/server.json` says which process serves a state folder and where. It is trusted only while
 that process answers for itself, so a crash, a reboot or a reused process id does no harm.
 """
 
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -21,11 +21,13 @@ from typing import Any
 
 from seuron.errors import RunError
 from seuron.storage import Storage
-from seuron.viewer.server import DEFAULT_PORT, HOST, ViewerServer, serve
 
+HOST = "127.0.0.1"
+#: Tried first, so that links stay good from one start to the next.
+DEFAULT_PORT = 8750
 RECORD = "server.json"
-#: Seconds a start or a stop may take before it counts as failed; a start takes half of one.
-PATIENCE = 30.0
+#: Seconds a start or a stop may take before it counts as failed; a start takes one or two on an idle machine.
+TIMEOUT = 60.0
 
 
 def ensure_server(state_folder: str | Path) -> str:
@@ -57,16 +59,9 @@ def stop_server(state_folder: str | Path) -> bool:
         return record is not None
 
 
-def serve_recorded(state_folder: str, port: int) -> None:
-    """What the background process does: serve, and say where once requests are answered."""
-    folder = _folder(state_folder)
-
-    def record(server: ViewerServer) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        content = {**server.identity, "port": server.port, "url": server.url}
-        Storage(folder).put(RECORD, json.dumps(content).encode())
-
-    serve(folder, port, ready=record)
+def record_server(state_folder: str | Path, record: Mapping[str, Any]) -> None:
+    """Say which process serves `state_folder`: its `instance`, `pid`, `port` and `url`, as its /health gives them."""
+    Storage(_folder(state_folder)).put(RECORD, json.dumps(dict(record)).encode())
 
 
 def _folder(state_folder: str | Path) -> Path:
@@ -114,7 +109,7 @@ def _start(folder: Path) -> dict[str, Any]:
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "seuron.viewer", str(folder), str(port)],
+            [sys.executable, "-m", "seuron.web.viewer", str(folder), str(port)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -136,13 +131,13 @@ def _start(folder: Path) -> dict[str, Any]:
 
 def _search_path() -> str:
     """The started process finds the same seuron as this one, installed or not."""
-    here = str(Path(__file__).resolve().parents[2])
+    here = str(Path(__file__).resolve().parents[3])
     return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-def _wait(condition: Any, failure: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait(condition: Callable[[], bool], failure: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
-            raise RunError(f"{failure} ({PATIENCE:.0f} s waited); look at the process or start again")
+            raise RunError(f"{failure} ({TIMEOUT:.0f} s waited); look at the process or start again")
         time.sleep(0.05)

@@ -1,12 +1,12 @@
 "use strict";
 // The map of a tier: one slice of its grid on a canvas, and a strip that shows how far each slice is.
 
-class SheetMap {
+class TierMap {
   // `pick(place)` is called with the place of a clicked task, counted from the map's corner; `turn(z)` with a slice.
   constructor(cells, slices, pick, turn) {
     this.cells = cells;
     this.slices = slices;
-    this.cut = null;
+    this.slice = null;
     this.picked = null;
     cells.addEventListener("click", (event) => {
       const place = this.placeAt(event);
@@ -15,28 +15,28 @@ class SheetMap {
     cells.addEventListener("mousemove", (event) => { cells.title = this.words(this.placeAt(event)); });
     cells.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-      if (!step || !this.cut) return;
+      if (!step || !this.slice) return;
       event.preventDefault();
       const [x, y] = this.picked || [0, 0];
-      const { factor, shape, z } = this.cut;
+      const { factor, shape, z } = this.slice;
       pick([Math.min(Math.max(0, x + step[0] * factor), shape[0] - 1), Math.min(Math.max(0, y + step[1] * factor), shape[1] - 1), z]);
     });
     slices.addEventListener("click", (event) => {
-      if (this.cut) turn(Math.min(this.cut.shape[2] - 1, Math.floor(event.offsetY / this.step)));
+      if (this.slice) turn(Math.min(this.slice.shape[2] - 1, Math.floor(event.offsetY / this.step)));
     });
     new ResizeObserver(() => this.draw()).observe(cells.parentElement);
   }
 
-  show(cut, picked) {
-    this.cut = cut;
+  show(slice, picked) {
+    this.slice = slice;
     this.picked = picked;
     this.draw();
   }
 
   // The place of the square under the mouse, or of its first task where it joins several.
   placeAt(event) {
-    if (!this.cut) return null;
-    const { factor, shape, z } = this.cut;
+    if (!this.slice) return null;
+    const { factor, shape, z } = this.slice;
     const x = Math.floor(event.offsetX / this.side) * factor;
     const y = Math.floor(event.offsetY / this.side) * factor;
     return x < shape[0] && y < shape[1] ? [x, y, z] : null;
@@ -44,7 +44,7 @@ class SheetMap {
 
   words(place) {
     if (!place) return "";
-    const { factor, corner, cells } = this.cut;
+    const { factor, corner, cells } = this.slice;
     const found = cells.find((cell) => cell[0] * factor === place[0] && cell[1] * factor === place[1]);
     const index = place.map((value, axis) => value + corner[axis]);
     if (!found) return "";
@@ -52,8 +52,8 @@ class SheetMap {
   }
 
   draw() {
-    if (!this.cut) return;
-    const { shape, factor, cells, z } = this.cut;
+    if (!this.slice) return;
+    const { shape, factor, cells, z } = this.slice;
     const columns = Math.ceil(shape[0] / factor), lines = Math.ceil(shape[1] / factor);
     const room = this.cells.parentElement.clientWidth - (shape[2] > 1 ? 70 : 0);
     const high = Math.max(260, window.innerHeight - this.cells.getBoundingClientRect().top - window.scrollY - 90);
@@ -62,7 +62,7 @@ class SheetMap {
     const colours = palette();
     const gap = this.side > 8 ? 2 : this.side > 4 ? 1 : 0.5;
     const round = Math.min(5, this.side / 7);
-    for (const [x, y, total, done, working, failed] of cells) {
+    for (const [x, y, total, done, running, failed] of cells) {
       const left = x * this.side, top = y * this.side, size = this.side - gap;
       const fill = (colour, share) => {
         context.globalAlpha = share;
@@ -73,7 +73,7 @@ class SheetMap {
       };
       fill(colours.waiting, 1);
       if (done) fill(colours.done, total === 1 ? 1 : 0.15 + 0.85 * done / total);
-      if (working) fill(colours.working, total === 1 ? 1 : 0.35);
+      if (running) fill(colours.running, total === 1 ? 1 : 0.35);
       if (failed) fill(colours.failed, 1);
     }
     context.globalAlpha = 1;
@@ -89,7 +89,7 @@ class SheetMap {
   }
 
   drawSlices(height, colours) {
-    const { slices, z } = this.cut;
+    const { slices, z } = this.slice;
     this.slices.hidden = slices.length < 2;
     if (slices.length < 2) return;
     this.step = Math.max(2, Math.min(26, Math.max(height, 180) / slices.length));
@@ -123,5 +123,5 @@ function prepare(canvas, width, height) {
 
 function palette() {
   const style = getComputedStyle(document.documentElement);
-  return Object.fromEntries(["waiting", "working", "done", "failed", "ink"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  return Object.fromEntries(["waiting", "running", "done", "failed", "ink"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }

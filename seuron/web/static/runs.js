@@ -15,7 +15,7 @@ function progressCell(run) {
   const progress = run.progress;
   const cell = el("td");
   if (progress) {
-    const sums = progress.stages.reduce((sum, stage) => ({ working: sum.working + stage.working, failed: sum.failed + stage.failed }), { working: 0, failed: 0 });
+    const sums = progress.stages.reduce((sum, stage) => ({ running: sum.running + stage.running, failed: sum.failed + stage.failed }), { running: 0, failed: 0 });
     const stage = progress.stages.find((found) => found.name === progress.stage);
     cell.append(meter({ ...progress, ...sums }), el("div", { class: "line soft small" },
       stage ? el("span", {}, el("b", {}, stage.name.replace("_", " ")), ` ${stageWords(stage)}`) : null,
@@ -57,7 +57,7 @@ function draw(now) {
     el("button", { "aria-pressed": String(name === filter), onclick: () => { filter = name; draw(now); } }, `${name} ${counts[name]}`)));
   document.getElementById("empty").hidden = rows.length > 0;
   document.getElementById("runs").hidden = rows.length === 0;
-  document.getElementById("summary").textContent = counts.active ? `${counts.active} at work` : "";
+  document.getElementById("summary").textContent = counts.active ? `${counts.active} active` : "";
   document.querySelector("#runs tbody").replaceChildren(...rows.filter(FILTERS[filter]).map((run) => row(run, now)));
 }
 

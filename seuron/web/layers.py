@@ -1,0 +1,66 @@
+"""The layers of a run that Neuroglancer may show, and how much of them has been written.
+
+A layer is shown once something has been written to it, and its scales once they have been made. The version of
+a layer changes whenever more of it has been written: it is part of its address, so that a browser never keeps
+what was missing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from seuron.engine.pipeline import Layer
+from seuron.engine.run import Run
+from seuron.pipelines.stages.pyramid import SCALES_PER_TASK
+from seuron.storage import local_folder
+from seuron.web.snapshot import RunSnapshot
+
+
+def layer_versions(snapshot: RunSnapshot) -> dict[str, str]:
+    """The layers in which there is something to see, with their versions."""
+    versions = {}
+    for layer in snapshot.run.layers:
+        if not layer.stage:
+            versions[layer.name] = "0"
+            continue
+        written = _done(snapshot, f"{layer.stage}-")
+        if written:
+            versions[layer.name] = f"{snapshot.version[:8]}-{written}-{scales_made(snapshot, layer)}"
+    return versions
+
+
+def scales_made(snapshot: RunSnapshot, layer: Layer) -> int:
+    """How many scales of a layer of the run's own are there: the first, and those that the pyramid has made."""
+    made = 1
+    for tier in snapshot.run.plan.stage(layer.pyramid).tiers if layer.pyramid else ():
+        if layer.name not in tier.layers or _done(snapshot, tier.id_prefix(layer.name)) < tier.indices.voxels:
+            return made
+        made += SCALES_PER_TASK
+    return made
+
+
+def layer_info(snapshot: RunSnapshot, name: str, content: bytes) -> bytes:
+    """The `info` of a layer without the scales that are still to be made."""
+    layer = _layer(snapshot.run, name)
+    if layer is None or not layer.stage:
+        return content
+    info: dict[str, Any] = json.loads(content)
+    info["scales"] = info["scales"][: scales_made(snapshot, layer)]
+    return json.dumps(info).encode()
+
+
+def layer_folder(run: Run, name: str) -> Path | None:
+    """The folder of a layer on this machine; None for another name, or a layer in an object store."""
+    layer = _layer(run, name)
+    return None if layer is None else local_folder(layer.path)
+
+
+def _layer(run: Run, name: str) -> Layer | None:
+    return next((layer for layer in run.layers if layer.name == name), None)
+
+
+def _done(snapshot: RunSnapshot, prefix: str) -> int:
+    """How many tasks are done whose ids begin with these letters."""
+    return sum(task_id.startswith(prefix) for task_id in snapshot.done)
