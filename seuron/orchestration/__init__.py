@@ -4,8 +4,8 @@ Nothing happens at import or parse time: no file, no variable, no connection is 
 Airflow parses the DAG again in the process of every task.
 """
 
+from seuron.orchestration.cluster_steps import cluster_dag
 from seuron.orchestration.form import form_parameters
-from seuron.orchestration.scaling import cluster_dag
-from seuron.orchestration.segmentation import segmentation_dag
+from seuron.orchestration.pipeline_dag import pipeline_dags
 
-__all__ = ["cluster_dag", "form_parameters", "segmentation_dag"]
+__all__ = ["cluster_dag", "form_parameters", "pipeline_dags"]

@@ -11,7 +11,7 @@ import os
 import httpx
 from airflow.configuration import conf
 
-from seuron.client.login import login_from
+from seuron.airflow_rest.login import login_from
 from seuron.errors import RunError
 
 _EXECUTION = "/execution"

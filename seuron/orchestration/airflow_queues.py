@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 import httpx
 
-from seuron.client import PAGE, AirflowClient
-from seuron.compute.budgets import TierAhead, may_begin
-from seuron.compute.controller import QueueLook
-from seuron.compute.run_costs import ActiveRun, budget_of
-from seuron.compute.situation import QueueDepth, TasksEnded
+from seuron.airflow_rest import PAGE, AirflowClient
+from seuron.cluster.cluster_state import QueueDepth, TasksEnded
+from seuron.cluster.controller import QueueState
+from seuron.cluster.costs.budgets import TierAhead, may_begin
+from seuron.cluster.costs.run_costs import ActiveRun, budget_of
 from seuron.errors import RunError
 from seuron.orchestration.routing import WORK_TASK
 
@@ -37,7 +37,7 @@ _EVERYWHERE = "/dags/~/dagRuns/~/taskInstances"
 
 
 class AirflowQueues(AirflowClient):
-    """A `QueueSource` (seuron.compute.controller) over the Airflow at a URL.
+    """A `QueueSource` (seuron.cluster.controller) over the Airflow at a URL.
 
     What waits of the runs in `held` is not counted: they are to get no machines. Of the runs in `limited` is told what
     may be at work of them before the next look, in `look_seconds`.
@@ -47,12 +47,12 @@ class AirflowQueues(AirflowClient):
     limited: frozenset[str] = frozenset()
     look_seconds = 60.0
 
-    def look(self, queues: Sequence[str], since: float, until: float) -> QueueLook:
+    def look(self, queues: Sequence[str], since: float, until: float) -> QueueState:
         """The queues now, and what was done from `since` to `until`. Raises RunError without an answer."""
         try:
             at_work = self._at_work(queues)
             running = _counts(at_work)
-            return QueueLook(
+            return QueueState(
                 depths={
                     queue: self._depth(queue, sum(counts.get(queue, 0) for counts in running.values()))
                     for queue in queues

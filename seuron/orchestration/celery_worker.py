@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from celery.signals import worker_init
 
-from seuron.compute.cluster_file import read_cluster
-from seuron.compute.drivers import load_library
-from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.cluster.config import read_cluster
+from seuron.cluster.drivers import load_library
+from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.errors import SeuronError
 from seuron.orchestration.executor import preload
 

@@ -1,14 +1,14 @@
 """The DAGs of datasets: one for each file in the datasets' folder, all with the same nodes.
 
-    turn -> look -> draft -> run -> wait -> publish -> forget
-                                                  \\-> tell
+    acquire -> detect -> draft -> run -> wait -> publish -> prune
+                                                       \\-> notify
 
-The work itself is a run of the pipeline's own DAG, which `run` triggers and `wait` looks after: so the commands,
-pages, costs and queues of runs hold for it as for any other. `turn` and `wait` give their slot back between looks,
-and need no process of Airflow's that does not run anyway.
+The work itself is a run of the pipeline's own DAG, which `run` triggers and `wait` waits for: so the commands,
+pages, costs and queues of runs apply to it as to any other. `acquire` and `wait` release their slot between pokes,
+and need no triggerer.
 
 A file is read when the DAGs are parsed, for its name and schedule only, and again by each node. One that is wrong
-keeps its DAG, without a schedule, whose `turn` says what is wrong.
+keeps its DAG, without a schedule, whose `acquire` says what is wrong.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from seuron.datasets.files import Dataset, datasets_folder, read_datasets
 from seuron.datasets.names import DAG_ID, asset_name, asset_uri, dag_of
-from seuron.orchestration.scaling import MANAGER_TASK
-from seuron.orchestration.segmentation import PRIORITIES, RETRIES
+from seuron.orchestration.cluster_steps import MANAGER_TASK
+from seuron.orchestration.pipeline_dag import PRIORITIES, RETRIES
 
 if TYPE_CHECKING:
     from seuron.errors import ParameterErrors
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-#: Nodes that only wait look again after so many seconds; each look is a process of some tenths of a second.
-TURN_SECONDS, WAIT_SECONDS = 20.0, 20.0
-#: A run may take long; one that takes longer than this is for a person to look at.
+#: Sensors poke again after so many seconds; each poke is a process of some tenths of a second.
+ACQUIRE_SECONDS, WAIT_SECONDS = 20.0, 20.0
+#: A run may take long; one that takes longer than this needs a person.
 LONGEST_RUN = timedelta(days=60)
 NODE: dict[str, Any] = {"queue": "manager", "pool": "manager", "priority_weight": 10}
 PROBLEM = "problem"
@@ -103,7 +103,7 @@ def _dataset_dag(dag_id: str, dataset: Dataset | None, error: ParameterErrors | 
         default_args={**RETRIES, **PRIORITIES},
         tags=["seuron", "dataset"],
     ) as dag:
-        _add_nodes(name, dataset.pipeline.dag_id if dataset else "segmentation")
+        _add_nodes(name, dataset.pipeline.name if dataset else "segmentation")
     return dag
 
 
@@ -137,68 +137,68 @@ def _add_nodes(name: str, pipeline: str) -> None:
     )
     published = _publish(name)
     waited = _wait(name, pipeline)
-    _turn(name) >> _look(name) >> drafted >> started >> waited >> published
-    drafted >> waited  # which goes on if `run` was skipped, and not if both were
-    published >> _forget(name)
-    published >> _tell(name)
+    _acquire(name) >> _detect(name) >> drafted >> started >> waited >> published
+    drafted >> waited  # which runs if `run` was skipped, and not if both were
+    published >> _prune(name)
+    published >> _notify(name)
 
 
-def _turn(name: str) -> Any:
+def _acquire(name: str) -> Any:
     @task.sensor(
-        task_id="turn", mode="reschedule", poke_interval=TURN_SECONDS, timeout=LONGEST_RUN.total_seconds(), **NODE
+        task_id="acquire", mode="reschedule", poke_interval=ACQUIRE_SECONDS, timeout=LONGEST_RUN.total_seconds(), **NODE
     )
-    def turn() -> bool:
-        """Wait until no other run of this dataset is at work."""
-        from seuron.datasets.turns import take_turn
+    def acquire() -> bool:
+        """Wait until no other run of this dataset is active."""
+        from seuron.datasets.run_mutex import try_acquire
 
         context: Any = get_current_context()
-        with _saying_why(context):
+        with _reporting_problem(context):
             published = _dataset(name).published
         ti = context["ti"]
 
         def active(run_id: str) -> bool:
             return bool(ti.get_dr_count(dag_id=ti.dag_id, run_ids=[run_id], states=["running"]))
 
-        return take_turn(published.storage, str(context["run_id"]), active)
+        return try_acquire(published.storage, str(context["run_id"]), active)
 
-    return turn()
+    return acquire()
 
 
-def _look(name: str) -> Any:
-    @task(task_id="look", multiple_outputs=False, **NODE)
-    def look_for_changes() -> dict[str, Any]:
-        """Finish what was left half done, and say what has changed; skip the rest where nothing has."""
-        from seuron.datasets.looking import look, same_as_last
+def _detect(name: str) -> Any:
+    @task(task_id="detect", multiple_outputs=False, **NODE)
+    def detect() -> dict[str, Any]:
+        """Finish what a killed process left, and say what has changed; skip the rest where nothing has."""
+        from seuron.datasets.change_detection import detect_changes, same_as_last
 
         context: Any = get_current_context()
-        with _saying_why(context):
+        with _reporting_problem(context):
             dataset = _dataset(name)
-            dataset.published.settle()
-            found = look(dataset)
+            dataset.published.recover()
+            found = detect_changes(dataset)
         if not found.changed:
             raise AirflowSkipException("nothing has changed since the last version")
-        settled = same_as_last(dataset.published, found)
-        if dataset.schedule.watch_minutes is not None and context["dag_run"].run_type != "manual" and not settled:
-            raise AirflowSkipException("the input has changed since the last look, and may still be being written")
+        unchanged = same_as_last(dataset.published, found)
+        if dataset.schedule.watch_minutes is not None and context["dag_run"].run_type != "manual" and not unchanged:
+            raise AirflowSkipException("the input has changed since the last check, and may still be being written")
         for reason in found.reasons:
             log.info("%s", reason)
         return {"number": found.number, "base": found.base, "reasons": list(found.reasons)}
 
-    return look_for_changes()
+    return detect()
 
 
 def _draft(name: str) -> Any:
     @task(task_id="draft", multiple_outputs=True, **NODE)
     def draft() -> dict[str, Any]:
         """Make the version's folder, from the version before it where that can be; says what to run."""
+        from seuron.datasets.change_detection import needs_empty_folder
         from seuron.datasets.drafts import discard_draft, make_draft
-        from seuron.datasets.looking import begins_afresh
 
         context: Any = get_current_context()
-        found = context["ti"].xcom_pull(task_ids="look")
-        with _saying_why(context):
+        found = context["ti"].xcom_pull(task_ids="detect")
+        with _reporting_problem(context):
             dataset = _dataset(name)
-            if begins_afresh(dataset, found["number"]):
+            if needs_empty_folder(dataset, found["number"]):
                 discard_draft(dataset.published, found["number"])
             folder = make_draft(dataset.published, found["number"], found["base"])
             conf = dataset.params(folder).model_dump(mode="json")
@@ -232,7 +232,7 @@ def _wait(name: str, pipeline: str) -> Any:
             return False
         problem = (
             f"the run {run_id} of {pipeline} has failed, or somebody ended it: `seuron status {run_id}` says why. "
-            f"When the cause is mended, `seuron datasets run {name}` goes on from what it has finished"
+            f"When the cause is fixed, `seuron datasets run {name}` resumes from what it has finished"
         )
         ti.xcom_push(key=PROBLEM, value=problem)
         raise AirflowFailException(problem)
@@ -247,45 +247,45 @@ def _publish(name: str) -> Any:
         from seuron.datasets.drafts import publish_draft
 
         context: Any = get_current_context()
-        found = context["ti"].xcom_pull(task_ids="look")
-        with _saying_why(context):
+        found = context["ti"].xcom_pull(task_ids="detect")
+        with _reporting_problem(context):
             publish_draft(_dataset(name).published, found["number"], found["reasons"])
 
     return publish()
 
 
-def _forget(name: str) -> Any:
-    @task(task_id="forget", **NODE)
-    def forget() -> None:
+def _prune(name: str) -> Any:
+    @task(task_id="prune", **NODE)
+    def prune() -> None:
         """Remove versions that are older than those that are kept, and the tables that only they used."""
-        with _saying_why(get_current_context()):
+        with _reporting_problem(get_current_context()):
             dataset = _dataset(name)
-            removed, _ = dataset.published.forget(dataset.table.keep)
+            removed, _ = dataset.published.prune(dataset.table.keep)
         log.info("Removed versions: %s", ", ".join(map(str, removed)) or "none")
 
-    return forget()
+    return prune()
 
 
-def _tell(name: str) -> Any:
-    @task(task_id="tell", trigger_rule="all_done", **NODE)
-    def tell() -> None:
-        """Tell of the new version, or of what failed; nothing where nothing has changed."""
-        from seuron.datasets.news import news_of
-        from seuron.notifications.telling import tell as notify
+def _notify(name: str) -> Any:
+    @task(task_id="notify", trigger_rule="all_done", **NODE)
+    def send_notice() -> None:
+        """Notify of the new version, or of what failed; nothing where nothing has changed."""
+        from seuron.datasets.version_notice import version_notice
+        from seuron.notifications.dispatch import notify
 
         context: Any = get_current_context()
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[context["run_id"]])[context["run_id"]]
         if "failed" not in states.values() and states.get("publish") != "success":
-            raise AirflowSkipException("nothing has changed, so there is nothing to tell")
-        found = ti.xcom_pull(task_ids="look") or {"number": None, "reasons": []}
+            raise AirflowSkipException("nothing has changed, so there is nothing to notify of")
+        found = ti.xcom_pull(task_ids="detect") or {"number": None, "reasons": []}
         problems = (ti.xcom_pull(task_ids=node, key=PROBLEM) for node, state in states.items() if state == "failed")
         problem = next(filter(None, problems), "its log says why")
-        news = news_of(_dataset(name), states, found["number"], found["reasons"], problem, context["run_id"])
-        log.log(logging.WARNING if news.event == "failed" else logging.INFO, "%s", news.text)
-        log.info("%d told", notify(news))
+        notice = version_notice(_dataset(name), states, found["number"], found["reasons"], problem, context["run_id"])
+        log.log(logging.WARNING if notice.event == "failed" else logging.INFO, "%s", notice.text)
+        log.info("%d notified", notify(notice))
 
-    return tell()
+    return send_notice()
 
 
 def _dataset(name: str) -> Dataset:
@@ -294,8 +294,8 @@ def _dataset(name: str) -> Dataset:
 
 
 @contextmanager
-def _saying_why(context: Mapping[str, Any]) -> Iterator[None]:
-    """Leave the message of an error of seuron's for `tell`."""
+def _reporting_problem(context: Mapping[str, Any]) -> Iterator[None]:
+    """Leave the message of an error of seuron's for `notify`."""
     from seuron.errors import SeuronError
 
     try:

@@ -14,8 +14,9 @@ from airflow.sdk import Param
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from seuron.params.model import Parameters
-from seuron.params.presets import PRESETS, with_preset
+from seuron.engine.pipeline import Pipeline
+from seuron.params.presets import Preset, with_preset
+from seuron.params.run_parameters import fields_by_group
 
 #: Lists are typed as `1,2,3`: Airflow's own widget for lists of numbers is a JSON editor. A list
 #: in a run's JSON is taken as well.
@@ -26,11 +27,15 @@ NO_PRESET = "none"
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "enum")
 
 
-def form_parameters(model: type[Parameters]) -> dict[str, Param]:
-    """The choice of a preset, then a field for each field of the model, in its order, in sections by group."""
-    properties = model.model_json_schema()["properties"]
-    fields = {name: _form_field(name, field, properties[name]) for name, field in model.model_fields.items()}
-    return {PRESET: preset_field("segmentation"), **fields}
+def form_parameters(pipeline: Pipeline) -> dict[str, Param]:
+    """The choice of a preset, where there are any, then a field for each parameter, in sections by group."""
+    properties = pipeline.schema
+    fields = {
+        name: _form_field(name, field, properties[name])
+        for group in fields_by_group(pipeline.params).values()
+        for name, field in group.items()
+    }
+    return {**({PRESET: preset_field(pipeline.presets)} if pipeline.presets else {}), **fields}
 
 
 def _form_field(name: str, field: FieldInfo, described: dict[str, Any]) -> Param:
@@ -73,23 +78,22 @@ def _choices(item: dict[str, Any]) -> dict[str, Any]:
     return {"type": ["array", "string", "null"], "items": {"type": "string"}, "examples": list(item["enum"])}
 
 
-def preset_field(pipeline: str) -> Param:
+def preset_field(presets: Mapping[str, Preset]) -> Param:
     """The choice of a preset, whose values fill what is left at its default (`filled`)."""
-    known = {name: preset for name, preset in PRESETS.items() if preset.pipeline == pipeline}
-    told = "\n".join(f"- **{name}**: {preset.data}" for name, preset in known.items())
+    listed = "\n".join(f"- **{name}**: {preset.data}" for name, preset in presets.items())
     text = "values for a kind of data; they fill all fields that are left at their defaults"
     # Airflow shows a plain description before one with markup, so that there is none.
     return Param(
         NO_PRESET,
         type="string",
-        enum=[NO_PRESET, *known],
+        enum=[NO_PRESET, *presets],
         title=PRESET,
         section="Preset",
-        description_md=f"{text}\n\n{told}",
+        description_md=f"{text}\n\n{listed}",
     )
 
 
-def filled(model: type[Parameters], values: Mapping[str, Any], pipeline: str = "segmentation") -> dict[str, Any]:
+def filled(pipeline: Pipeline, values: Mapping[str, Any]) -> dict[str, Any]:
     """What came from a form, with the values of the preset that it names for what was left at its default.
 
     A form sends every field, so that one which was set to its default cannot be told from one that was left alone.
@@ -97,9 +101,9 @@ def filled(model: type[Parameters], values: Mapping[str, Any], pipeline: str = "
     named = {name: value for name, value in values.items() if name != PRESET}
     if values.get(PRESET) in (None, "", NO_PRESET):
         return named
-    defaults = {name: _form_value(field.default) for name, field in model.model_fields.items()}
+    defaults = {name: _form_value(field.default) for name, field in pipeline.params.model_fields.items()}
     chosen = {name: value for name, value in named.items() if name not in defaults or _differs(value, defaults[name])}
-    return with_preset({PRESET: values[PRESET], **chosen}, pipeline)
+    return with_preset({PRESET: values[PRESET], **chosen}, pipeline.presets)
 
 
 def _differs(value: Any, default: Any) -> bool:

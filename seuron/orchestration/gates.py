@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param, RetryDecision
 
+from seuron.engine.registry import pipeline_named
 from seuron.errors import SeuronError
 from seuron.orchestration.form import filled
-from seuron.orchestration.notes import leave_note
-from seuron.orchestration.retrying import FewTries
-from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.orchestration.retry_policy import LimitedRetries
+from seuron.orchestration.run_notes import leave_note
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -53,7 +53,7 @@ class RefusedAnswerError(SeuronError):
     """
 
 
-class AskAgain(FewTries):
+class AskAgain(LimitedRetries):
     """Another try, at once, after an answer that was refused."""
 
     def evaluate(
@@ -174,10 +174,11 @@ def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[
     from seuron.errors import ParameterErrors
     from seuron.storage import Storage
 
-    before = filled(SegmentationParams, _values(context))
+    pipeline = pipeline_named(context["dag"].dag_id)
+    before = filled(pipeline, _values(context))
     try:
         changes = parse_changes(text)
-        values = changed_values(before, changes)
+        values = changed_values(pipeline, before, changes)
     except ParameterErrors as error:
         add_answer(Storage(before["output"]), GateAnswer(**made, problems=error.problems))
         raise RefusedAnswerError(f"the redo was refused, and the gate asks again: {error}") from error

@@ -16,23 +16,23 @@ that the run belongs to, once for each run.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.policies import hookimpl
 
-from seuron.engine.plan import MAX_TIERS
+from seuron.engine.registry import pipeline_names
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
 
-DAG_ID = "segmentation"
 #: The empty task whose result says where the tasks of each node go.
 ROUTES_TASK = "batches.queues"
-#: The one whose result says what each node has to do (seuron.orchestration.work).
+#: The one whose result says what each node has to do (seuron.orchestration.pending_work).
 WORK_TASK = "batches.work"
-#: The one that holds why tries of tasks failed (seuron.orchestration.troubles).
-TROUBLES_TASK = "batches.troubles"
+#: The one that holds why tries of tasks failed (seuron.orchestration.retry_reasons).
+RETRIES_TASK = "batches.retries"
 #: Pools that every deployment has; a task of another queue stays in the pool that its node names.
 POOLS = ("cpu", "gpu", "memory", "manager")
 #: Runs whose routes are kept in memory: more than are ever active at once.
@@ -41,7 +41,7 @@ _RUNS_KEPT = 256
 #: Queue and slots of its pool, by node.
 Routes = dict[str, tuple[str, int]]
 
-_NODES = frozenset(f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers))
+_NODE = re.compile(r"\w+\.tier_\d+")
 _known: dict[str, Routes] = {}
 
 
@@ -53,7 +53,9 @@ def node(stage: str, tier: int) -> str:
 @hookimpl
 def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | None) -> None:
     """Give a planned task its queue, and the pool of that name with as many slots as it takes."""
-    if task_instance.dag_id != DAG_ID or task_instance.map_index < 0 or task_instance.task_id not in _NODES:
+    if task_instance.map_index < 0 or not _NODE.fullmatch(task_instance.task_id):
+        return
+    if task_instance.dag_id not in pipeline_names():
         return
     if dag_run is None:  # called again with its run before anything is scheduled
         return

@@ -1,6 +1,6 @@
 """The pages Runs and Volume, served by Airflow's API server: routes, access checks, and what Airflow knows of runs.
 
-What they show is made by `seuron.pages`; the browser's side is in its `static/`. plugins/seuron_plugin.py
+What they show, and the browser's side of it, is in `seuron.web`. plugins/seuron_plugin.py
 registers them.
 """
 

@@ -1,4 +1,4 @@
-"""The routes of the pages, each for those only who may read the run's DAG.
+"""The routes of the pages, each only for those who may read the run's DAG.
 
 Airflow says who asks (the cookie of its web UI, or a token) and what that person may read. Who is not logged in
 is sent to the login by a page, and gets 401 by anything else; who may not read the DAG gets 403.
@@ -19,24 +19,32 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from seuron.box import Triple
+from seuron.engine.registry import pipeline_names
 from seuron.errors import SeuronError
-from seuron.orchestration.pages import files
-from seuron.orchestration.pages.facts import KnownRun, instance_of, known_run, last_runs, output_of, told
-from seuron.orchestration.pages.tables import failed_tasks, run_row
-from seuron.orchestration.routing import DAG_ID, node
-from seuron.pages.details import task_details
-from seuron.pages.layers import layer_versions, viewer_state_of
-from seuron.pages.look import Look, Looks
-from seuron.pages.sheets import Sheet, cut
+from seuron.orchestration.pages.airflow_rows import (
+    DagRunRow,
+    find_run,
+    instance_of,
+    last_runs,
+    output_of,
+)
+from seuron.orchestration.pages.run_rows import failed_tasks, run_row
+from seuron.orchestration.routing import node
+from seuron.web import files
+from seuron.web.layers import layer_versions
+from seuron.web.neuroglancer_state import neuroglancer_state
+from seuron.web.snapshot import RunSnapshot, SnapshotCache
+from seuron.web.task_details import task_details
+from seuron.web.tier_grid import TierGrid
 
 #: The DAGs whose runs are shown.
-DAGS = frozenset({DAG_ID})
+DAGS = frozenset(pipeline_names())
 #: Runs that the page Runs shows, the newest.
 RUNS_SHOWN = 50
-#: Seconds for which the folder of a run is remembered: blocks come by the hundred.
+#: Seconds for which the folder of a run is cached: blocks come by the hundred.
 _OUTPUT_SECONDS = 30.0
 
-_looks = Looks()
+_snapshots = SnapshotCache()
 _outputs: dict[tuple[str, str], tuple[float, str]] = {}
 
 READ_ONE = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
@@ -70,42 +78,42 @@ def readable_dags(user: GetUserDep) -> set[str]:
 ReadableDags = Annotated[set[str], Depends(readable_dags)]
 
 
-def asked_run(dag_id: str, run_id: str, session: SessionDep) -> KnownRun:
+def requested_run(dag_id: str, run_id: str, session: SessionDep) -> DagRunRow:
     """The run that an address names; raises 404 where Airflow has none."""
-    run = known_run(session, dag_id, run_id) if dag_id in DAGS else None
+    run = find_run(session, dag_id, run_id) if dag_id in DAGS else None
     if run is None:
         raise HTTPException(404, f"Airflow has no run {run_id!r} of {dag_id!r} that could be shown")
     return run
 
 
-def asked_look(dag_id: str, run_id: str) -> Look:
+def requested_snapshot(dag_id: str, run_id: str) -> RunSnapshot:
     """What lies in the folder of the run that an address names; raises 404 where it is not prepared yet."""
     try:
-        look = _looks.at(_output(dag_id, run_id))
+        snapshot = _snapshots.get(_output(dag_id, run_id))
     except SeuronError as error:
         raise HTTPException(409, str(error)) from error
-    if look is None:
+    if snapshot is None:
         raise HTTPException(404, "the run is not prepared yet")
-    return look
+    return snapshot
 
 
-def asked_sheet(look: AskedLook, sheet: str) -> Sheet:
+def requested_grid(snapshot: RequestedSnapshot, grid: str) -> TierGrid:
     """A map of the run by its name."""
-    if sheet not in look.sheets:
-        raise HTTPException(404, f"the run has no map {sheet!r}; it has {', '.join(look.sheets)}")
-    return look.sheets[sheet]
+    if grid not in snapshot.grids:
+        raise HTTPException(404, f"the run has no map {grid!r}; it has {', '.join(snapshot.grids)}")
+    return snapshot.grids[grid]
 
 
-AskedRun = Annotated[KnownRun, Depends(asked_run)]
-AskedLook = Annotated[Look, Depends(asked_look)]
-AskedSheet = Annotated[Sheet, Depends(asked_sheet)]
+RequestedRun = Annotated[DagRunRow, Depends(requested_run)]
+RequestedSnapshot = Annotated[RunSnapshot, Depends(requested_snapshot)]
+RequestedGrid = Annotated[TierGrid, Depends(requested_grid)]
 
 
 def _output(dag_id: str, run_id: str) -> str:
-    """The folder of a run, remembered for a moment; raises 404."""
-    known = _outputs.get((dag_id, run_id))
-    if known is not None and time.monotonic() - known[0] < _OUTPUT_SECONDS:
-        return known[1]
+    """The folder of a run, cached for a moment; raises 404."""
+    cached = _outputs.get((dag_id, run_id))
+    if cached is not None and time.monotonic() - cached[0] < _OUTPUT_SECONDS:
+        return cached[1]
     with create_session(scoped=False) as session:
         output = output_of(session, dag_id, run_id) if dag_id in DAGS else None
     if output is None:
@@ -128,38 +136,38 @@ def volume_page(_: ReadableDags) -> Response:
 
 @open_router.get("/static/{name}")
 def static_file(name: str, _: ReadableDags) -> Response:
-    return files.static(name)
+    return files.static_file(name)
 
 
 @open_router.get("/v/run/{name:path}")
 def client_file(name: str, _: ReadableDags) -> Response:
-    return files.client(name)
+    return files.client_file(name)
 
 
 @open_router.get("/api/runs")
 def runs_table(dags: ReadableDags, session: SessionDep) -> dict[str, Any]:
-    """The newest runs; of those in one folder, only the newest is told with what lies there."""
+    """The newest runs; of those in one folder, only the newest is shown with what lies there."""
     rows, seen = [], set()
     for run in last_runs(session, dags, RUNS_SHOWN):
-        rows.append(run_row(session, _looks, run, newest=run.output not in seen))
+        rows.append(run_row(session, _snapshots, run, newest=run.output not in seen))
         seen.add(run.output)
     return {"runs": rows, "now": time.time()}
 
 
 @one_run.get("/api/runs/{dag_id}/{run_id}")
-def run_head(run: AskedRun, session: SessionDep) -> dict[str, Any]:
-    """One run, as in the table; what lies in its folder is told even where a later run goes on there."""
-    return {**run_row(session, _looks, run, newest=True), "now": time.time()}
+def run_head(run: RequestedRun, session: SessionDep) -> dict[str, Any]:
+    """One run, as in the table; what lies in its folder is shown even where a later run goes on there."""
+    return {**run_row(session, _snapshots, run, newest=True), "now": time.time()}
 
 
 @one_run.get("/api/runs/{dag_id}/{run_id}/map")
-def run_map(run: AskedRun, look: AskedLook, sheet: AskedSheet, z: int = 0) -> dict[str, Any]:
+def run_map(run: RequestedRun, snapshot: RequestedSnapshot, grid: RequestedGrid, z: int = 0) -> dict[str, Any]:
     """A slice of a map: counts for each of at most 128 x 128 squares."""
-    made = cut(sheet, z, look.done, look.working if run.active else (), failed_tasks(look, run))
+    made = grid.slice_at(z, snapshot.done, snapshot.running if run.active else (), failed_tasks(snapshot, run))
     return {
-        "sheet": sheet.name,
-        "shape": sheet.shape,
-        "corner": sheet.corner,
+        "grid": grid.name,
+        "shape": grid.shape,
+        "corner": grid.tier.indices.minimum,
         "z": made.z,
         "factor": made.factor,
         "cells": made.cells,
@@ -169,38 +177,39 @@ def run_map(run: AskedRun, look: AskedLook, sheet: AskedSheet, z: int = 0) -> di
 
 @one_run.get("/api/runs/{dag_id}/{run_id}/task")
 def one_task(
-    run: AskedRun, look: AskedLook, sheet: AskedSheet, session: SessionDep, x: int, y: int, z: int
+    run: RequestedRun, snapshot: RequestedSnapshot, grid: RequestedGrid, session: SessionDep, x: int, y: int, z: int
 ) -> dict[str, Any]:
     """The task at a place of a map, counted from its corner, and what Airflow knows of it."""
     place: Triple = (x, y, z)
-    found = task_details(look, sheet.task_at(place))
+    task_id = grid.task_at(place)
+    found = None if task_id is None else task_details(snapshot, task_id)
     if found is None:
-        raise HTTPException(404, f"the map {sheet.name} has no task at {place}")
-    instance = instance_of(session, run, node(sheet.stage, sheet.tier), found["label"])
+        raise HTTPException(404, f"the map {grid.name} has no task at {place}")
+    instance = instance_of(session, run, node(grid.stage, grid.tier.number), found["label"])
     if instance is not None:
-        known = told(instance)
-        found["airflow"] = {"state": known.state, "tries": known.try_number, "page": known.page(run.dag_id, run.run_id)}
-        if found["state"] != "done" and known.state == "failed":
+        page = instance.page(run.dag_id, run.run_id)
+        found["airflow"] = {"state": instance.state, "tries": instance.try_number, "page": page}
+        if found["state"] != "done" and instance.state == "failed":
             found["state"] = "failed"
     return found
 
 
 @one_run.get("/api/runs/{dag_id}/{run_id}/viewer")
-def viewer(dag_id: str, run_id: str, look: AskedLook) -> dict[str, Any]:
+def viewer(dag_id: str, run_id: str, snapshot: RequestedSnapshot) -> dict[str, Any]:
     """What Neuroglancer shows now; its layers lie below the address of these pages, `HERE/data/...`."""
     run = f"{quote(dag_id)}/{quote(run_id, safe='')}"
     return {
-        "layers": layer_versions(look),
-        "state": viewer_state_of(look, lambda name, version: f"HERE/data/{run}/{version}/{quote(name)}"),
+        "layers": layer_versions(snapshot),
+        "state": neuroglancer_state(snapshot, lambda name, version: f"HERE/data/{run}/{version}/{quote(name)}"),
     }
 
 
 @one_run.get("/data/{dag_id}/{run_id}/{version}/{layer}/{name:path}")
-def layer_file(look: AskedLook, layer: str, name: str) -> Response:
-    """A file of a layer; the version in its address is for the browser, which keeps what it has of one."""
-    return files.block(look, layer, name)
+def layer_file(snapshot: RequestedSnapshot, layer: str, name: str) -> Response:
+    """A file of a layer; the version in its address is for the browser, which caches what it has of one."""
+    return files.layer_file(snapshot, layer, name)
 
 
 @one_run.get("/report/{dag_id}/{run_id}")
-def report(look: AskedLook) -> Response:
-    return files.report(look)
+def report(snapshot: RequestedSnapshot) -> Response:
+    return files.report(snapshot)

@@ -10,20 +10,20 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.log.log_reader import TaskLogReader
 from sqlalchemy.orm import Session
 
-from seuron.client import first_reason
-from seuron.orchestration.pages.facts import Instance
+from seuron.airflow_rest import first_reason
+from seuron.orchestration.pages.airflow_rows import TaskInstanceRow
 
 log = logging.getLogger(__name__)
 
-#: Reasons that are kept; each is some lines of text.
-_KEPT = 1000
-_known: OrderedDict[tuple[str, int], str] = OrderedDict()
+#: Reasons that are cached; each is some lines of text.
+MAX_REASONS = 1000
+_cache: OrderedDict[tuple[str, int], str] = OrderedDict()
 
 
-def reason_of(session: Session, instance: Instance) -> str:
+def reason_of(session: Session, instance: TaskInstanceRow) -> str:
     """What ended an instance's last try; empty where its log says nothing, or cannot be read now."""
     key = (instance.id, instance.try_number)
-    if key not in _known:
+    if key not in _cache:
         found = session.get(TaskInstance, instance.id)
         if found is None:
             return ""
@@ -32,10 +32,10 @@ def reason_of(session: Session, instance: Instance) -> str:
         except OSError as error:  # a log server that is away; the page is asked for again soon
             log.warning("The log of %s cannot be read: %s", instance.label, error)
             return ""
-        while len(_known) >= _KEPT:
-            _known.popitem(last=False)
-        _known[key] = reason
-    return _known[key]
+        while len(_cache) >= MAX_REASONS:
+            _cache.popitem(last=False)
+        _cache[key] = reason
+    return _cache[key]
 
 
 def _events(instance: TaskInstance, try_number: int) -> list[dict[str, Any]]:

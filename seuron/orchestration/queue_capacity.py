@@ -8,11 +8,11 @@ from typing import Any
 
 from airflow.configuration import conf
 
-from seuron.compute.cluster_file import read_cluster
-from seuron.compute.machine import Machine
-from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.cluster.config import read_cluster
+from seuron.cluster.local_machine import LocalMachine
+from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.engine.plan import Plan
-from seuron.engine.queues import MANAGER, QueueOffer, Tier, assign, needs
+from seuron.engine.queues import MANAGER, QueueCapacity, TierName, assign, needs
 from seuron.orchestration.routing import Routes, node
 
 
@@ -21,9 +21,9 @@ def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:
 
     `kept` are the routes that an earlier try of `prepare` stored: they stay.
     """
-    before: dict[Tier, str] = {tier: kept[node(*tier)][0] for tier in needs(plan) if node(*tier) in kept}
-    machine = None if uses_celery() else Machine.this()
-    queues = assign(plan, machine.offers if machine else celery_offers(), before)
+    before: dict[TierName, str] = {tier: kept[node(*tier)][0] for tier in needs(plan) if node(*tier) in kept}
+    machine = None if uses_celery() else LocalMachine.this()
+    queues = assign(plan, machine.capacities if machine else celery_capacities(), before)
     wanted = needs(plan)
     slots = {tier: machine.slots(queue, wanted[tier].memory_bytes) if machine else 1 for tier, queue in queues.items()}
     return {node(*tier): (queue, slots[tier]) for tier, queue in queues.items()}
@@ -34,12 +34,12 @@ def uses_celery() -> bool:
     return "celery" in str(conf.get("core", "executor")).lower()
 
 
-def celery_offers() -> list[QueueOffer]:
+def celery_capacities() -> list[QueueCapacity]:
     """The queues of the cluster's groups, which may have no instance now, and those of workers that report."""
-    from seuron.compute.workers import reported_offers  # needs celery, which one machine does without
+    from seuron.cluster.workers import BrokerWorkers  # needs celery, which one machine does without
 
     # Whoever asks runs on the manager's queue, so it is served.
-    offers = [QueueOffer(MANAGER, 0), *reported_offers(str(conf.get("celery", "broker_url")))]
+    offers = [QueueCapacity(MANAGER, 0), *BrokerWorkers(str(conf.get("celery", "broker_url"))).capacities()]
     if path := os.environ.get(CLUSTER_VARIABLE):
-        offers += read_cluster(path).offers
+        offers += read_cluster(path).capacities
     return offers

@@ -1,4 +1,4 @@
-"""The rows of the page Runs, and the head of the page Volume: Airflow's facts and the run's folder together."""
+"""The rows of the page Runs, and the head of the page Volume: what Airflow knows and what is in the run's folder."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from seuron.compute.run_costs import read_costs
+from seuron.cluster.costs.run_costs import read_costs
 from seuron.engine.gates import answers, last_answer
+from seuron.engine.plan import id_of_label
 from seuron.engine.progress import stage_progress, total_seconds_left
 from seuron.engine.states import RunState, Stop, read_stop, state_in_airflow
 from seuron.errors import SeuronError
-from seuron.orchestration.pages.facts import Instance, KnownRun, run_page
+from seuron.orchestration.pages.airflow_rows import DagRunRow, TaskInstanceRow, run_page
 from seuron.orchestration.pages.reasons import reason_of
-from seuron.pages.look import Look, Looks
-from seuron.pages.progress import StageProgress, progress_of
 from seuron.storage import Storage
+from seuron.web.snapshot import RunSnapshot, SnapshotCache
+from seuron.web.stage_counts import StageCounts, count_run
 
-#: Failures of a run that are told with their reason.
-FAILURES_TOLD = 3
+#: Failures of a run that are shown with their reason.
+MAX_FAILURES = 3
 
 
-def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> dict[str, Any]:
+def run_row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newest: bool) -> dict[str, Any]:
     """A run as the page Runs shows it.
 
     `newest` says that no later run goes on in the same folder: only then is what lies there this run's.
     """
-    look, problem = _look(looks, run)
+    snapshot, problem = _snapshot(snapshots, run)
     storage = Storage(run.output) if run.output else None
     costs = read_costs(storage) if storage is not None and newest else None
     stop = _stop(run, storage)
-    held = bool(costs and costs.hold) and not (look and look.working)
+    held = bool(costs and costs.hold) and not (snapshot and snapshot.running)
     state = state_in_airflow(run.state, stop, started=run.started, held=held, inspecting=run.gate is not None)
     row: dict[str, Any] = {
         "dag_id": run.dag_id,
@@ -46,7 +47,7 @@ def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> d
         "page": run_page(run.dag_id, run.run_id),
         "problem": problem,
         "dollars": costs.dollars if costs else None,
-        "failures": [_failure(session, run, told) for told in run.failed[:FAILURES_TOLD]],
+        "failures": [_failure(session, run, found) for found in run.failed[:MAX_FAILURES]],
         "failed": len(run.failed),
         "gate": None,
         "successor": None,
@@ -57,22 +58,22 @@ def run_row(session: Session, looks: Looks, run: KnownRun, *, newest: bool) -> d
         row["gate"] = _gate(run, run.gate, storage)
     if storage is not None and stop is not None and (answer := last_answer(storage, run.run_id)) is not None:
         row["successor"] = answer.successor or None
-    if look is not None and newest:
-        row["progress"] = _progress(look, run)
-        row["report"] = any(task.id in look.done for task in look.run.plan.stage("report").tasks)
+    if snapshot is not None and newest:
+        row["progress"] = _progress(snapshot, run)
+        row["report"] = snapshot.run.storage.get("report.html") is not None
     return row
 
 
-def _look(looks: Looks, run: KnownRun) -> tuple[Look | None, str]:
+def _snapshot(snapshots: SnapshotCache, run: DagRunRow) -> tuple[RunSnapshot | None, str]:
     if run.output is None:
         return None, ""
     try:
-        return looks.at(run.output), ""
+        return snapshots.get(run.output), ""
     except SeuronError as error:
         return None, str(error)
 
 
-def _stop(run: KnownRun, storage: Storage | None) -> Stop | None:
+def _stop(run: DagRunRow, storage: Storage | None) -> Stop | None:
     """Who ended a run: its folder knows best, as a note can be written over."""
     if run.state != "failed":
         return None
@@ -80,60 +81,61 @@ def _stop(run: KnownRun, storage: Storage | None) -> Stop | None:
     return written or Stop.of_note(run.run_id, run.note)
 
 
-def _gate(run: KnownRun, told: Instance, storage: Storage | None) -> dict[str, Any]:
+def _gate(run: DagRunRow, instance: TaskInstanceRow, storage: Storage | None) -> dict[str, Any]:
     """The gate that waits, where to answer it, and what was wrong with the last answer."""
-    stage = told.task_id.partition(".")[0]
+    stage = instance.task_id.partition(".")[0]
     given = [answer for answer in answers(storage, stage) if answer.run_id == run.run_id] if storage else []
     return {
         "stage": stage,
-        "page": f"{told.page(run.dag_id, run.run_id)}/required_actions",
+        "page": f"{instance.page(run.dag_id, run.run_id)}/required_actions",
         "problems": list(given[-1].problems) if given else [],
     }
 
 
-def _failure(session: Session, run: KnownRun, told: Instance) -> dict[str, str]:
-    return {"label": told.label, "reason": reason_of(session, told), "page": told.page(run.dag_id, run.run_id)}
+def _failure(session: Session, run: DagRunRow, instance: TaskInstanceRow) -> dict[str, str]:
+    page = instance.page(run.dag_id, run.run_id)
+    return {"label": instance.label, "reason": reason_of(session, instance), "page": page}
 
 
-def failed_tasks(look: Look, run: KnownRun) -> frozenset[str]:
+def failed_tasks(snapshot: RunSnapshot, run: DagRunRow) -> frozenset[str]:
     """The planned tasks that Airflow knows to have failed, by their labels."""
-    labels = {told.label for told in run.failed}
-    return (
-        frozenset(task.id for task in look.run.plan.tasks.values() if task.label in labels) if labels else frozenset()
-    )
+    labels = {found.label for found in run.failed}
+    if not labels:
+        return frozenset()
+    return frozenset(id_of_label(label) for label in labels)
 
 
-def _progress(look: Look, run: KnownRun) -> dict[str, Any]:
-    progress = progress_of(look, failed_tasks(look, run))
+def _progress(snapshot: RunSnapshot, run: DagRunRow) -> dict[str, Any]:
+    counts = count_run(snapshot, failed_tasks(snapshot, run))
     left = None
     if run.state == "running" and run.started is not None and run.gate is None:
-        left = total_seconds_left(stage_progress(look.run, since=run.started, now=time.time()))
-    current = progress.current
+        left = total_seconds_left(stage_progress(snapshot.run, since=run.started, now=time.time()))
+    current = counts.current
     return {
-        "tasks": progress.tasks,
-        "done": progress.done,
-        "share": progress.share,
+        "tasks": counts.tasks,
+        "done": counts.done,
+        "share": counts.share,
         "seconds_left": left,
         "stage": current.name if current else None,
-        "stages": [_stage_row(stage) for stage in progress.stages],
-        **_voxels(look),
+        "stages": [_stage_row(stage) for stage in counts.stages],
+        **_voxels(snapshot),
     }
 
 
-def _stage_row(stage: StageProgress) -> dict[str, Any]:
+def _stage_row(stage: StageCounts) -> dict[str, Any]:
     return {
         "name": stage.name,
         "tasks": stage.tasks,
         "done": stage.done,
-        "working": stage.working,
+        "running": stage.running,
         "failed": stage.failed,
         "chunks": stage.chunks,
         "chunks_done": stage.chunks_done,
         "seconds": stage.seconds,
-        "sheets": list(stage.sheets),
+        "grids": list(stage.grids),
     }
 
 
-def _voxels(look: Look) -> dict[str, Any]:
-    facts = look.run.facts
+def _voxels(snapshot: RunSnapshot) -> dict[str, Any]:
+    facts = snapshot.run.facts
     return {"shape": list(facts.box.shape), "resolution_nm": list(facts.resolution_nm)}

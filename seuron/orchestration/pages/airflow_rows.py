@@ -14,14 +14,14 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-#: States of a task instance that a page tells of one by one.
-TOLD = ("failed", "up_for_retry", "awaiting_input")
-#: Task instances that are told of one by one at most, of all runs of a page.
-MOST_TOLD = 500
+#: States of task instances that a page shows one by one.
+SHOWN_STATES = ("failed", "up_for_retry", "awaiting_input")
+#: Task instances that are shown one by one at most, of all runs of a page.
+MAX_INSTANCES = 500
 
 
 @dataclass(frozen=True)
-class Instance:
+class TaskInstanceRow:
     """A task instance: its node, its label (a planned task's), its state and its try."""
 
     id: str
@@ -38,7 +38,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class KnownRun:
+class DagRunRow:
     """A run as Airflow knows it. Times are seconds since 1970."""
 
     dag_id: str
@@ -48,20 +48,20 @@ class KnownRun:
     note: str
     started: float | None
     ended: float | None
-    instances: tuple[Instance, ...] = ()
+    instances: tuple[TaskInstanceRow, ...] = ()
 
     @property
     def active(self) -> bool:
         return self.state in ("queued", "running")
 
     @property
-    def gate(self) -> Instance | None:
+    def gate(self) -> TaskInstanceRow | None:
         """The gate that waits for a person."""
-        return next((told for told in self.instances if told.state == "awaiting_input"), None)
+        return next((found for found in self.instances if found.state == "awaiting_input"), None)
 
     @property
-    def failed(self) -> tuple[Instance, ...]:
-        return tuple(told for told in self.instances if told.state == "failed")
+    def failed(self) -> tuple[TaskInstanceRow, ...]:
+        return tuple(found for found in self.instances if found.state == "failed")
 
 
 def run_page(dag_id: str, run_id: str) -> str:
@@ -69,13 +69,13 @@ def run_page(dag_id: str, run_id: str) -> str:
     return f"dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
-def last_runs(session: Session, dag_ids: Iterable[str], limit: int) -> list[KnownRun]:
-    """The newest runs of some DAGs, newest first, with what is to be told of their tasks."""
+def last_runs(session: Session, dag_ids: Iterable[str], limit: int) -> list[DagRunRow]:
+    """The newest runs of some DAGs, newest first, with those of their tasks that are shown one by one."""
     query = select(DagRun).where(DagRun.dag_id.in_(sorted(dag_ids))).order_by(DagRun.run_after.desc(), DagRun.id.desc())
     return _known(session, session.scalars(query.limit(limit)).all())
 
 
-def known_run(session: Session, dag_id: str, run_id: str) -> KnownRun | None:
+def find_run(session: Session, dag_id: str, run_id: str) -> DagRunRow | None:
     """One run; None where Airflow has no such run."""
     found = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     return None if found is None else _known(session, [found])[0]
@@ -87,7 +87,7 @@ def output_of(session: Session, dag_id: str, run_id: str) -> str | None:
     return _output(session.scalar(query))
 
 
-def instance_of(session: Session, run: KnownRun, node: str, label: str) -> TaskInstance | None:
+def instance_of(session: Session, run: DagRunRow, node: str, label: str) -> TaskInstanceRow | None:
     """The task instance of a planned task, which Airflow knows by its label once it has been started."""
     query = select(TaskInstance).where(
         TaskInstance.dag_id == run.dag_id,
@@ -95,21 +95,22 @@ def instance_of(session: Session, run: KnownRun, node: str, label: str) -> TaskI
         TaskInstance.task_id == node,
         TaskInstance._rendered_map_index == label,
     )
-    return session.scalars(query.limit(1)).first()
+    found = session.scalars(query.limit(1)).first()
+    return None if found is None else _instance_row(found)
 
 
-def told(row: Any) -> Instance:
-    """An instance from Airflow's row of it."""
+def _instance_row(row: Any) -> TaskInstanceRow:
+    """A task instance from Airflow's row of it."""
     label = row._rendered_map_index or row.task_id
-    return Instance(
+    return TaskInstanceRow(
         str(row.id), str(row.task_id), int(row.map_index), str(label), str(row.state or ""), int(row.try_number)
     )
 
 
-def _known(session: Session, rows: Sequence[DagRun]) -> list[KnownRun]:
+def _known(session: Session, rows: Sequence[DagRun]) -> list[DagRunRow]:
     instances = _instances(session, rows)
     return [
-        KnownRun(
+        DagRunRow(
             dag_id=row.dag_id,
             run_id=str(row.run_id),
             state=str(row.state),
@@ -123,7 +124,7 @@ def _known(session: Session, rows: Sequence[DagRun]) -> list[KnownRun]:
     ]
 
 
-def _instances(session: Session, rows: Sequence[DagRun]) -> dict[tuple[str, str], list[Instance]]:
+def _instances(session: Session, rows: Sequence[DagRun]) -> dict[tuple[str, str], list[TaskInstanceRow]]:
     table = TaskInstance
     query = select(
         table.dag_id,
@@ -134,10 +135,10 @@ def _instances(session: Session, rows: Sequence[DagRun]) -> dict[tuple[str, str]
         table.state,
         table.try_number,
         table._rendered_map_index.label("_rendered_map_index"),
-    ).where(table.run_id.in_([row.run_id for row in rows]), table.state.in_(TOLD))
-    found: dict[tuple[str, str], list[Instance]] = defaultdict(list)
-    for row in session.execute(query.order_by(table.end_date).limit(MOST_TOLD)):
-        found[row.dag_id, row.run_id].append(told(row))
+    ).where(table.run_id.in_([row.run_id for row in rows]), table.state.in_(SHOWN_STATES))
+    found: dict[tuple[str, str], list[TaskInstanceRow]] = defaultdict(list)
+    for row in session.execute(query.order_by(table.end_date).limit(MAX_INSTANCES)):
+        found[row.dag_id, row.run_id].append(_instance_row(row))
     return found
 
 

@@ -1,11 +1,11 @@
-"""What the tiers of a run have to do, as `prepare` leaves it for whoever sizes the cluster."""
+"""The pending work of a run's tiers, as `prepare` stores it for the scaling of the cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from seuron.compute.situation import QueueDepth
+from seuron.cluster.cluster_state import QueueDepth
 from seuron.engine.queues import MANAGER
 
 
@@ -17,8 +17,8 @@ class NodeWork(TypedDict):
     seconds: float
 
 
-def first_work(work: Mapping[str, NodeWork], nodes: Sequence[str]) -> dict[str, QueueDepth]:
-    """What will be ready first of these nodes, which run one after the other; nothing where all is finished."""
+def first_pending_work(work: Mapping[str, NodeWork], nodes: Sequence[str]) -> dict[str, QueueDepth]:
+    """The work that is ready first among these nodes, which run one after the other; nothing where all is finished."""
     for node in nodes:
         found = work.get(node)
         if found and found["tasks"] and found["queue"] != MANAGER:

@@ -1,8 +1,8 @@
-"""Notes at runs: what a person has to know of how a run ended, said at the run itself.
+"""Notes of runs: what a person has to know about the end of a run, shown at the run in Airflow.
 
-A task cannot write the note of its run: that is for people and for Airflow's own processes. So it leaves the
-words as a result of its own, and this listener, which the scheduler calls when the run ends, makes them the
-run's note. A note that is there already stays, with the words below it.
+A task cannot write the note of its run: that is for people and for Airflow's own processes. So it stores the
+text as a result of its own, and this listener, which the scheduler calls when the run ends, makes it the
+run's note. A note that is there already stays, with the text below it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from airflow.listeners import hookimpl
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-#: The name of the result that holds the words.
+#: The name of the result that holds the text.
 KEY = "run_note"
-#: Airflow takes notes of at most this many letters.
+#: Airflow takes notes of at most this many characters.
 LONGEST = 1000
 
 
 def leave_note(context: Mapping[str, Any], words: str) -> None:
-    """Have the run's note say something when it ends; called by one of its tasks."""
+    """Add a text to the run's note when it ends; called by one of its tasks."""
     context["ti"].xcom_push(key=KEY, value=words[:LONGEST])
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Make what the run's tasks have left its note."""
+    """Make the texts of the run's tasks its note."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
     from sqlalchemy.orm import object_session

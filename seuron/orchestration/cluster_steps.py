@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import DAG, get_current_context, task
 
-from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.orchestration.routing import WORK_TASK
 
 if TYPE_CHECKING:
-    from seuron.compute.run_costs import ActiveRun
-    from seuron.compute.situation import QueueDepth
+    from seuron.cluster.cluster_state import QueueDepth
+    from seuron.cluster.costs.run_costs import ActiveRun
     from seuron.orchestration.airflow_queues import AirflowQueues
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def cluster_dag(doc_md: str | None = None) -> DAG:
 
         @task(task_id="step", weight_rule="absolute", **MANAGER_TASK)
         def step() -> None:
-            """Look, decide, act, write down; then forget old steps."""
+            """ClusterSnapshot, decide, act, write down; then forget old steps."""
             do_step({})
             forget_old_runs()
 
@@ -81,10 +81,12 @@ def machines_for(name: str, nodes: Sequence[str]) -> tuple[Any, Any]:
 
     @task(task_id=f"machines_{name}", trigger_rule="none_failed", **MANAGER_TASK)
     def setup() -> None:
-        from seuron.orchestration.work import first_work
+        from seuron.orchestration.pending_work import first_pending_work
 
         context: Mapping[str, Any] = get_current_context()
-        step_or_warn(first_work(context["ti"].xcom_pull(task_ids=WORK_TASK) or {}, nodes), str(context["run_id"]))
+        step_or_warn(
+            first_pending_work(context["ti"].xcom_pull(task_ids=WORK_TASK) or {}, nodes), str(context["run_id"])
+        )
 
     @task(task_id=f"machines_{name}_done", **MANAGER_TASK)
     def teardown() -> None:
@@ -135,13 +137,14 @@ def do_step(expected: Mapping[str, QueueDepth], run_id: str = "") -> None:
     """
     from airflow.providers.common.compat.sdk import Stats
 
-    from seuron.compute.cluster_file import read_cluster
-    from seuron.compute.controller import BrokerWorkers, Controller
-    from seuron.compute.records import Records
-    from seuron.compute.run_costs import spent_runs, tell_runs
+    from seuron.cluster.config import read_cluster
+    from seuron.cluster.controller import Controller
+    from seuron.cluster.costs.run_costs import runs_over_budget, update_run_costs
+    from seuron.cluster.records import Records
+    from seuron.cluster.workers import BrokerWorkers
     from seuron.deployment.cluster import records_folder
-    from seuron.deployment.joining import cluster_driver
-    from seuron.notifications.holds import tell_hold
+    from seuron.deployment.worker_setup import cluster_driver
+    from seuron.notifications.holds import notify_hold
     from seuron.orchestration.airflow_api import airflow_login, airflow_url
     from seuron.orchestration.airflow_queues import AirflowQueues
 
@@ -151,11 +154,11 @@ def do_step(expected: Mapping[str, QueueDepth], run_id: str = "") -> None:
     with airflow as queues, cluster_driver(cluster) as driver:
         records = Records(records_folder())
         runs = _active_runs(queues)
-        queues.held, queues.look_seconds = spent_runs(runs), look_seconds()
+        queues.held, queues.look_seconds = runs_over_budget(runs), look_seconds()
         queues.limited = frozenset(run.id for run in runs if run.budget is not None)
         wanted = {} if run_id in queues.held else expected
         event = Controller(cluster, driver, queues, workers, records, look_seconds=look_seconds()).step(wanted)
-        held = tell_runs(records, cluster.groups, runs, queues.alert, tell_hold)
+        held = update_run_costs(records, cluster.groups, runs, queues.alert, notify_hold)
     # For docker/prometheus/alerts.yml.
     Stats.gauge("seuron.cluster.held_runs", held)
     Stats.gauge("seuron.cluster.dollars", records.ledger().dollars)
@@ -179,11 +182,11 @@ def _active_runs(queues: AirflowQueues) -> list[ActiveRun]:
 
 def forget_old_runs() -> None:
     """Delete all but the newest runs of this DAG, with their logs: a step a minute makes half a million a year."""
-    from seuron.client import AirflowClient
+    from seuron.airflow_rest import AirflowClient
     from seuron.orchestration.airflow_api import airflow_login, airflow_url
 
     with AirflowClient(airflow_url(), auth=airflow_login()) as client:
-        forgotten = client.forget_runs(DAG_ID, RUNS_KEPT)
+        forgotten = client.delete_old_runs(DAG_ID, RUNS_KEPT)
     logs = Path(str(conf.get("logging", "base_log_folder"))) / f"dag_id={DAG_ID}"
     for run_id in forgotten:
         shutil.rmtree(logs / f"run_id={run_id}", ignore_errors=True)

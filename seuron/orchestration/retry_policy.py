@@ -1,4 +1,4 @@
-"""When a task that raised an error gets another try."""
+"""The retry policy: when a task that raised an error is retried."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from seuron.errors import PermanentError
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
+#: A passing fault (a lost connection, a full disk that someone clears) gets some minutes in all: 5, 10, 20,
+#: 40 and 60 s. A permanent one would come back every time. A lost worker raises nothing, so the policy is
+#: not asked: such a task is retried until its retries are used up, as cheap instances vanish often.
+EXCEPTION_TRIES = 6
 
-class FewTries(RetryPolicy):
-    """No other try after a PermanentError, and none once a task has been tried `tries` times.
+
+class LimitedRetries(RetryPolicy):
+    """No retry after a PermanentError, and none once a task has been tried `tries` times.
 
     Airflow asks only where an exception was raised. A task whose worker was lost raised none, and has
-    all of the task's `retries`; the tries it lost so count here all the same.
+    all of the task's `retries`; the tries that it lost count here as well.
     """
 
     def __init__(self, tries: int) -> None:
@@ -25,8 +30,10 @@ class FewTries(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Fail for good, or leave it to the task's own retries and delays; and keep why, for the run's report."""
-        from seuron.orchestration.troubles import keep_reason  # reads runs, which a parse of the DAGs need not load
+        """Fail for good, or leave it to the task's own retries and delays; store the reason, for the run's report."""
+        from seuron.orchestration.retry_reasons import (
+            keep_reason,  # a parse of the DAGs need not load runs
+        )
 
         if context is not None:
             keep_reason(context, exception, try_number)
@@ -37,5 +44,5 @@ class FewTries(RetryPolicy):
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """What Airflow would write down of it."""
+        """What Airflow would store of it."""
         return {"__type": type(self).__name__, "tries": self.tries}

@@ -1,7 +1,7 @@
 """Tasks of a run that its own budget holds: they give back the slot that a machine has given them.
 
 Such a run asks for no machines, but those that stand for other runs take its tasks as they come. So each task of a
-run with a budget looks first. Airflow reschedules it then, as it does sensors: no try is lost, what is at work goes on,
+run with a budget looks first. Airflow reschedules it then, as it does sensors: no try is lost, what runs goes on,
 and the run can be cancelled and started again with a larger budget as ever.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowRescheduleException
 
-from seuron.compute.run_costs import read_costs
+from seuron.cluster.costs.run_costs import read_costs
 
 if TYPE_CHECKING:
     from seuron.engine.run import Run
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(days=1)
 
 
-def refuse_when_spent(run: Run) -> None:
-    """Raise what makes Airflow put the task off, where its own budget holds the run, by the manager's last look."""
+def defer_if_over_budget(run: Run) -> None:
+    """Raise what makes Airflow defer the task, where its own budget holds the run, by the manager's last look."""
     budget = run.params.budget_dollars
     costs = read_costs(run.storage) if budget is not None else None
-    if costs is not None and costs.under(budget).is_spent:
+    if costs is not None and costs.under(budget).is_over_budget:
         log.warning("The task does not begin: %s", costs.under(budget).alert)
         raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)  # type: ignore[no-untyped-call]

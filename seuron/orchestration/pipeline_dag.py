@@ -1,0 +1,247 @@
+"""The DAG of a pipeline: one graph for every volume, filled from the run's plan at run time.
+
+`prepare` checks the parameters and writes the plan. Each stage is then a fixed row of tiers; each
+tier is one mapped task, expanded to as many tasks as the plan has. A tier that the volume does not
+need, or that an earlier try has finished, is skipped, and skipped tiers block nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import takewhile
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import (
+    DAG,
+    BaseOperator,
+    TaskGroup,
+    get_current_context,
+    get_parsing_context,
+    task,
+)
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+from seuron.engine.pipeline import Pipeline, Stage
+from seuron.engine.plan import Tier
+from seuron.engine.registry import pipeline_named, pipeline_names
+from seuron.orchestration.callbacks import run_callbacks, task_callbacks
+from seuron.orchestration.cluster_steps import has_cluster, machines_for, unless_cancelled
+from seuron.orchestration.form import filled, form_parameters
+from seuron.orchestration.gates import GATE_ID, InspectionGate
+from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
+from seuron.orchestration.retry_policy import EXCEPTION_TRIES, LimitedRetries
+from seuron.orchestration.routing import RETRIES_TASK, ROUTES_TASK, WORK_TASK, node
+from seuron.orchestration.run_notes import leave_note
+
+RETRIES: dict[str, Any] = {
+    "retries": 20,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=1),
+    "retry_policy": LimitedRetries(EXCEPTION_TRIES),
+}
+
+#: The stage before which what happened to the run's tasks is written down for its report.
+REPORT_STAGE = "report"
+
+#: `absolute`: by default Airflow ranks a task by how much depends on it, so that a large run would
+#: starve a small one that was started later.
+PRIORITIES: dict[str, Any] = {"weight_rule": "absolute"}
+
+
+def pipeline_dags() -> dict[str, DAG]:
+    """The DAGs of all pipelines by their names; in the process of a task, that of the task alone."""
+    wanted = get_parsing_context().dag_id
+    names = pipeline_names() if wanted is None else [name for name in pipeline_names() if name == wanted]
+    return {name: pipeline_dag(pipeline_named(name)) for name in names}
+
+
+def pipeline_dag(pipeline: Pipeline) -> DAG:
+    """The DAG of a pipeline, by the pipeline's name."""
+    with DAG(
+        pipeline.name,
+        schedule=None,
+        description=pipeline.help,
+        doc_md=pipeline.description,
+        params=form_parameters(pipeline),
+        max_active_tasks=100_000,
+        default_args={**RETRIES, **PRIORITIES, **task_callbacks()},
+        tags=["seuron"],
+        **run_callbacks(),
+    ) as dag:
+        _add_tiers(pipeline, _prepare(pipeline))
+    return dag
+
+
+def _add_tiers(pipeline: Pipeline, prepared: Any) -> None:
+    """The stages' tiers in a row behind `prepare`, each with a barrier to the one before it."""
+    with TaskGroup("batches", tooltip="What each tier expands to; filled by prepare"):
+        lists = {
+            (stage.name, tier): EmptyOperator(task_id=_list_name(stage.name, tier))
+            for stage in pipeline.stages
+            for tier in range(stage.tiers)
+        }
+        gates = {stage: EmptyOperator(task_id=f"{GATE_ID}_{stage}") for stage in pipeline.inspectable}
+        results = [
+            EmptyOperator(task_id=name.removeprefix("batches.")) for name in (ROUTES_TASK, RETRIES_TASK, WORK_TASK)
+        ]
+    prepared >> [*lists.values(), *gates.values(), *results]
+    row: list[Any] = [prepared]
+    places = {}
+    for stage in pipeline.stages:
+        with TaskGroup(stage.name):
+            for tier in range(stage.tiers):
+                tasks = _tier(stage, tier, lists[stage.name, tier])
+                row[-1] >> tasks
+                places[stage.name, tier] = len(row)
+                row.append(tasks)
+            if stage.name in gates:
+                gate = InspectionGate.partial(stage=stage.name, **GATE_SETTINGS).expand(
+                    subject=gates[stage.name].output
+                )
+                row[-1] >> gate
+                row.append(gate)
+    if has_cluster():
+        _add_machines(pipeline, row, places)
+
+
+def machine_spans(pipeline: Pipeline) -> list[tuple[Stage, Stage]]:
+    """The first and the last stage of each stretch for which a cluster sets up machines of one kind."""
+    spans: list[tuple[Stage, Stage]] = []
+    for stage in (stage for stage in pipeline.stages if stage.work[0] != "manager"):
+        if spans and spans[-1][1].work[0] == stage.work[0]:
+            spans[-1] = (spans[-1][0], stage)
+        else:
+            spans.append((stage, stage))
+    return spans
+
+
+def _add_machines(pipeline: Pipeline, row: Sequence[Any], places: Mapping[tuple[str, int], int]) -> None:
+    """A pair of setup and teardown around each span of stages that needs machines."""
+    for first, last in machine_spans(pipeline):
+        begin, end = places[first.name, 0], places[last.name, last.tiers - 1]
+        # The gates in between wait for people: machines with nothing to do are removed by the scaling meanwhile.
+        nodes = [node(*tier) for tier, place in places.items() if begin <= place <= end]
+        begun, done = machines_for(first.name, nodes)
+        # Airflow wants everything behind a setup to need its success, and the tiers pass over skipped ones.
+        ready = EmptyOperator(task_id=f"machines_{first.name}_ready")
+        row[begin - 1] >> begun >> ready >> row[begin]
+        row[end] >> done
+    row[-1] >> unless_cancelled()
+
+
+def _prepare(pipeline: Pipeline) -> Any:
+    @task(task_id="prepare", pool="manager", queue="manager", priority_weight=10, multiple_outputs=False)
+    def prepare() -> None:
+        _prepare_run(pipeline)
+
+    return prepare()
+
+
+def _prepare_run(pipeline: Pipeline) -> None:
+    """Check the parameters and the input, write the plan, say which queues its tasks go to, and fill the lists
+    that tiers expand by.
+    """
+    from seuron.engine.gates import stages_to_inspect
+    from seuron.engine.setup import parse_run, prepare_run
+    from seuron.errors import SeuronError
+    from seuron.orchestration.pending_work import NodeWork
+    from seuron.orchestration.queue_capacity import routes_of
+
+    context: Mapping[str, Any] = get_current_context()
+    try:
+        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])))
+    except SeuronError as error:
+        leave_note(context, str(error))
+        raise
+    routes = routes_of(run.plan, context["ti"].xcom_pull(task_ids=ROUTES_TASK) or {})
+    _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
+    work: dict[str, NodeWork] = {}
+    asked = stages_to_inspect(run)
+    row: list[tuple[str, bool]] = []
+    written = run.finished_ids()
+    for stage in pipeline.stages:
+        planned = run.plan.stage(stage.name).tiers
+        for number in range(stage.tiers):
+            tier = planned[number] if number < len(planned) else ()
+            left = [
+                [task.id, run.keys.of(task)] for task in tier if task.id not in written or run.finished(task.id) is None
+            ]
+            _give_result(context, f"batches.{_list_name(stage.name, number)}", left)
+            row.append((node(stage.name, number), bool(left)))
+            if isinstance(tier, Tier):
+                work[node(stage.name, number)] = {
+                    "queue": routes[node(stage.name, number)][0],
+                    "tasks": len(left),
+                    "seconds": tier.seconds / len(tier),
+                }
+        if stage.name in pipeline.inspectable:
+            subjects = [f"Is {stage.name.replace('_', ' ')} good enough to go on?"] if stage.name in asked else []
+            _give_result(context, f"batches.{GATE_ID}_{stage.name}", subjects)
+            row.append((f"{stage.name}.{GATE_ID}", bool(subjects)))
+    _give_result(context, WORK_TASK, work)
+    # The scheduler takes 0.6 s to find out that a node expands to nothing. Those behind a node that has something to
+    # do must wait for it all the same, as what follows them waits for them alone.
+    idle = [name for name, _ in takewhile(lambda found: not found[1], row)]
+    if idle:
+        raise DownstreamTasksSkipped(tasks=idle)  # type: ignore[no-untyped-call]
+
+
+def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:
+    """Give an empty task its result: for a list that a tier expands by, the id and the key of each task.
+
+    Airflow expands over the whole result of a task, never over a part of it, so each tier needs a
+    task of its own to expand by. Twenty real tasks would cost four seconds of processor time a
+    run to hand over what `prepare` knows already. Empty tasks cost nothing, as the scheduler passes
+    them without starting a process, and `prepare` writes their results for them.
+    """
+    run = context["dag_run"]
+    BaseXCom.set(
+        BaseXCom.XCOM_RETURN_KEY,
+        result,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        task_id=task_id,
+        _mapped_length=len(result) if isinstance(result, list) else None,
+    )
+
+
+def _list_name(stage: str, tier: int) -> str:
+    return f"{stage}_{tier}"
+
+
+def _tier(stage: Stage, tier: int, batches: BaseOperator) -> Any:
+    """One mapped task: every task of a tier."""
+    work, reports = stage.work[tier], stage.name == REPORT_STAGE
+
+    @task(
+        task_id=f"tier_{tier}",
+        pool=work,
+        queue=work,
+        trigger_rule="none_failed",
+        map_index_template="{{ label }}",
+        do_xcom_push=False,
+    )
+    def run_planned_task(planned_task: list[str]) -> None:
+        from seuron.engine.execute import run_task
+        from seuron.engine.run import Run
+        from seuron.orchestration.budget import defer_if_over_budget
+        from seuron.orchestration.retry_reasons import PLANNED, record_incidents
+
+        context: Any = get_current_context()
+        task_id, key = planned_task
+        context[PLANNED] = task_id
+        run = Run.open(context["params"]["output"])
+        planned = run.plan.find(task_id)
+        if planned is not None:  # it may not be there: run_task then says why
+            context["label"] = planned.label
+        if work != "manager":  # which costs nothing more
+            defer_if_over_budget(run)
+        if reports:
+            record_incidents(context, run)
+        run_task(run, task_id, key, context["ti"].try_number)
+
+    return run_planned_task.expand(planned_task=batches.output)
