@@ -1,16 +1,17 @@
 """The bot: the registry's commands in a chat, the same in Slack, in a terminal and in a notebook.
 
-conversation.py   a message in, answers out: what is said, who may, what is kept for whom
-saying.py         a message's text and files as words and parameters
-permissions.py    who may do what, from a file
-sessions.py       parameters that are kept for a user in a channel
-slack.py          Slack, in Socket Mode; slack_text.py and slack_thread.py are what it writes with
-terminal.py       `seuron chat`
-notebook.py       `seuron.chat("status")` in a cell
+conversation.py    a message in, an answer out: parsing, permissions, the parameters kept for each user
+message_parser.py  a message's text and files as words and parameters
+permissions.py     who may do what, from a file
+session_store.py   parameters that are kept for a user in a channel
+subscriptions.py   the runs that the bot follows, for the bot that is started next
+slack.py           Slack, in Socket Mode; slack_thread.py writes one answer
+terminal.py        `seuron chat`
+notebook.py        `seuron.chat("status")` in a cell
 """
 
 from seuron.bot.conversation import Conversation, Message
+from seuron.bot.message_parser import Attachment
 from seuron.bot.permissions import Permissions, read_permissions
-from seuron.bot.saying import Attachment
 
 __all__ = ["Attachment", "Conversation", "Message", "Permissions", "read_permissions"]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from seuron.bot.conversation import Conversation, Message
-from seuron.bot.saying import Attachment
-from seuron.bot.terminal import EVERYTHING, shown
-from seuron.client import Deployment, connect
+from seuron.bot.message_parser import Attachment
+from seuron.bot.terminal import EVERYTHING
+from seuron.client import DeploymentClient, connect
 from seuron.commands import Answer
+from seuron.commands.formatting import plain_text
 
 CHANNEL = "notebook"
 
@@ -33,13 +34,13 @@ class Reply:
         return self.answer.data
 
     def __repr__(self) -> str:
-        return shown(self.answer)
+        return plain_text(self.answer)
 
     def _repr_markdown_(self) -> str:
         return markdown(self.answer, self.pictures)
 
 
-def chat(text: str, values: Mapping[str, Any] | None = None, *, deployment: Deployment | None = None) -> Reply:
+def chat(text: str, values: Mapping[str, Any] | None = None, *, deployment: DeploymentClient | None = None) -> Reply:
     """Say something to the bot, and get its answer; `values` are parameters, as a file attached to a message is.
 
     What `params set` keeps lasts as long as the notebook's kernel. Progress is shown in the cell.
@@ -55,7 +56,7 @@ def chat(text: str, values: Mapping[str, Any] | None = None, *, deployment: Depl
 
 
 @lru_cache(maxsize=8)
-def _conversation(deployment: Deployment | None) -> Conversation:
+def _conversation(deployment: DeploymentClient | None) -> Conversation:
     return Conversation(deployment or connect(), EVERYTHING)
 
 
@@ -93,7 +94,7 @@ def _cell_progress() -> Callable[[Answer], None] | None:
 
     def show(answer: Answer) -> None:
         nonlocal place
-        words = {"text/markdown": markdown(answer), "text/plain": shown(answer)}
+        words = {"text/markdown": markdown(answer), "text/plain": plain_text(answer)}
         if place is None:
             place = notebook.display(words, raw=True, display_id=True)  # type: ignore[no-untyped-call,unused-ignore]
         else:

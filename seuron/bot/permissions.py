@@ -8,7 +8,7 @@
     may = ["run", "machines"]
 
 Rights add up: nothing takes one away. Without a file everybody may look, and nobody may do anything else.
-Users and channels are given by Slack's ids, as names can be changed by those who bear them.
+Users and channels are given by Slack's ids, as users can change their names.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Rule(Parameters):
     @model_validator(mode="after")
     def _is_for_somebody(self) -> Rule:
         if not self.who and not self.where:
-            raise ValueError("a rule needs `who` or `where`; what all may everywhere stands in `everybody`")
+            raise ValueError("a rule needs `who` or `where`; what everybody may do everywhere belongs in `everybody`")
         return self
 
     def holds(self, user: str, channel: str) -> bool:
-        """Whether it is for this user in this channel."""
+        """Whether it applies to this user in this channel."""
         return (not self.who or user in self.who) and (not self.where or channel in self.where)
 
 

@@ -1,8 +1,8 @@
 """The bot in Slack, through Socket Mode: it calls Slack, so nothing of the deployment need be reached from outside.
 
 It answers mentions, and direct messages. Each message has a thread of its own in this process, as some take hours.
-Slack sends an event again when it has not heard at once that it came; the second one is not obeyed.
-Runs that are followed are written down (followings.py), and a bot that is started again goes on with them.
+Slack sends an event again when it is not acknowledged at once; the second one is ignored.
+Runs that are followed are stored (subscriptions.py), and a bot that is started again continues with them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
 
 from seuron.bot.conversation import Conversation, Follow, Message, Progress
-from seuron.bot.followings import Following, Followings
-from seuron.bot.saying import LARGEST_FILE, Attachment
-from seuron.bot.slack_text import plain
+from seuron.bot.message_parser import LARGEST_FILE, Attachment
 from seuron.bot.slack_thread import EDIT_SECONDS, Thread
-from seuron.commands import Answer, Followed, answer_of
+from seuron.bot.subscriptions import Subscription, Subscriptions
+from seuron.commands import Answer, FollowedRun, answer_of
 from seuron.errors import ParameterErrors, RefusedError, SeuronError, UnreachableError
+from seuron.notifications.slack_text import plain
 from seuron.redaction import redacted
 
 log = logging.getLogger(__name__)
@@ -44,17 +44,17 @@ SLACK = "https://slack.com/api/"
 BOT_TOKEN, APP_TOKEN = "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"
 #: Answers of 429 that one call waits through, each for as long as Slack says.
 PATIENCE = 20
-#: Messages that are remembered, to know those that come again: Slack tries for an hour.
+#: Messages that are remembered, to recognise those that come again: Slack retries for an hour.
 REMEMBERED = 5000
-#: Seconds between looks whether another bot has left what it followed, and whether a deployment answers again.
-LOOK_SECONDS = 5.0
-_GOES_ON = "I am being stopped. The run goes on, and I go on telling of it when I am back."
-_ASK = "I am being stopped. What was started goes on; ask `status` when I am back"
+#: Seconds between checks whether another bot has ended, and whether a deployment answers again.
+POLL_SECONDS = 5.0
+_GOES_ON = "I am being stopped. The run continues, and I follow it again when I am back."
+_ASK = "I am being stopped. What was started continues; ask `status` when I am back"
 _ENDS = "I am being stopped, and what you asked for ends with me; ask again when I am back."
 
 
 class BotStoppedError(Exception):
-    """The bot ends while a command is at work; none of seuron's own errors, which commands may take for theirs."""
+    """The bot ends while a command is running; none of seuron's own errors, which commands may catch."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def _token(name: str, start: str, environment: Mapping[str, str], problems: list
     return value.strip()
 
 
-class _Seen:
-    """The last messages, to tell those that come again."""
+class _SeenMessages:
+    """The last messages, to recognise those that come again."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -106,53 +106,53 @@ class _Seen:
             return True
 
 
-#: What is done for a message, with what shows progress, hears of followed runs, and takes pictures.
+#: What is done for a message, with callbacks for progress and followed runs, and the folder for pictures.
 Work = Callable[[Progress, Follow, Path], Answer]
 
 
 @dataclass
 class _Job:
-    """A message at work: where its answer goes, the run that it follows by now, and whether its end has been told."""
+    """A message that is being answered: where the answer goes, the run that is followed, and whether it has ended."""
 
     channel: str
     asked: str
     user: str
     thread: Thread
-    following: Following | None = None
-    told: bool = False
+    subscription: Subscription | None = None
+    ended: bool = False
 
 
 class SlackBot:
-    """The bot of one workspace. `base_url` is that of Slack's Web API; `followings` outlive the bot."""
+    """The bot of one workspace. `base_url` is that of Slack's Web API; `subscriptions` outlive the bot."""
 
     def __init__(
         self,
         conversation: Conversation,
         tokens: SlackTokens,
         *,
-        followings: Followings | None = None,
+        subscriptions: Subscriptions | None = None,
         base_url: str = SLACK,
         edit_seconds: float = EDIT_SECONDS,
         ping_seconds: float = 10.0,
     ) -> None:
         self.conversation = conversation
-        self.followings = followings or Followings()
+        self.subscriptions = subscriptions or Subscriptions()
         self._tokens, self._base_url, self._edit_seconds = tokens, base_url, edit_seconds
         self._client = _client(tokens.bot, base_url)
-        self._seen, self._names = _Seen(), dict[str, str]()
+        self._seen, self._names = _SeenMessages(), dict[str, str]()
         self._stopping = threading.Event()
-        self._at_work: dict[threading.Thread, _Job] = {}
+        self._jobs: dict[threading.Thread, _Job] = {}
         try:
             app = App(client=self._client, logger=log)
             self.user = str(self._client.auth_test()["user_id"])
         except (BoltError, SlackApiError) as error:
             raise RefusedError(
-                f"Slack does not take {BOT_TOKEN}: {self._clean(str(error))}; install the app anew"
+                f"Slack does not take {BOT_TOKEN}: {self._clean(str(error))}; install the app again"
             ) from None
         except (URLError, OSError) as error:
             raise UnreachableError(f"Slack does not answer at {base_url}: {error}") from error
-        app.event("app_mention")(self._heard)
-        app.event("message")(self._heard)
+        app.event("app_mention")(self._on_event)
+        app.event("message")(self._on_event)
         self._handler = SocketModeHandler(
             app, tokens.app, web_client=_client(tokens.app, base_url), ping_interval=ping_seconds
         )
@@ -165,83 +165,83 @@ class SlackBot:
         self.stop()
 
     def start(self) -> None:
-        """Connect, and answer from then on; a connection that is lost is made anew. Go on with what was followed."""
-        left = self._left()
+        """Connect, and answer from then on; a lost connection is made again. Continue with the subscriptions."""
+        left = self._adopt()
         try:
             self._handler.connect()  # type: ignore[no-untyped-call]
         except SlackApiError as error:
             reason = self._clean(str(error.response.get("error")))
             raise RefusedError(f"Slack does not take {APP_TOKEN}: {reason}; it needs `connections:write`") from None
         if left is None:
-            threading.Thread(target=self._wait_for_left, name="followed before", daemon=True).start()
+            threading.Thread(target=self._adopt_later, name="followed before", daemon=True).start()
         else:
-            self._go_on(left)
+            self._resume(left)
 
     def stop(self, seconds: float = 10.0) -> None:
         """Say goodbye to those who wait, and disconnect. Runs go on without the bot."""
         self._stopping.set()
         deadline = time.monotonic() + seconds
-        for thread in list(self._at_work):
+        for thread in list(self._jobs):
             thread.join(max(0.0, deadline - time.monotonic()))
-        for job in list(self._at_work.values()):
-            self._say_that_it_ends(job)
-        self.followings.close()
+        for job in list(self._jobs.values()):
+            self._say_goodbye(job)
+        self.subscriptions.close()
         self._handler.close()  # type: ignore[no-untyped-call]
 
-    def _say_that_it_ends(self, job: _Job) -> None:
-        """Tell who waits for work of this very process, which no other one can go on with."""
-        if job.following is not None and self.followings.kept:
+    def _say_goodbye(self, job: _Job) -> None:
+        """Answer who waits for work of this very process, which no other one can continue."""
+        if job.subscription is not None and self.subscriptions.kept:
             return
-        job.told = True
+        job.ended = True
         try:
             job.thread.finish(Answer(_ENDS), job.user)
         except (SlackApiError, OSError) as error:
             log.error("Slack did not take a goodbye: %s", self._clean(str(error)))
 
-    def _left(self) -> list[Following] | None:
-        """What an earlier bot followed; None while that one is still there.
+    def _adopt(self) -> list[Subscription] | None:
+        """What an earlier bot followed; None while that one is still running.
 
         The messages that asked for it count as seen: Slack may send one again that the earlier bot did not confirm.
         """
         try:
-            found = self.followings.take_up(self.conversation.deployment.given_url or "")
+            found = self.subscriptions.adopt(self.conversation.deployment.given_url or "")
         except OSError as error:
             log.error("What an earlier bot followed cannot be read: %s", error)
             return []
-        for following in found or ():
-            self._seen.is_new(following.channel, following.asked)
+        for subscription in found or ():
+            self._seen.is_new(subscription.channel, subscription.asked)
         return found
 
-    def _wait_for_left(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
-            left = self._left()
+    def _adopt_later(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            left = self._adopt()
             if left is not None:
-                self._go_on(left)
+                self._resume(left)
                 return
 
-    def _go_on(self, left: list[Following]) -> None:
-        for following in left:
-            self._begin(self._job(following), self._going_on(following))
+    def _resume(self, left: list[Subscription]) -> None:
+        for subscription in left:
+            self._begin(self._job(subscription), self._resuming(subscription))
 
-    def _job(self, following: Following) -> _Job:
-        thread = self._thread(following.channel, following.thread, following.message)
-        return _Job(following.channel, following.asked, following.user, thread, following)
+    def _job(self, subscription: Subscription) -> _Job:
+        thread = self._thread(subscription.channel, subscription.thread, subscription.message)
+        return _Job(subscription.channel, subscription.asked, subscription.user, thread, subscription)
 
-    def _going_on(self, following: Following) -> Work:
+    def _resuming(self, subscription: Subscription) -> Work:
         def work(progress: Progress, follow: Follow, pictures: Path) -> Answer:
-            while not self.conversation.reaches(following.run):
-                if self._stopping.wait(LOOK_SECONDS):
+            while not self.conversation.reaches(subscription.run):
+                if self._stopping.wait(POLL_SECONDS):
                     raise BotStoppedError
-            message = Message("", following.user, following.channel, following.name)
-            return self.conversation.take_up(message, following.run, progress, pictures, follow)
+            message = Message("", subscription.user, subscription.channel, subscription.name)
+            return self.conversation.resume(message, subscription.run, progress, pictures, follow)
 
         return work
 
     def _thread(self, channel: str, ts: str, message: str = "") -> Thread:
         return Thread(self._client, channel, ts, clean=self._clean, edit_seconds=self._edit_seconds, message=message)
 
-    def _heard(self, event: dict[str, Any]) -> None:
-        """Take an event of Slack's; what is no message of a person to the bot is left."""
+    def _on_event(self, event: dict[str, Any]) -> None:
+        """Handle an event of Slack's; what is no message of a person to the bot is ignored."""
         direct = event.get("channel_type") == "im"
         if event.get("type") == "message" and (not direct or event.get("subtype") not in (None, "file_share")):
             return
@@ -250,9 +250,9 @@ class SlackBot:
         if not self._seen.is_new(event["channel"], event["ts"]):
             return
         thread = self._thread(event["channel"], event.get("thread_ts") or event["ts"])
-        self._begin(_Job(event["channel"], event["ts"], event["user"], thread), self._obeying(event))
+        self._begin(_Job(event["channel"], event["ts"], event["user"], thread), self._answering(event))
 
-    def _obeying(self, event: Mapping[str, Any]) -> Work:
+    def _answering(self, event: Mapping[str, Any]) -> Work:
         def work(progress: Progress, follow: Follow, pictures: Path) -> Answer:
             try:
                 attached = [self._file(file) for file in event.get("files") or ()]
@@ -265,20 +265,20 @@ class SlackBot:
         return work
 
     def _begin(self, job: _Job, work: Work) -> None:
-        # A daemon: who waits for a run must not keep a stopped bot from ending.
+        # A daemon: a thread that waits for a run must not keep a stopped bot from ending.
         thread = threading.Thread(target=self._do, args=(job, work), name=f"message {job.asked}", daemon=True)
-        self._at_work[thread] = job
+        self._jobs[thread] = job
         thread.start()
 
     def _do(self, job: _Job, work: Work) -> None:
-        """Answer one message. An error that is not the user's ends this thread, and the user is told."""
+        """Answer one message. An error that is not the user's ends this thread, after an answer that says so."""
         answered = False
         try:
             with tempfile.TemporaryDirectory(prefix="seuron-bot-") as folder:
                 answer = self._done(job, work, Path(folder))
-                if answer is not None and not job.told:
+                if answer is not None and not job.ended:
                     job.thread.finish(answer, job.user)
-                    self._forget(job)  # now, so that its end is not told again if something goes wrong below
+                    self._forget(job)  # now, so that it is not answered again if something fails below
                     job.thread.attach(answer)
             answered = True
         except SlackApiError as error:
@@ -290,42 +290,42 @@ class SlackBot:
                 fault = Answer("This is a fault of mine, not of yours; the reason is in my log.")
                 job.thread.finish(fault, job.user)
                 self._forget(job)
-            self._at_work.pop(threading.current_thread(), None)
+            self._jobs.pop(threading.current_thread(), None)
 
     def _done(self, job: _Job, work: Work, pictures: Path) -> Answer | None:
-        """The answer of a job; None where the bot is stopped and the next one goes on with it."""
+        """The answer of a job; None where the bot is stopped and the next one continues with it."""
 
         def progress(answer: Answer) -> None:
             if self._stopping.is_set():
                 raise BotStoppedError
             job.thread.progress(answer)
 
-        def follow(run: Followed) -> None:
+        def follow(run: FollowedRun) -> None:
             self._follow(job, run)
 
         try:
             return work(progress, follow, pictures)
         except BotStoppedError:
-            if job.following is None or not self.followings.kept:
+            if job.subscription is None or not self.subscriptions.kept:
                 return Answer(_ASK)
             job.thread.interrupt(_GOES_ON)
             return None
 
-    def _follow(self, job: _Job, run: Followed) -> None:
-        """Write down which run is followed from now on; where that cannot be, it is followed all the same."""
+    def _follow(self, job: _Job, run: FollowedRun) -> None:
+        """Store which run is followed from now on; where that fails, it is followed all the same."""
         address = self.conversation.deployment.given_url or ""
-        name = self._names.get(job.user) or (job.following.name if job.following is not None else "")
+        name = self._names.get(job.user) or (job.subscription.name if job.subscription is not None else "")
         thread = job.thread
-        following = Following(job.channel, job.asked, thread.ts, thread.message, job.user, name, run, address)
+        subscription = Subscription(job.channel, job.asked, thread.ts, thread.message, job.user, name, run, address)
         try:
-            self.followings.keep(following)
-            job.following = following
+            self.subscriptions.keep(subscription)
+            job.subscription = subscription
         except OSError as error:
-            log.error("That %s is followed cannot be written down: %s", run.output, error)
+            log.error("That %s is followed cannot be stored: %s", run.output, error)
 
     def _forget(self, job: _Job) -> None:
-        if job.following is not None:
-            self.followings.drop(job.following)
+        if job.subscription is not None:
+            self.subscriptions.drop(job.subscription)
 
     def _name(self, user: str) -> str:
         """What people call a user; the id where Slack does not say it."""
@@ -360,7 +360,7 @@ class SlackBot:
 
 
 def _client(token: str, base_url: str) -> WebClient:
-    """A client that waits where Slack says that it is asked too often."""
+    """A client that waits where Slack's rate limit says so."""
     handlers = [ConnectionErrorRetryHandler(max_retry_count=2), RateLimitErrorRetryHandler(max_retry_count=PATIENCE)]
     return WebClient(token, base_url=base_url, retry_handlers=handlers)
 

@@ -1,4 +1,4 @@
-"""One answer in Slack: a message in a thread that is edited while work goes on, and a last one when it is done."""
+"""One answer in Slack: a message in a thread that is edited while the command runs, and a last one with the answer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from seuron.bot.slack_text import cut, escaped, links_line
 from seuron.commands import Answer
+from seuron.notifications.slack_text import cut, escaped, links_line
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ EDIT_SECONDS = 3.0
 
 
 class Thread:
-    """What the bot writes below one message of a user. `clean` takes secrets out of all of it.
+    """What the bot writes below one message of a user. `clean` removes secrets from all of it.
 
     `message` is the one that is edited, where an earlier process has written it.
     """
@@ -42,16 +42,16 @@ class Thread:
 
     @property
     def ts(self) -> str:
-        """The message that all of it stands below."""
+        """The message below which all of it is written."""
         return self._ts
 
     @property
     def message(self) -> str:
-        """The message that is edited while work goes on; empty while there is none."""
+        """The message that is edited while the command runs; empty while there is none."""
         return self._message
 
     def progress(self, answer: Answer) -> None:
-        """Show how far the work is. Edits are folded: the last one counts, and there is one in `edit_seconds`."""
+        """Show the progress. There is at most one edit in `edit_seconds`, with the last text."""
         self._waiting = self._text(answer)
         if not self._message:
             self._message = self._post(self._waiting)
@@ -62,14 +62,14 @@ class Thread:
         self._written, self._shown = time.monotonic(), self._waiting
 
     def interrupt(self, words: str) -> None:
-        """Say below what was shown last that it is not gone on with for now."""
+        """Add to what was shown last that it is interrupted for now."""
         if not self._shown:
             return
         self._waiting = cut(f"{self._shown}\n{escaped(words)}")
         self._edit()
 
     def finish(self, answer: Answer, user: str) -> None:
-        """Write the answer. Who asked is called where it took a while: edits alone tell nobody."""
+        """Write the answer. Who asked is mentioned where it took a while: edits alone notify nobody."""
         if self._message and self._waiting != self._shown:
             self._edit()
         text = self._text(answer)
@@ -96,7 +96,7 @@ class Thread:
         return str(posted["ts"])
 
     def _edit(self) -> None:
-        """An edit that Slack refuses, or does not get, is not worth the work that it tells of."""
+        """An edit that Slack refuses, or does not get, must not end the command that it is about."""
         try:
             self._client.chat_update(channel=self._channel, ts=self._message, text=self._waiting)
         except SlackApiError as error:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from seuron.bot.conversation import Conversation, Message
+from seuron.bot.message_parser import Attachment
 from seuron.bot.permissions import ALL, Permissions
-from seuron.bot.saying import Attachment
-from seuron.client import Deployment
+from seuron.client import DeploymentClient
 from seuron.commands import OK, Answer, answer_of
-from seuron.commands.wording import FENCE
+from seuron.commands.formatting import plain_text
 from seuron.errors import ParameterErrors
 
 CHANNEL = "terminal"
@@ -27,7 +27,7 @@ EVERYTHING = Permissions(everybody=tuple(sorted(ALL)))  # type: ignore[arg-type]
 class TerminalChat:
     """One person's conversation; what `params set` keeps lasts as long as it does."""
 
-    def __init__(self, deployment: Deployment, on_progress: Callable[[Answer], None] | None = None) -> None:
+    def __init__(self, deployment: DeploymentClient, on_progress: Callable[[Answer], None] | None = None) -> None:
         self._conversation = Conversation(deployment, EVERYTHING)
         self._on_progress = on_progress
 
@@ -48,7 +48,7 @@ class TerminalChat:
                 break
             if line.strip():
                 answer = self.answer(line)
-                write(shown(answer))
+                write(plain_text(answer))
                 code = answer.code or code
         return code
 
@@ -68,10 +68,3 @@ def attachments(line: str) -> tuple[str, list[Attachment]]:
     if problems:
         raise ParameterErrors(problems, "the message")
     return " ".join(words), files
-
-
-def shown(answer: Answer) -> str:
-    """An answer as a terminal shows it."""
-    lines = [line for line in answer.text.splitlines() if line != FENCE]
-    lines += [f"{name:<8} {url}" for name, url in answer.links.items() if url not in answer.text]
-    return "\n".join([*lines, *(str(picture) for picture in answer.pictures)])

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from seuron.cli import chat, cluster, data, demonstration, deployment, training, worker
-from seuron.cli.registered import shell_command
-from seuron.commands.registry import command_named, commands
+from seuron.cli import chat, cluster, data, demo, deployment, train, worker
+from seuron.cli.deferred import DeferredCommand, group_of
+from seuron.cli.shell_commands import shell_command
+from seuron.commands.registry import Command, command_named, commands
+
+#: What stands at the head of a group of commands with two words, and its panel in help.
+_GROUPS = {
+    "run": ("Runs", "Run a pipeline and wait for its end."),
+    "params": ("Parameters", "Parameters: show, explain, check, compare, keep. Alone: all of them explained."),
+    "datasets": ("Datasets", "Volumes that are segmented again when they change, and their published versions."),
+    "cluster": ("Machines", "Machines in instance groups: make, show, resize, remove."),
+}
+_MACHINES, _DATA, _HERE, _TALK = "Machines", "Data", "This machine", "Talking"
+
+
+def _registered(made: Command, name: str) -> DeferredCommand:
+    return DeferredCommand(name, made.doc, made.group or None, lambda: shell_command(made))
+
+
+def _own(name: str, panel: str | None, function: Callable[..., None]) -> DeferredCommand:
+    return DeferredCommand(name, inspect.getdoc(function) or "", panel, lambda: function)
+
+
+_single: dict[str, DeferredCommand] = {}
+_in_groups: dict[str, dict[str, DeferredCommand]] = {name: {} for name in _GROUPS}
+_order: list[str] = []
+for _made in commands():
+    _first, _, _second = _made.name.partition(" ")
+    _order.append(_first)
+    if _second:
+        _in_groups[_first][_second] = _registered(_made, _second)
+    else:
+        _single[_first] = _registered(_made, _first)
+_in_groups["cluster"] |= {
+    "create": _own("create", None, cluster.create),
+    "delete": _own("delete", None, cluster.delete),
+}
+_single |= {
+    name: _own(name, panel, function)
+    for name, function, panel in (
+        ("up", deployment.up, _HERE),
+        ("down", deployment.down, _HERE),
+        ("demo", demo.demo, _HERE),
+        ("worker", worker.worker, _MACHINES),
+        ("workers", worker.workers, _MACHINES),
+        ("drain", worker.drain, _MACHINES),
+        ("resume", worker.resume, _MACHINES),
+        ("synth", data.synth, _DATA),
+        ("import", data.import_, _DATA),
+        ("train", train.train, _DATA),
+        ("chat", chat.chat, _TALK),
+        ("bot", chat.bot, _TALK),
+    )
+}
 
 app = typer.Typer(
     name="seuron",
+    cls=group_of(_single, _order),
     help="Electron-microscope volumes become segmented neurons.",
     no_args_is_help=True,
     # seuron's own errors are messages for users; anything else is a bug and wants the whole trace.
@@ -34,54 +88,14 @@ def root(
     context.obj = {"url": url}
 
 
-#: What stands at the head of a group of commands with two words.
-_GROUPS = {
-    "run": "Run a pipeline and wait for its end.",
-    "params": "Parameters: show, explain, check, compare, keep. Alone: all of them explained.",
-    "datasets": "Volumes that are segmented again when they change, and their published versions.",
-    "cluster": "Machines in instance groups: make, look at, resize, remove.",
-}
-_MACHINES, _DATA, _HERE, _TALK = "Machines", "Data", "This machine", "Talking"
-_groups: dict[str, typer.Typer] = {}
+for _name, (_panel, _help) in _GROUPS.items():
+    _group = typer.Typer(cls=group_of(_in_groups[_name]), help=_help, no_args_is_help=_name != "params")
+    if _name == "params":
 
+        @_group.callback(invoke_without_command=True)
+        def _params(context: typer.Context) -> None:
+            if context.invoked_subcommand is None:
+                explain = shell_command(command_named("params explain"))
+                explain(context, name="", pipeline="segmentation", as_json=False)
 
-def _group(name: str) -> typer.Typer:
-    if name not in _groups:
-        made = typer.Typer(help=_GROUPS[name], no_args_is_help=name != "params")
-        _groups[name] = made
-        panel = {"params": "Parameters", "cluster": _MACHINES, "datasets": "Datasets"}.get(name, "Runs")
-        app.add_typer(made, name=name, rich_help_panel=panel)
-    return _groups[name]
-
-
-for _made in commands():
-    _first, _, _second = _made.name.partition(" ")
-    if _second:
-        _group(_first).command(_second)(shell_command(_made))
-    else:
-        app.command(_first, rich_help_panel=_made.group)(shell_command(_made))
-
-
-@_group("params").callback(invoke_without_command=True)
-def _params(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        shell_command(command_named("params explain"))(context, name="", pipeline="segmentation", as_json=False)
-
-
-_group("cluster").command("create")(cluster.create)
-_group("cluster").command("delete")(cluster.delete)
-for _name, _function, _panel in (
-    ("up", deployment.up, _HERE),
-    ("down", deployment.down, _HERE),
-    ("demo", demonstration.demo, _HERE),
-    ("worker", worker.worker, _MACHINES),
-    ("workers", worker.workers, _MACHINES),
-    ("drain", worker.drain, _MACHINES),
-    ("resume", worker.resume, _MACHINES),
-    ("synth", data.synth, _DATA),
-    ("import", data.import_, _DATA),
-    ("train", training.train, _DATA),
-    ("chat", chat.chat, _TALK),
-    ("bot", chat.bot, _TALK),
-):
-    app.command(_name, rich_help_panel=_panel)(_function)
+    app.add_typer(_group, name=_name, rich_help_panel=_panel)

@@ -1,4 +1,4 @@
-"""The commands that talk: a conversation in the terminal, and the bot in Slack."""
+"""The chat: a conversation in the terminal, and the bot in Slack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from seuron.cli.registered import connection
+from seuron.cli.shell_commands import connection
 
 PROMPT = "seuron> "
 
@@ -42,7 +42,7 @@ def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from sys.stdin
         return
-    typer.echo("`help` lists what I understand; `exit` ends.", err=True)
+    typer.echo("`help` lists what I understand; `exit` leaves.", err=True)
     while True:
         try:
             yield input(PROMPT)
@@ -56,22 +56,22 @@ def bot(
         Path | None, typer.Option(help="who may do what; else $SEURON_BOT, or bot.toml in the state folder")
     ] = None,
 ) -> None:
-    """Answer in Slack until it is stopped, and go on with what an earlier bot followed.
+    """Answer in Slack until it is stopped, and continue with what an earlier bot followed.
 
     Tokens come from $SLACK_BOT_TOKEN and $SLACK_APP_TOKEN, or files.
     """
     from seuron.bot import Conversation, read_permissions
-    from seuron.bot.followings import Followings
-    from seuron.bot.sessions import Sessions
+    from seuron.bot.session_store import SessionStore
     from seuron.bot.slack import SlackBot, slack_tokens
+    from seuron.bot.subscriptions import Subscriptions
     from seuron.deployment import Home
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder = Home.default().folder / "bot"
-    talk = Conversation(connection(context), read_permissions(permissions), Sessions(folder))
+    talk = Conversation(connection(context), read_permissions(permissions), SessionStore(folder))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with SlackBot(talk, slack_tokens(), followings=Followings(folder / "following")) as made:
+    with SlackBot(talk, slack_tokens(), subscriptions=Subscriptions(folder / "subscriptions")) as made:
         typer.echo(f"answering in Slack as {made.user}")
         ended.wait()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from seuron.compute.cluster_file import Cluster
-    from seuron.compute.resources import Change
+    from seuron.cluster.config import Cluster
+    from seuron.cluster.resource_plan import Change
 
 #: Exit code of `create --check` when there is something to do.
 CHANGES = 3
@@ -31,17 +31,18 @@ def create(
 
     What is as it should be is left alone, so a create that was cut off is just started again.
     """
-    from seuron.compute.control import make_cluster, plan_cluster
+    from seuron.cluster.drivers import resources_of
 
     cluster = _cluster(file)
-    changes = plan_cluster(cluster)
-    todo = [change for change in changes if change.action != "keep"]
     done = False
-    if not json:
-        _show_plan(cluster, changes)
-    if todo and not check and _agreed(f"Make these {len(todo)} changes?", yes, json):
-        make_cluster(cluster, changes, _progress)
-        done = True
+    with resources_of(cluster) as resources:
+        changes = resources.plan(cluster)
+        todo = [change for change in changes if change.action != "keep"]
+        if not json:
+            _show_plan(cluster, changes)
+        if todo and not check and _agreed(f"Make these {len(todo)} changes?", yes, json):
+            resources.apply(changes, _progress)
+            done = True
     if json:
         _print_json({"cluster": cluster.name, "changes": _rows(changes), "done": done})
     elif done:
@@ -52,16 +53,17 @@ def create(
 
 def delete(file: File = "cluster.toml", yes: Yes = False, json: Json = False) -> None:
     """Remove all that was made, the disk of the manager's data too, and see that nothing is left."""
-    from seuron.compute.control import delete_cluster, plan_delete
+    from seuron.cluster.drivers import resources_of
 
     cluster = _cluster(file)
-    changes = plan_delete(cluster)
     done = False
-    if not json:
-        _show_changes(changes)
-    if changes and _agreed(f"Remove these {len(changes)}? What the disk holds is lost.", yes, json):
-        delete_cluster(cluster, _progress)
-        done = True
+    with resources_of(cluster) as resources:
+        changes = resources.plan_removal()
+        if not json:
+            _show_changes(changes)
+        if changes and _agreed(f"Remove these {len(changes)}? What the disk holds is lost.", yes, json):
+            resources.remove(_progress)
+            done = True
     if json:
         _print_json({"cluster": cluster.name, "changes": _rows(changes), "done": done})
     elif done:
@@ -71,7 +73,7 @@ def delete(file: File = "cluster.toml", yes: Yes = False, json: Json = False) ->
 
 
 def _cluster(file: str) -> Cluster:
-    from seuron.compute.cluster_file import read_cluster
+    from seuron.cluster.config import read_cluster
 
     return read_cluster(file)
 
@@ -102,27 +104,21 @@ def _rows(changes: Sequence[Change]) -> list[dict[str, str]]:
 
 
 def _show_plan(cluster: Cluster, changes: Sequence[Change]) -> None:
-    from seuron.compute.control import highest_rate
-    from seuron.compute.prices import WRITTEN
+    from seuron.cluster.costs.prices import WRITTEN
 
     _show_changes(changes)
     kept = sum(change.action == "keep" for change in changes)
     typer.echo(f"{len(changes) - kept} to do, {kept} to keep")
     if cluster.provider == "google":
         typer.echo(
-            f"at rest ${cluster.manager_price():.2f} an hour (the manager), at most ${highest_rate(cluster):.2f} with "
-            f"every group full; list prices of {WRITTEN} where the file gives none"
+            f"at rest ${cluster.manager_price():.2f} an hour (the manager), at most ${cluster.highest_price():.2f} "
+            f"with every group full; list prices of {WRITTEN} where the file gives none"
         )
 
 
 def _show_changes(changes: Sequence[Change]) -> None:
+    from seuron.commands.formatting import columns
+
     rows = [(change.action, change.kind, change.name, change.location or "-", change.reason) for change in changes]
-    _table(("", "kind", "name", "where", "why"), rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        return
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if rows:
+        typer.echo(columns(("", "kind", "name", "where", "why"), rows))

@@ -25,7 +25,7 @@ def synth(
 
     Damage changes the image only; how far sections were shifted is written to OUT/displacement.json.
     """
-    from seuron.cli.words import absolute, sections, three_numbers, three_sizes
+    from seuron.commands.argument_types import absolute, sections, three_numbers, three_sizes
     from seuron.synth import Defects
 
     where = absolute(out)
@@ -79,9 +79,9 @@ def import_(
     kind: Annotated[str | None, typer.Option(help="image or segmentation, where the guess is wrong")] = None,
 ) -> None:
     """Make a precomputed layer from a volume in another format (HDF5 arrays are z, y, x)."""
-    from seuron.cli.words import absolute, three_numbers
+    from seuron.commands.argument_types import absolute, three_numbers
     from seuron.errors import ParameterErrors
-    from seuron.volumes.importing import import_volume
+    from seuron.volumes.volume_import import import_volume
 
     if kind not in (None, "image", "segmentation"):
         raise ParameterErrors([f"--kind: got {kind!r}; allowed are image and segmentation"])

@@ -30,7 +30,7 @@ def up(
     if cluster is not None and celery is False:
         raise ParameterErrors(["--cluster needs Celery's workers; leave out --no-celery"], "the command")
     began = time.monotonic()
-    status = Deployment().start(celery=celery, cluster=cluster)
+    status = Deployment().start(celery=celery, cluster=cluster, on_step=lambda step: typer.echo(step, err=True))
     typer.echo(f"Airflow is at {status.url} ({time.monotonic() - began:.1f} s); its state is in {status.folder}")
 
 
@@ -41,7 +41,7 @@ def down() -> None:
     deployment = Deployment()
     stopped = deployment.stop()
     if deployment.home.viewer.is_dir():
-        from seuron.viewer import stop_server
+        from seuron.web.viewer import stop_server
 
         stopped = stop_server(deployment.home.viewer) or stopped
     typer.echo(f"stopped {deployment.home.folder}" if stopped else f"nothing runs in {deployment.home.folder}")

@@ -1,4 +1,4 @@
-"""What a terminal shows while a command is at work: a bar for each stage of a run, or a line of words."""
+"""Progress in a terminal: a bar for each stage of a run, or a line of text."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TerminalProgress:
 
 
 def _note(stage: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    """What is at work, and how long the stage and the run will still take."""
+    """What is running, and how long the stage and the run will still take."""
     from seuron.reporting.quantities import duration
 
     words = [f"{status['running']} running"] if status["running"] else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from seuron.compute.groups import WorkerReport
+    from seuron.cluster.groups import WorkerReport
 
 Name = Annotated[str, typer.Argument(help="a worker, as `seuron workers` lists it", metavar="NAME")]
 
@@ -19,10 +19,10 @@ def worker(
     name: Annotated[str | None, typer.Option(help="unique in the deployment; by default the machine's")] = None,
     memory: Annotated[float | None, typer.Option(min=0.1, help="GiB that each slot may take; default: a share")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of each slot; default: the machine's, shared")] = None,
-    grace: Annotated[float, typer.Option(min=0, help="seconds that tasks get when it is told to end")] = 25.0,
+    grace: Annotated[float, typer.Option(min=0, help="seconds that tasks get when it has to end")] = 25.0,
     patience: Annotated[float, typer.Option(min=0, help="minutes without a broker until it ends by itself")] = 30.0,
 ) -> None:
-    """Take tasks from queues until told to end (SIGTERM), and report to the broker.
+    """Take tasks from queues until SIGTERM, and report to the broker.
 
     On a machine with a deployment (`seuron up --celery`) it joins that; elsewhere Airflow's settings are
     those of the environment. Exit codes: Celery's; 3 when the broker was away for too long, 4 when Celery
@@ -30,8 +30,8 @@ def worker(
     """
     from socket import gethostname
 
-    from seuron.deployment.joining import worker_environment, worker_settings
     from seuron.deployment.worker import Worker
+    from seuron.deployment.worker_setup import worker_environment, worker_settings
 
     called = name or gethostname()
     environment = worker_environment(called)
@@ -48,9 +48,9 @@ def workers(
     from dataclasses import asdict
     from json import dumps
 
-    from seuron.compute.workers import reports
+    from seuron.cluster.workers import BrokerWorkers
 
-    found = [report for report in reports(_broker()) if name in (None, report.instance)]
+    found = [report for report in BrokerWorkers(_broker()).reports() if name in (None, report.instance)]
     if json:
         typer.echo(dumps([asdict(report) for report in found]))
     else:
@@ -71,21 +71,21 @@ def _show(found: Sequence[WorkerReport]) -> None:
 
 
 def drain(name: Name) -> None:
-    """Tell a worker to finish what it does and take no more."""
-    from seuron.compute.workers import drain
+    """Have a worker finish its tasks and take no more."""
+    from seuron.cluster.workers import BrokerWorkers
 
-    drain(_broker(), name)
+    BrokerWorkers(_broker()).drain(name)
 
 
 def resume(name: Name) -> None:
     """Let a drained worker take tasks again."""
-    from seuron.compute.workers import resume
+    from seuron.cluster.workers import BrokerWorkers
 
-    resume(_broker(), name)
+    BrokerWorkers(_broker()).resume(name)
 
 
 def _broker() -> str:
     from seuron.deployment.environment import broker_url
-    from seuron.deployment.joining import worker_environment
+    from seuron.deployment.worker_setup import worker_environment
 
     return broker_url(worker_environment("look"))

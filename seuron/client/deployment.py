@@ -1,43 +1,41 @@
-"""A deployment that one talks to: this machine's, or any other through its address and a token."""
+"""The client of a deployment: this machine's, or any other by its address and a token."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from seuron.client.entities import DagRun
-from seuron.client.handles import RunHandle
-from seuron.client.login import BearerToken, login_from
-from seuron.client.looking import look_at_start
-from seuron.client.naming import find_run
-from seuron.client.rest import AirflowClient
-from seuron.client.statuses import RunStatus
+from seuron.client.run_names import find_run
+from seuron.engine.registry import pipeline_names, pipeline_of
 from seuron.errors import RunError, UnreachableError
-from seuron.params.model import Parameters, parse_parameters
-from seuron.pipelines.registry import PIPELINES, pipeline_of
 from seuron.storage import Storage, cloud_path
 
 if TYPE_CHECKING:
-    from seuron.deployment import Deployment as Embedded
+    import httpx
+
+    from seuron.airflow_rest.client import AirflowClient
+    from seuron.airflow_rest.entities import DagRun
+    from seuron.client.run_handle import RunHandle
+    from seuron.client.run_status import RunStatus
+    from seuron.deployment import Deployment
     from seuron.engine.forecast import Calibration, Forecast
     from seuron.engine.run import Run
+    from seuron.params.run_parameters import RunParameters
 
 #: The deployment that is meant where none is named.
 URL_VARIABLE, TOKEN_VARIABLE = "SEURON_URL", "SEURON_TOKEN"
 #: Other pages, such as dashboards, as `NAME=URL` with spaces between.
 LINKS_VARIABLE = "SEURON_LINKS"
-#: Starts of runs that are looked through for a name.
-LOOKED_THROUGH = 1000
+#: Starts of runs among which a name is searched.
+SEARCHED_STARTS = 1000
 
 
-def connect(url: str | None = None, token: str | None = None, *, auth: httpx.Auth | None = None) -> Deployment:
+def connect(url: str | None = None, token: str | None = None, *, auth: httpx.Auth | None = None) -> DeploymentClient:
     """The deployment at `url`; without one that of $SEURON_URL, else this machine's.
 
     `token` is one of Airflow's, by default $SEURON_TOKEN, else the files that `login.py` names say how to log in;
@@ -45,32 +43,32 @@ def connect(url: str | None = None, token: str | None = None, *, auth: httpx.Aut
     """
     address = url or os.environ.get(URL_VARIABLE) or None
     shown = token or (os.environ.get(TOKEN_VARIABLE) if address else None)
-    if auth is None and shown:
-        auth = BearerToken(shown)
-    elif auth is None and address:
-        auth = login_from(os.environ, address)
-    return Deployment(address, auth)
+    if auth is None and (shown or address):
+        from seuron.airflow_rest.login import BearerToken, login_from
+
+        auth = BearerToken(shown) if shown else login_from(os.environ, str(address))
+    return DeploymentClient(address, auth)
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """Where runs are made and looked at; `given_url` is None for this machine's own deployment."""
+class DeploymentClient:
+    """Where runs are started and observed; `given_url` is None for this machine's own deployment."""
 
     given_url: str | None = None
     auth: httpx.Auth | None = field(default=None, repr=False)
     _clients: dict[str, AirflowClient] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it is this machine's own, so that its folders are this machine's as well."""
         return self.given_url is None
 
     @cached_property
-    def embedded(self) -> Embedded:
+    def embedded(self) -> Deployment:
         """This machine's deployment, running or not."""
-        from seuron.deployment import Deployment as Embedded
+        from seuron.deployment import Deployment
 
-        return Embedded()
+        return Deployment()
 
     @property
     def url(self) -> str:
@@ -85,6 +83,8 @@ class Deployment:
     @property
     def client(self) -> AirflowClient:
         """Airflow's REST API; another one once this machine's deployment has been started at another port."""
+        from seuron.airflow_rest.client import AirflowClient
+
         url = self.url
         if url not in self._clients:
             self._clients[url] = AirflowClient(url, auth=self.auth)
@@ -95,55 +95,59 @@ class Deployment:
         while self._clients:
             self._clients.popitem()[1].close()
 
-    def ensure_started(self) -> None:
-        """Have this machine's deployment running; nothing for another one."""
-        if self.here:
-            self.embedded.start()
+    def ensure_started(self, on_step: Callable[[str], None] | None = None) -> None:
+        """Have this machine's deployment running, and say what its start is on; nothing for another one."""
+        if self.is_local:
+            self.embedded.start(on_step=on_step)
 
     # ---------------------------------------------------------------- runs
 
-    def run(self, params: Parameters) -> RunHandle:
-        """Start a run, or follow the one with these parameters that is at work in the same folder already.
+    def run(self, params: RunParameters) -> RunHandle:
+        """Start a run, or follow the one with these parameters that is running in the same folder already.
 
-        What is wrong with the parameters is said by `plan`, or by the run's first task. Raises RunError while
-        a run with other parameters is at work in the folder.
+        Parameters are checked by `plan`, or by the run's first task. Raises RunError while
+        a run with other parameters is running in the folder.
         """
+        from seuron.params.model import parse_parameters
+
         pipeline = pipeline_of(params)
         self.ensure_started()
         conf: dict[str, Any] = json.loads(params.model_dump_json())
-        active = self.client.active_run(pipeline.dag_id, conf["output"])
+        active = self.client.active_run(pipeline.name, conf["output"])
         if active is None:
-            return self.start(pipeline.dag_id, conf)
-        if parse_parameters(type(params), self.client.run_parameters(pipeline.dag_id, active)) != params:
+            return self.start(pipeline.name, conf)
+        if parse_parameters(type(params), self.client.run_parameters(pipeline.name, active)) != params:
             raise RunError(
-                f"a run with other parameters is at work in {conf['output']}: "
-                f"{self.client.run_url(pipeline.dag_id, active)}. "
+                f"a run with other parameters is running in {conf['output']}: "
+                f"{self.client.run_url(pipeline.name, active)}. "
                 "Wait for its end or cancel it, then give the command again"
             )
-        return RunHandle(self, pipeline.dag_id, active, cloud_path(conf["output"]))
+        return self._at(pipeline.name, active, cloud_path(conf["output"]))
 
     def start(self, dag: str, conf: Mapping[str, Any]) -> RunHandle:
-        """Start a run of a DAG with these values, whatever else is at work."""
+        """Start a run of a DAG with these values, whatever else is running."""
         self.ensure_started()
         run_id = self.client.trigger(dag, conf)
-        return RunHandle(self, dag, run_id, cloud_path(str(conf["output"])))
+        return self._at(dag, run_id, cloud_path(str(conf["output"])))
 
-    def runs(self, *, every_start: bool = False, most: int = LOOKED_THROUGH) -> list[RunHandle]:
+    def runs(self, *, every_start: bool = False, most: int = SEARCHED_STARTS) -> list[RunHandle]:
         """The runs, the last started first; of each folder its last start only, unless `every_start`."""
         return [self._handle(row) for row in self._rows(every_start=every_start, most=most)]
 
     def statuses(self, *, active: bool = False, every_start: bool = False, most: int = 20) -> list[RunStatus]:
-        """How the last `most` runs are; `active` leaves out those that have ended.
+        """The statuses of the last `most` runs; `active` leaves out those that have ended.
 
-        Stages and times to go are told of runs that are at work.
+        Stages and remaining times are those of runs that have not ended.
         """
+        from seuron.client.run_status import status_of_start
+
         rows = [row for row in self._rows(every_start=every_start) if not (active and row.finished)][:most]
-        return [look_at_start(self.client, row, self._handle(row).storage(), stages=not row.finished) for row in rows]
+        return [status_of_start(self.client, row, self._handle(row).storage(), stages=not row.finished) for row in rows]
 
     def find(self, name: str) -> RunHandle:
         """The run of a name, a folder, an id, or a beginning of them that fits one run only.
 
-        A folder that holds a run which Airflow does not know will do as well. Raises NotFoundError.
+        It may also be a folder with a run that Airflow does not know. Raises NotFoundError.
         """
         folder = Storage(name) if "/" in name or Path(name).is_dir() else None
         try:
@@ -159,11 +163,13 @@ class Deployment:
             return starts[name]
         known = {handle.output for handle in newest}
         if folder is not None and folder.path not in known and folder.get("run.json") is not None:
-            return RunHandle(self, PIPELINES["segmentation"].dag_id, "", folder.path)
+            from seuron.engine.run import Run
+
+            return self._at(Run.open(folder.path).pipeline.name, "", folder.path)
         return find_run(name, newest)
 
-    def _rows(self, *, every_start: bool = False, most: int = LOOKED_THROUGH) -> list[DagRun]:
-        rows = [row for pipeline in PIPELINES.values() for row in self.client.dag_runs(pipeline.dag_id, most)]
+    def _rows(self, *, every_start: bool = False, most: int = SEARCHED_STARTS) -> list[DagRun]:
+        rows = [row for pipeline in pipeline_names() for row in self.client.dag_runs(pipeline, most)]
         rows.sort(key=lambda row: row.asked.timestamp() if row.asked else 0.0, reverse=True)
         if every_start:
             return rows
@@ -173,18 +179,24 @@ class Deployment:
         return list(newest.values())
 
     def _handle(self, row: DagRun) -> RunHandle:
-        return RunHandle(self, row.dag_id, row.run_id, cloud_path(row.output) if row.output else "")
+        return self._at(row.dag_id, row.run_id, cloud_path(row.output) if row.output else "")
 
-    # ------------------------------------------------------------ looking ahead
+    def _at(self, dag: str, run_id: str, output: str) -> RunHandle:
+        from seuron.client.run_handle import RunHandle
 
-    def plan(self, params: Parameters) -> Forecast:
+        return RunHandle(self, dag, run_id, output)
+
+    # ------------------------------------------------------------- forecasts
+
+    def plan(self, params: RunParameters) -> Forecast:
         """What a run would take, fitted to what earlier runs of this deployment took; nothing is written.
 
         Raises ParameterErrors with all that is wrong.
         """
         from seuron.engine.forecast import forecast
+        from seuron.engine.setup import plan_run
 
-        return forecast(pipeline_of(params).steps.plan(params), self.calibration())
+        return forecast(plan_run(params), self.calibration())
 
     def calibration(self) -> Calibration:
         """What the last complete runs took against their plans; nothing where the deployment does not answer."""
@@ -208,10 +220,10 @@ class Deployment:
     # ------------------------------------------------------------------ links
 
     def links(self) -> dict[str, str]:
-        """Where to look: Airflow, the viewer where its server runs on this machine, and the pages of $SEURON_LINKS."""
+        """The pages of the deployment: Airflow, the viewer if its server runs here, those of $SEURON_LINKS."""
         found = {"Airflow": self.url}
-        if self.here:
-            from seuron.viewer.background import running_server
+        if self.is_local:
+            from seuron.web.viewer.process import running_server
 
             viewer = running_server(self.embedded.home.viewer)
             found |= {"viewer": viewer} if viewer else {}

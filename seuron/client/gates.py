@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from seuron.client.entities import TaskInstance, first_reason
-from seuron.client.rest import AirflowClient
+from seuron.airflow_rest.client import AirflowClient
+from seuron.airflow_rest.entities import TaskInstance, first_reason
 from seuron.engine.gates import CHOICES, Answerer, Choice, parse_changes, successor
 from seuron.errors import NotFoundError, RunError
 
@@ -25,7 +25,7 @@ CHANGES = "changes"
 
 @dataclass(frozen=True)
 class WaitingGate:
-    """A run that waits for an answer: the stage that was done last, and what is asked, for the how-manieth time."""
+    """A run that waits for an answer: the stage that was done last, what is asked, and how often."""
 
     dag_id: str
     run_id: str
@@ -71,8 +71,8 @@ def answer_gate(
         f"/dags/{quote(gate.dag_id)}/dagRuns/{quote(gate.run_id, safe='')}"
         f"/taskInstances/{quote(gate.stage)}.{NODE}/{gate.map_index}/hitlDetails"
     )
-    said = json.dumps(values) if values else answerer.text if answerer is not None else ""
-    body = {"chosen_options": [choice], "params_input": {CHANGES: said}}
+    text = json.dumps(values) if values else answerer.text if answerer is not None else ""
+    body = {"chosen_options": [choice], "params_input": {CHANGES: text}}
     client.checked(client.send("PATCH", path, json=body))
 
 
@@ -85,7 +85,7 @@ def refusal_of(client: AirflowClient, gate: WaitingGate) -> str:
 
 
 def successor_of(client: AirflowClient, dag_id: str, run_id: str, *, seconds: float = 60.0) -> str:
-    """The run that goes on after a redo, once Airflow has it; raises RunError when it does not come in time."""
+    """The run that continues after a redo, once Airflow has it; raises RunError when it does not come in time."""
     found, deadline = successor(run_id), time.monotonic() + seconds
     while True:
         try:
@@ -93,8 +93,7 @@ def successor_of(client: AirflowClient, dag_id: str, run_id: str, *, seconds: fl
         except NotFoundError as error:
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"no run went on from {run_id} within {seconds:g} s; its gate may have refused the changes: look "
-                    "there"
+                    f"no run continued {run_id} within {seconds:g} s; its gate may have refused the changes"
                 ) from error
         time.sleep(0.5)
 

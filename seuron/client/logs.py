@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from seuron.client.entities import TaskInstance
-from seuron.client.rest import AirflowClient
-from seuron.errors import NotFoundError
+from seuron.airflow_rest.client import AirflowClient
+from seuron.airflow_rest.entities import TaskInstance
+from seuron.engine.plan import id_of_label
+from seuron.errors import NotFoundError, did_you_mean
 
 #: Failed tasks whose logs are given when none is asked for.
 SHOWN = 3
@@ -55,20 +55,13 @@ def _last_started(tasks: Sequence[TaskInstance]) -> list[TaskInstance]:
 
 def _named(name: str, tasks: Sequence[TaskInstance]) -> list[TaskInstance]:
     wanted = _plain(name)
-    for names in (lambda task: (task.label, _plan_id(task)), lambda task: (task.task_id,)):
+    for names in (lambda task: (task.label, id_of_label(task.label)), lambda task: (task.task_id,)):
         found = [task for task in tasks if wanted in {_plain(word) for word in names(task)}]
         if found:
             return found[:SHOWN]
     labels = sorted({task.label for task in tasks if not task.task_id.startswith("batches.")})
-    near = get_close_matches(name, labels, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"some are {', '.join(labels[:8])}"
+    hint = did_you_mean(name, labels, f"some are {', '.join(labels[:8])}", most=3, cutoff=0.4)
     raise NotFoundError(f"no task is called {name!r}; {hint}")
-
-
-def _plan_id(task: TaskInstance) -> str:
-    """`watershed 0 (1, 0, 0)` as the plan writes it in files: `watershed-0-1_0_0`."""
-    name, _, place = task.label.partition(" (")
-    return f"{name.replace(' ', '-')}-{place.rstrip(')').replace(', ', '_')}" if place else task.label
 
 
 def _plain(text: str) -> str:

@@ -4,9 +4,9 @@ A front end makes a `Session`, finds a `Command` by words, binds the other words
 shows the `Answer`:
 
     session = Session(seuron.connect(), who="ada")
-    answer = obey(session, ["cancel", "first", "why=wrong threshold"])
+    answer = execute(session, ["cancel", "first", "why=wrong threshold"])
 
-`obey` turns what users may do wrong into answers too. Nothing here imports Airflow, a terminal or a chat library.
+`execute` turns what users may do wrong into answers too. Nothing here imports Airflow, a terminal or a chat library.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from seuron.commands.answers import (
     NOT_FOUND,
     OK,
     Answer,
-    Followed,
+    FollowedRun,
     Session,
     answer_of,
 )
-from seuron.commands.binding import Attached, bind
+from seuron.commands.argument_parser import Attached, parse_arguments
 from seuron.commands.registry import (
+    Argument,
     Command,
-    Parameter,
+    CommandParameter,
     Permission,
     UnknownCommandError,
     Values,
-    Word,
     call,
     command,
     command_named,
@@ -50,28 +50,28 @@ __all__ = [
     "NOT_FOUND",
     "OK",
     "Answer",
+    "Argument",
     "Attached",
     "Command",
-    "Followed",
-    "Parameter",
+    "CommandParameter",
+    "FollowedRun",
     "Permission",
     "Session",
     "UnknownCommandError",
     "Values",
-    "Word",
     "answer_of",
-    "bind",
     "call",
     "command",
     "command_named",
     "commands",
+    "execute",
     "find",
-    "obey",
+    "parse_arguments",
     "suggestions",
 ]
 
 
-def obey(session: Session, words: Sequence[str], attached: Attached | None = None) -> Answer:
+def execute(session: Session, words: Sequence[str], attached: Attached | None = None) -> Answer:
     """Find the command that words name, check that it is allowed, and run it.
 
     `attached` are parameters of a pipeline from a file, one set or a list of them. What seuron's own errors say
@@ -79,10 +79,10 @@ def obey(session: Session, words: Sequence[str], attached: Attached | None = Non
     """
     try:
         made, rest = find(words)
-        if made.may not in session.may:
+        if made.permission not in session.permissions:
             raise RefusedError(
-                f"{session.who} may not give the command `{made.name}`: it takes the right to {made.may!r}"
+                f"{session.who} may not give the command `{made.name}`: it takes the right to {made.permission!r}"
             )
-        return call(made, session, bind(made, rest, attached))
+        return call(made, session, parse_arguments(made, rest, attached))
     except SeuronError as error:
         return answer_of(error)

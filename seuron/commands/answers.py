@@ -1,15 +1,17 @@
-"""What a command answers, and in whose name it is asked: plain data between commands and front ends."""
+"""Answers and sessions: plain data between commands and front ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seuron.client import Deployment
 from seuron.engine.states import RunState
 from seuron.errors import NotFoundError, ParameterErrors, RefusedError, SeuronError, UnreachableError
+
+if TYPE_CHECKING:
+    from seuron.client import DeploymentClient
 
 #: Exit codes of the command line; every answer has one.
 OK, FAILED, BAD_PARAMETERS, CANCELLED, NOT_FOUND = 0, 1, 2, 3, 4
@@ -42,11 +44,11 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Followed:
-    """A run that a command follows to its end: its DAG, the id of its start, its folder; and what is told around it.
+class FollowedRun:
+    """A run that a command follows to its end: its DAG, the id of its start, its folder; and its place in a batch.
 
-    `closes` says that it is summed up at its end. In a batch `before` are the words and exit codes that earlier
-    runs came to, `later` the parameters of those that begin after it.
+    With `closes` it gets a summary at its end. In a batch `before` are the texts and exit codes of the answers for
+    earlier runs, `later` the parameters of those that begin after it.
     """
 
     dag: str
@@ -59,31 +61,31 @@ class Followed:
 
 @dataclass
 class Session:
-    """Who asks, of which deployment, and how the answer goes on while it is made.
+    """Who asks, of which deployment, and where progress goes while the answer is made.
 
     `parameters` are the values that `params set` keeps for the next runs of whoever asks; a front end that
-    lives for one command only has none. `here` says that paths and files are those of the user's machine;
-    `pictures` is a folder that pictures are written to, and without one none are made. `may` are the rights
-    of who asks (`seuron.commands.registry.Permission`). `on_follow` hears of each run that is followed, so that
-    another process can go on with it.
+    lives for one command only has none. `is_local` says that paths and files are those of the user's machine;
+    `pictures` is a folder that pictures are written to, and without one none are made. `permissions` are
+    those of who asks (`seuron.commands.registry.Permission`). `on_follow` gets each run that is followed, so that
+    another process can continue with it.
     """
 
-    deployment: Deployment
+    deployment: DeploymentClient
     who: str
     parameters: dict[str, Any] = field(default_factory=dict)
     on_progress: Callable[[Answer], None] | None = None
-    on_follow: Callable[[Followed], None] | None = None
-    here: bool = False
+    on_follow: Callable[[FollowedRun], None] | None = None
+    is_local: bool = False
     pictures: Path | None = None
-    may: frozenset[str] = frozenset({"look", "run", "machines", "admin"})
+    permissions: frozenset[str] = frozenset({"look", "run", "machines", "admin"})
 
     def progress(self, answer: Answer) -> None:
-        """Show how far a long command is; each takes the place of the one before it."""
+        """Show the progress of a long command; each call replaces the one before it."""
         if self.on_progress is not None:
             self.on_progress(answer)
 
-    def follows(self, followed: Followed) -> None:
-        """Say that a run is followed from now on, in place of the one before it."""
+    def follows(self, followed: FollowedRun) -> None:
+        """Report the run that is followed from now on, in place of the one before it."""
         if self.on_follow is not None:
             self.on_follow(followed)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seuron.commands.answers import Answer, Session
-from seuron.commands.reading import check_reached, holds_run, is_path, path_of
-from seuron.commands.registry import Word, command
+from seuron.commands.argument_types import absolute_path, check_reachable, holds_run, is_path
+from seuron.commands.registry import Argument, command
 from seuron.errors import NotFoundError, RunError
 from seuron.storage import cloud_path, local_folder
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from seuron.storage.object_store import Store
 
 
-@command("gc", aliases=("collect garbage",), may="run", group="Results")
+@command("gc", aliases=("collect garbage",), permission="run", group="Results")
 def gc(
     session: Session,
-    store: Annotated[str, Word("a store, or a run that uses it")],
+    store: Annotated[str, Argument("a store, or a run that uses it")],
     *,
-    delete: Annotated[bool, Word("remove it; otherwise it is only counted")] = False,
+    delete: Annotated[bool, Argument("remove it; otherwise it is only counted")] = False,
 ) -> Answer:
     """Find the tables in a store that no run refers to, and what killed writers left.
 
@@ -35,7 +35,7 @@ def gc(
     if delete:
         session.progress(Answer(f"removing what no run refers to from {found.path}"))
         garbage = collect(found)
-    text = _told(found, garbage, "removed" if delete else f"`gc {store} {_flag(session)}` removes them")
+    text = _garbage_text(found, garbage, "removed" if delete else f"`gc {store} {_flag(session)}` removes them")
     return Answer(text, _as_data(found, garbage, removed=delete))
 
 
@@ -49,8 +49,8 @@ def _store(session: Session, given: str) -> Store:
 
     if not is_path(session, given):
         return session.deployment.find(given).folder().store
-    path = cloud_path(path_of(session, given, "store"))
-    check_reached(session, path)
+    path = cloud_path(absolute_path(session, given, "store"))
+    check_reachable(session, path)
     if holds_run(path):
         return Run.open(path).store
     found = Store(path)
@@ -62,7 +62,7 @@ def _store(session: Session, given: str) -> Store:
 def _refuse_unseen(session: Session, found: Store, garbage: Garbage) -> None:
     """Raise RunError where a run looks gone because it lies on another machine: all it needs would be unused."""
     unseen = [output for output in garbage.gone if local_folder(output) is not None]
-    if unseen and not session.deployment.here:
+    if unseen and not session.deployment.is_local:
         raise RunError(
             f"{found.path} has runs in {', '.join(unseen[:3])}, which may be on a machine of "
             f"{session.deployment.url} and not on this one; give the command there, where it is seen what they need"
@@ -70,10 +70,10 @@ def _refuse_unseen(session: Session, found: Store, garbage: Garbage) -> None:
 
 
 def _flag(session: Session) -> str:
-    return "--delete" if session.here else "delete"
+    return "--delete" if session.is_local else "delete"
 
 
-def _told(found: Store, garbage: Garbage, done: str) -> str:
+def _garbage_text(found: Store, garbage: Garbage, done: str) -> str:
     from seuron.reporting.quantities import count, file_size
 
     unused = f"{count(len(garbage.objects))} unused objects, {file_size(garbage.stored_bytes)}"

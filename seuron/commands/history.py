@@ -1,35 +1,36 @@
-"""Commands that look at runs: status, runs, logs, report, view, cost."""
+"""Commands that show runs: status, runs, logs, report, view, cost."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from seuron.client import RunStatus
 from seuron.commands.answers import NOT_FOUND, Answer, Session
-from seuron.commands.registry import Word, command
-from seuron.commands.runs import RUN, follow
-from seuron.commands.wording import bar, moment, status_answer, table
+from seuron.commands.argument_types import RUN
+from seuron.commands.formatting import bar, moment, status_answer, table
+from seuron.commands.registry import Argument, command
+from seuron.commands.runs import follow
 from seuron.engine.states import RunState
 from seuron.errors import RunError
 
 if TYPE_CHECKING:
-    from seuron.compute.run_costs import RunCosts
-    from seuron.deployment import Deployment as Embedded
+    from seuron.client import RunStatus
+    from seuron.cluster.costs.run_costs import RunCosts
+    from seuron.deployment import Deployment
 
 GROUP = "Runs"
 
 
-@command("status", aliases=("show status", "how is"), may="look", group=GROUP)
+@command("status", aliases=("show status", "how is"), permission="look", group=GROUP)
 def status(
     session: Session,
     run: Annotated[str, RUN] = "",
     *,
-    watch: Annotated[bool, Word("follow it to its end; the exit code is then that of the run")] = False,
+    watch: Annotated[bool, Argument("follow it to its end; the exit code is then that of the run")] = False,
 ) -> Answer:
     """Say how a run is: its state, stage by stage how far, and how long it will take. Without one, how all is.
 
-    That is what runs of this machine's deployment, its cluster and what it has spent, and the runs at work.
+    That is what runs of this machine's deployment, its cluster and what it has spent, and the active runs.
     """
     if not run:
         return _overview(session)
@@ -39,33 +40,32 @@ def status(
     seen = handle.status()
     errors = handle.errors() if seen.state is RunState.FAILED else []
     answer = status_answer(seen, more="\n".join(map(str, errors)))
-    reasons = [{"task": error.label, "message": error.message, "log": error.url} for error in errors]
-    return Answer(answer.text, answer.data | {"errors": reasons}, answer.links)
+    return replace(answer, data=answer.data | {"errors": [error.to_json() for error in errors]})
 
 
-@command("runs", aliases=("show runs", "list runs"), may="look", group=GROUP)
+@command("runs", aliases=("show runs", "list runs"), permission="look", group=GROUP)
 def runs(
     session: Session,
     *,
-    active: Annotated[bool, Word("only those at work")] = False,
-    starts: Annotated[bool, Word("every start of a run, not only its last")] = False,
-    most: Annotated[int, Word("how many, the newest first")] = 20,
+    active: Annotated[bool, Argument("only those that have not ended")] = False,
+    starts: Annotated[bool, Argument("every start of a run, not only its last")] = False,
+    most: Annotated[int, Argument("how many, the newest first")] = 20,
 ) -> Answer:
     """List the runs: state, stage, how far, how long still, and what they cost."""
     found = session.deployment.statuses(active=active, every_start=starts, most=most)
     if not found:
-        text = "no run is at work" if active else "there is no run yet; start one with `run segmentation`"
+        text = "no run is active" if active else "there is no run yet; start one with `run segmentation`"
         return Answer(text, [])
     return Answer(_runs_table(found), [seen.to_json() for seen in found])
 
 
-@command("logs", aliases=("log", "show logs"), may="look", group=GROUP)
+@command("logs", aliases=("log", "show logs"), permission="look", group=GROUP)
 def logs(
     session: Session,
     run: Annotated[str, RUN],
-    task: Annotated[str, Word("the task, as Airflow labels it, or its id in the plan")] = "",
+    task: Annotated[str, Argument("the task, as Airflow labels it, or its id in the plan")] = "",
     *,
-    lines: Annotated[int, Word("lines of each log, the last ones")] = 50,
+    lines: Annotated[int, Argument("lines of each log, the last ones")] = 50,
 ) -> Answer:
     """Show the log of a task; without one, the logs of those that failed, or of the one that began last."""
     found = session.deployment.find(run).logs(task or None)
@@ -78,43 +78,43 @@ def logs(
     return Answer("\n\n".join(texts), [asdict(log) for log in found], links={log.label: log.url for log in found})
 
 
-@command("report", aliases=("show report", "report run"), may="look", group=GROUP)
+@command("report", aliases=("show report", "report run"), permission="look", group=GROUP)
 def report(session: Session, run: Annotated[str, RUN]) -> Answer:
-    """Say what a run came to, and where its report is, which is made anew while the run is not complete.
+    """Say what a run has produced, and where its report is, which is made again while the run is not complete.
 
-    Beside what the plan expected stands what it took; scores where there is ground truth, and what it cost.
+    It compares what the plan expected with what it took, and has scores where there is ground truth, and the cost.
     """
-    from seuron.commands.summary import summarise
+    from seuron.commands.summary import figures_answer
 
     handle = session.deployment.find(run)
     path = handle.report()
-    found = summarise(handle.folder(), handle.status(stages=False), session.pictures)
-    return Answer(found.text, found.data, {"report": path}, found.pictures)
+    found = figures_answer(handle.folder(), handle.status(stages=False), session.pictures)
+    return replace(found, links={"report": path})
 
 
-@command("view", aliases=("show view", "viewer"), may="look", group=GROUP)
+@command("view", aliases=("show view", "viewer"), permission="look", group=GROUP)
 def view(session: Session, run: Annotated[str, RUN]) -> Answer:
     """Open a run in Neuroglancer: starts its server on this machine and gives the link."""
-    from seuron.viewer import view_run
+    from seuron.web.viewer import view_run
 
-    if not session.deployment.here:
+    if not session.deployment.is_local:
         raise RunError("the viewer's server runs beside the deployment: give `view` on its machine")
     link = view_run(session.deployment.find(run).folder(), session.deployment.embedded.home.viewer)
     return Answer(link, {"viewer": link})
 
 
-@command("cost", aliases=("show cost", "costs", "cost of"), may="look", group=GROUP)
+@command("cost", aliases=("show cost", "costs", "cost of"), permission="look", group=GROUP)
 def cost(session: Session, run: Annotated[str, RUN] = "") -> Answer:
-    """Say what a run has cost on a cluster; without one, the runs of late and what the cluster has spent."""
+    """Say what a run has cost on a cluster; without one, the last runs and what the cluster has spent."""
     if run:
         handle = session.deployment.find(run)
         found = handle.cost()
         if found is None:
-            return Answer(f"{handle.name} has cost nothing: no cluster has worked for it", {"dollars": 0.0})
+            return Answer(f"{handle.name} has cost nothing: no cluster has run its tasks", {"dollars": 0.0})
         return Answer(_cost_text(handle.name, found), asdict(found) | {"dollars": found.dollars, "hours": found.hours})
     seen = [status for status in session.deployment.statuses() if status.dollars is not None]
     if not seen:
-        return Answer("no run has cost anything: no cluster has worked for one", [])
+        return Answer("no run has cost anything: no cluster has run tasks of one", [])
     rows = [(status.name, str(status.state), status.money) for status in seen]
     return Answer(table(("run", "state", "$"), rows, right=(2,)), [status.to_json() for status in seen])
 
@@ -141,7 +141,7 @@ def _runs_table(found: list[RunStatus]) -> str:
             (
                 seen.name,
                 str(seen.state),
-                seen.stage if seen.at_work else "",
+                seen.stage if seen.active else "",
                 f"{bar(seen.done, seen.total, 10)} {seen.done}/{seen.total}" if seen.stages else "",
                 duration(left) if left is not None else "",
                 duration(took) if took is not None else "",
@@ -155,16 +155,16 @@ def _runs_table(found: list[RunStatus]) -> str:
 
 
 def _overview(session: Session) -> Answer:
-    """What runs of this machine's deployment, and the runs at work in it or in another one."""
-    if not session.deployment.here:
+    """What runs of this machine's deployment, and the active runs of it or of another one."""
+    if not session.deployment.is_local:
         active = session.deployment.statuses(active=True)
-        return Answer(_at_work_text(active), {"url": session.deployment.url, "runs": _as_data(active)})
+        return Answer(_active_text(active), {"url": session.deployment.url, "runs": _as_data(active)})
     return overview_here(session, session.deployment.embedded)
 
 
-def overview_here(session: Session, embedded: Embedded) -> Answer:
+def overview_here(session: Session, embedded: Deployment) -> Answer:
     """This machine's deployment; the exit code says when nothing runs."""
-    from seuron.commands.overview import cluster_data, deployment_lines
+    from seuron.commands.deployment_status import cluster_data, deployment_lines
 
     found = embedded.status()
     active = session.deployment.statuses(active=True) if found.running and found.healthy else []
@@ -178,12 +178,12 @@ def overview_here(session: Session, embedded: Embedded) -> Answer:
     if not found.running:
         return Answer("\n".join(lines), data, code=NOT_FOUND)
     if found.healthy:
-        lines.append(_at_work_text(active))
+        lines.append(_active_text(active))
     return Answer("\n".join(lines), data, {"Airflow": found.url} if found.url else {})
 
 
-def _at_work_text(active: list[RunStatus]) -> str:
-    return _runs_table(active) if active else "no run is at work"
+def _active_text(active: list[RunStatus]) -> str:
+    return _runs_table(active) if active else "no run is active"
 
 
 def _as_data(found: list[RunStatus]) -> list[dict[str, Any]]:

@@ -7,25 +7,27 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
+from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.commands.answers import Answer, Session
-from seuron.commands.registry import Word, command
-from seuron.commands.wording import table
-from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.commands.formatting import table
+from seuron.commands.registry import Argument, command
 from seuron.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from seuron.compute.cluster_file import Cluster
-    from seuron.compute.control import GroupStatus
+    from seuron.cluster.config import Cluster
+    from seuron.cluster.group_status import GroupStatus
 
 GROUP = "Machines"
-FILE = Word("the cluster's file; else $SEURON_CLUSTER, the deployment's, or cluster.toml", metavar="FILE", here=True)
+FILE = Argument(
+    "the cluster's file; else $SEURON_CLUSTER, the deployment's, or cluster.toml", metavar="FILE", local_only=True
+)
 
 
-@command("cluster status", aliases=("cluster sizes", "show cluster", "cluster size"), may="look", group=GROUP)
+@command("cluster status", aliases=("cluster sizes", "show cluster", "cluster size"), permission="look", group=GROUP)
 def status(session: Session, file: Annotated[str, FILE] = "") -> Answer:
     """Show the groups: how many machines there are and should be, what keeps them from growing, what they cost."""
-    from seuron.compute.control import cluster_status
-    from seuron.compute.drivers import driver
+    from seuron.cluster.drivers import driver
+    from seuron.cluster.group_status import cluster_status
 
     cluster = _cluster(session, file)
     with driver(cluster) as machines:
@@ -40,16 +42,16 @@ def status(session: Session, file: Annotated[str, FILE] = "") -> Answer:
     return Answer("\n".join(lines), data)
 
 
-@command("cluster scale", aliases=("scale cluster", "set cluster size"), may="machines", group=GROUP)
+@command("cluster scale", aliases=("scale cluster", "set cluster size"), permission="machines", group=GROUP)
 def scale(
     session: Session,
-    name: Annotated[str, Word("a queue, whose cheapest groups are filled first, or a group")],
-    size: Annotated[int, Word("how many machines")],
+    name: Annotated[str, Argument("a queue, whose cheapest groups are filled first, or a group")],
+    size: Annotated[int, Argument("how many machines")],
     file: Annotated[str, FILE] = "",
 ) -> Answer:
     """Set the size of a queue or a group by hand. Machines that are removed lose the tasks that they do."""
-    from seuron.compute.control import scale as set_size
-    from seuron.compute.drivers import driver
+    from seuron.cluster.drivers import driver
+    from seuron.cluster.group_status import scale as set_size
 
     cluster = _cluster(session, file)
     with driver(cluster) as machines:
@@ -59,12 +61,12 @@ def scale(
 
 
 def _cluster(session: Session, given: str) -> Cluster:
-    from seuron.compute.cluster_file import read_cluster
+    from seuron.cluster.config import read_cluster
 
     file = given or os.environ.get(CLUSTER_VARIABLE, "")
-    if not file and session.deployment.here:
+    if not file and session.deployment.is_local:
         file = session.deployment.embedded.cluster_file
-    if not file and not session.here:
+    if not file and not session.is_local:
         raise NotFoundError("the deployment has no cluster; `seuron up --cluster FILE` gives it one")
     return read_cluster(file or "cluster.toml")
 

@@ -1,7 +1,7 @@
 """The registry: every command once, as a plain function with a typed signature.
 
-    @command("cancel", aliases=("cancel run",), may="run")
-    def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, Word("...")] = "") -> Answer:
+    @command("cancel", aliases=("cancel run",), permission="run")
+    def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, Argument("...")] = "") -> Answer:
         \"\"\"What it does, in one line.\"\"\"
 
 The command line makes its options out of the signature, and a bot its words. Parameters before the `*` are
@@ -21,15 +21,15 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from seuron.commands.answers import Answer
 from seuron.errors import NotFoundError
 
-#: What a front end may let somebody do: look at things, make and end runs, change machines, run the deployment.
+#: The rights of users: look at things, make and end runs, change machines, run the deployment.
 Permission = Literal["look", "run", "machines", "admin"]
 #: The modules that hold commands, in the order in which help lists them.
 MODULES = (
     "runs",
     "inspection",
-    "planning",
+    "plan",
     "history",
-    "closing",
+    "summary",
     "results",
     "garbage",
     "parameters",
@@ -58,24 +58,24 @@ class Values(dict[str, Any]):
 
 
 @dataclass(frozen=True)
-class Word:
-    """What front ends say of a parameter; one that is only for `here` makes no sense in a chat."""
+class Argument:
+    """What front ends say of a parameter; one that is `local_only` makes no sense in a chat."""
 
     help: str
     metavar: str = ""
-    here: bool = False
+    local_only: bool = False
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """A parameter of a command. `kind` is its type without what is said of it, `default` None where required."""
+class CommandParameter:
+    """A parameter of a command. `kind` is its type without annotations, `default` None where required."""
 
     name: str
     kind: Any
     default: Any
     required: bool
     by_place: bool
-    word: Word
+    argument: Argument
 
     @property
     def takes_values(self) -> bool:
@@ -97,7 +97,7 @@ class Command:
 
     name: str
     aliases: tuple[str, ...]
-    may: Permission
+    permission: Permission
     group: str
     function: Callable[..., Answer]
 
@@ -111,7 +111,7 @@ class Command:
         return " ".join(self.doc.partition("\n\n")[0].split())
 
     @cached_property
-    def parameters(self) -> tuple[Parameter, ...]:
+    def parameters(self) -> tuple[CommandParameter, ...]:
         hints = get_type_hints(self.function, include_extras=True)
         found = list(inspect.signature(self.function).parameters.values())[1:]
         return tuple(_parameter(parameter, hints[parameter.name]) for parameter in found)
@@ -125,16 +125,16 @@ class Command:
         """How it is written, such as `cancel RUN [why=...]`."""
         words = [self.name]
         for parameter in sorted(self.parameters, key=lambda found: not found.by_place):
-            name = parameter.word.metavar or parameter.name.upper()
-            if parameter.word.here:
+            name = parameter.argument.metavar or parameter.name.upper()
+            if parameter.argument.local_only:
                 continue
             if parameter.takes_values:
                 words.append("[preset=NAME] [KEY=VALUE]...")
             elif parameter.by_place:
                 words.append(name if parameter.required else f"[{name}]")
             else:
-                told = "=no" if parameter.default is True else "" if parameter.is_flag else "=..."
-                words.append(f"[{parameter.name}{told}]")
+                value = "=no" if parameter.default is True else "" if parameter.is_flag else "=..."
+                words.append(f"[{parameter.name}{value}]")
         return " ".join(words)
 
 
@@ -142,12 +142,12 @@ _COMMANDS: dict[str, Command] = {}
 
 
 def command(
-    name: str, *, may: Permission, aliases: Sequence[str] = (), group: str = ""
+    name: str, *, permission: Permission, aliases: Sequence[str] = (), group: str = ""
 ) -> Callable[[Function], Function]:
     """Register a function as the command of a phrase."""
 
     def register(function: Function) -> Function:
-        add(Command(name, tuple(aliases), may, group, function))
+        add(Command(name, tuple(aliases), permission, group, function))
         return function
 
     return register
@@ -163,10 +163,9 @@ def add(made: Command) -> None:
 
 
 def commands() -> list[Command]:
-    """All commands, those of a module together."""
-    for module in MODULES:
-        import_module(f"seuron.commands.{module}")
-    return list(_COMMANDS.values())
+    """All commands, in the order of their modules, whichever was imported first."""
+    ranks = {import_module(f"seuron.commands.{module}").__name__: rank for rank, module in enumerate(MODULES)}
+    return sorted(_COMMANDS.values(), key=lambda made: ranks.get(made.function.__module__, len(ranks)))
 
 
 def phrases(*, loaded: bool = False) -> dict[str, Command]:
@@ -205,9 +204,9 @@ def suggestions(words: Sequence[str]) -> list[str]:
     """Phrases that are near to what words begin with, the nearest first."""
     known, found = list(phrases()), dict[str, None]()
     for number in range(min(len(words), 4), 0, -1):
-        said = " ".join(words[:number]).lower()
-        same = [phrase for phrase in known if phrase.startswith(f"{said} ")]
-        found |= dict.fromkeys([*get_close_matches(said, known, n=2, cutoff=0.7), *same])
+        phrase = " ".join(words[:number]).lower()
+        longer = [other for other in known if other.startswith(f"{phrase} ")]
+        found |= dict.fromkeys([*get_close_matches(phrase, known, n=2, cutoff=0.7), *longer])
     return list(found)[:4]
 
 
@@ -224,17 +223,17 @@ def call(made: Command, session: Any, given: Mapping[str, Any]) -> Answer:
     return made.function(session, **{p.name: given[p.name] for p in made.parameters if p.name in given})
 
 
-def _parameter(found: inspect.Parameter, hint: Any) -> Parameter:
-    kind, word = hint, Word("")
+def _parameter(found: inspect.Parameter, hint: Any) -> CommandParameter:
+    kind, argument = hint, Argument("")
     if get_origin(hint) is Annotated:
-        kind, *said = get_args(hint)
-        word = next((item for item in said if isinstance(item, Word)), word)
+        kind, *notes = get_args(hint)
+        argument = next((item for item in notes if isinstance(item, Argument)), argument)
     required = found.default is inspect.Parameter.empty
-    return Parameter(
+    return CommandParameter(
         name=found.name,
         kind=kind,
         default=None if required else found.default,
         required=required,
         by_place=found.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and kind is not Values,
-        word=word,
+        argument=argument,
     )

@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from seuron.commands.answers import Answer, Session
-from seuron.commands.reading import box_of, check_reached, holds_run, is_path, path_of, piece, thresholds
-from seuron.commands.registry import Word, command
-from seuron.commands.runs import RUN
-from seuron.commands.wording import table
+from seuron.commands.argument_types import (
+    RUN,
+    absolute_path,
+    check_reachable,
+    holds_run,
+    id_or_voxel,
+    is_path,
+    parse_box,
+    parse_thresholds,
+)
+from seuron.commands.formatting import table
+from seuron.commands.registry import Argument, command
 from seuron.errors import ParameterErrors, RefusedError, RunError
 
 if TYPE_CHECKING:
@@ -28,34 +36,34 @@ SMALL, THRESHOLDS = 10_000, "0.1:0.9:0.05"
 _AT_WORK = threading.Lock()
 
 
-@command("sweep", aliases=("sweep run",), may="look", group=GROUP)
+@command("sweep", aliases=("sweep run",), permission="look", group=GROUP)
 def sweep(
     session: Session,
     run: Annotated[str, RUN],
     *,
     thresholds: Annotated[
-        str, Word("first:last:step, or a list such as 0.2,0.25,0.5", metavar="FIRST:LAST:STEP")
+        str, Argument("first:last:step, or a list such as 0.2,0.25,0.5", metavar="FIRST:LAST:STEP")
     ] = THRESHOLDS,
     rules: Annotated[
         list[str] | None,
-        Word(
+        Argument(
             "run (its own, the default), none, a preset, or a JSON file with a list of rules; may be repeated",
             metavar="RULES",
         ),
     ] = None,
-    truth: Annotated[str, Word("precomputed labels to score against; the run's own when left out")] = "",
-    small: Annotated[int, Word("segments of fewer voxels count as small")] = SMALL,
+    truth: Annotated[str, Argument("precomputed labels to score against; the run's own when left out")] = "",
+    small: Annotated[int, Argument("segments of fewer voxels count as small")] = SMALL,
 ) -> Answer:
     """Say what other thresholds and rules would give: scores and sizes, as a table, a plot and OUTPUT/sweep/sweep.html.
 
     Read from the tables of a finished run, no voxel among them; nothing of the run changes.
     """
     from seuron.pipelines.segmentation.analysis import rules_by_name, sweep_run
-    from seuron.reporting.sweeps import sweep_json, write_sweep
+    from seuron.pipelines.segmentation.analysis.sweep_page import sweep_json, write_sweep
 
     if small < 0:
         raise ParameterErrors([f"`small`: got {small}; give a number of voxels, 0 or more"])
-    swept = _thresholds(thresholds)
+    swept = parse_thresholds(thresholds, "thresholds")
     labels = _read_there(session, truth, "truth") if truth else None
     handle = session.deployment.find(run)
     found_run, named = handle.folder(), _rules(session, rules or ())
@@ -69,20 +77,20 @@ def sweep(
     return Answer(text, sweep_json(found), {"plot and table": page}, pictures)
 
 
-@command("explain", aliases=("explain pieces", "why"), may="look", group=GROUP)
+@command("explain", aliases=("explain pieces", "why"), permission="look", group=GROUP)
 def explain(
     session: Session,
     run: Annotated[str, RUN],
-    first: Annotated[str, Word(PIECE, metavar="A")],
-    second: Annotated[str, Word("the same", metavar="B")],
+    first: Annotated[str, Argument(PIECE, metavar="A")],
+    second: Annotated[str, Argument("the same", metavar="B")],
     *,
-    view: Annotated[bool, Word("start the viewer's server, and give a link to the place that decides")] = False,
+    view: Annotated[bool, Argument("start the viewer's server, and give a link to the place that decides")] = False,
 ) -> Answer:
     """Say why two pieces are one segment, or not: their contact, what was joined between them, and where to look."""
     from seuron.pipelines.segmentation.analysis import explain_run
     from seuron.pipelines.segmentation.analysis.formatting import sentences
 
-    pieces = piece(first, "A"), piece(second, "B")
+    pieces = id_or_voxel(first, "A"), id_or_voxel(second, "B")
     found_run = session.deployment.find(run).folder()
     with _alone(session):
         found = explain_run(found_run, *pieces)
@@ -92,14 +100,14 @@ def explain(
     return Answer("\n".join(lines), data, {"viewer": link} if link else {})
 
 
-@command("evaluate", aliases=("score",), may="look", group=GROUP)
+@command("evaluate", aliases=("score",), permission="look", group=GROUP)
 def evaluate(
     session: Session,
-    segmentation: Annotated[str, Word("a precomputed segmentation, or a run")],
-    ground_truth: Annotated[str, Word("precomputed labels, 0 is ignored; a run's own when left out")] = "",
+    segmentation: Annotated[str, Argument("a precomputed segmentation, or a run")],
+    ground_truth: Annotated[str, Argument("precomputed labels, 0 is ignored; a run's own when left out")] = "",
     *,
-    bbox: Annotated[str, Word("x0,y0,z0,x1,y1,z1; what both have when left out", metavar="BOX")] = "",
-    mip: Annotated[int, Word("scale of the segmentation to compare at")] = 0,
+    bbox: Annotated[str, Argument("x0,y0,z0,x1,y1,z1; what both have when left out", metavar="BOX")] = "",
+    mip: Annotated[int, Argument("scale of the segmentation to compare at")] = 0,
 ) -> Answer:
     """Score a segmentation: variation of information and adapted Rand error.
 
@@ -108,7 +116,7 @@ def evaluate(
     from seuron.commands.summary import score_files
     from seuron.evaluation import evaluate_volumes
 
-    box = box_of(bbox, "bbox") if bbox else None
+    box = parse_box(bbox, "bbox") if bbox else None
     if mip < 0:
         raise ParameterErrors([f"`mip`: got {mip}; give a scale, 0 or more"])
     layer, truth, coarser = _layers(session, segmentation, ground_truth)
@@ -123,16 +131,12 @@ def evaluate(
 def _alone(session: Session) -> Iterator[None]:
     """Wait until no other command of the process needs that much memory."""
     if not _AT_WORK.acquire(blocking=False):
-        session.progress(Answer("waiting until what somebody else asked for is done"))
+        session.progress(Answer("waiting until the command of another user is done"))
         _AT_WORK.acquire()
     try:
         yield
     finally:
         _AT_WORK.release()
-
-
-def _thresholds(text: str) -> tuple[float, ...]:
-    return thresholds(text, "thresholds")
 
 
 def _times(named: Sequence[str]) -> str:
@@ -145,36 +149,41 @@ def _rules(session: Session, words: Sequence[str]) -> list[str]:
 
 
 def _read_there(session: Session, text: str, name: str) -> str:
-    """The path of what is no run. Who may look sees runs; other places are for those who may have runs read there."""
-    if "run" not in session.may:
+    """The path of what is no run. The right to look covers runs; to have other places read takes the right to run."""
+    if "run" not in session.permissions:
         raise RefusedError(
-            f"{session.who} may not have {text} read: it takes the right to 'run'; for runs the right to 'look' will do"
+            f"{session.who} may not have {text} read: it takes the right to 'run'; runs take only 'look'"
         )
-    return path_of(session, text, name)
+    return absolute_path(session, text, name)
 
 
 def _sweep_table(found: Sweep) -> str:
     """A line for each point, what is best or the run's own marked at its end."""
-    from seuron.reporting.sweeps import point_marks, tells_rules
+    from seuron.pipelines.segmentation.analysis.sweep_page import point_marks, tells_rules
 
-    told, scored = tells_rules(found), found.ground_truth is not None
-    head = [*(["rules"] if told else []), "threshold", "segments", "largest", "N50", "small"]
+    with_rules, scored = tells_rules(found), found.ground_truth is not None
+    head = [*(["rules"] if with_rules else []), "threshold", "segments", "largest", "N50", "small"]
     head += ["VOI split", "VOI merge", "VOI", "Rand error"] if scored else []
     rows = []
     for point in found.points:
         sizes, score = point.sizes, point.agreement
-        row = [*([point.variant] if told else []), f"{point.threshold:.6g}", str(sizes.segments), str(sizes.largest)]
+        row = [
+            *([point.variant] if with_rules else []),
+            f"{point.threshold:.6g}",
+            str(sizes.segments),
+            str(sizes.largest),
+        ]
         row += [str(sizes.n50), f"{sizes.small_share:.2%}"]
         if score is not None:
             row += [f"{score.voi_split:.4f}", f"{score.voi_merge:.4f}", f"{score.voi:.4f}"]
             row.append(f"{score.adapted_rand_error:.4f}")
         rows.append([*row, ", ".join(point_marks(found, point))])
-    return table([*head, ""], rows, right=range(int(told), len(head)))
+    return table([*head, ""], rows, right=range(int(with_rules), len(head)))
 
 
 def _plot_files(found: Sweep, folder: Path) -> list[Path]:
+    from seuron.pipelines.segmentation.analysis.sweep_page import charts, legend
     from seuron.reporting.plots import chart_picture
-    from seuron.reporting.sweeps import charts, legend
 
     folder.mkdir(parents=True, exist_ok=True)
     chart_picture(charts(found), legend(found)).save(folder / "sweep.png")
@@ -183,9 +192,9 @@ def _plot_files(found: Sweep, folder: Path) -> list[Path]:
 
 def _link(session: Session, run: Run, found: Explanation) -> str | None:
     """A link to the contact that decides, the segments picked out; None where there is no such contact."""
-    from seuron.viewer import Focus, view_run
+    from seuron.web.viewer import Focus, view_run
 
-    if not session.deployment.here:
+    if not session.deployment.is_local:
         raise RunError("the viewer's server runs beside the deployment: give `explain` with `view` on its machine")
     if found.focus is None:
         return None
@@ -197,19 +206,19 @@ def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str
     from seuron.engine.run import Run
 
     truth = _read_there(session, ground_truth, "ground_truth") if ground_truth else ""
-    place = path_of(session, segmentation, "segmentation") if is_path(session, segmentation) else ""
+    place = absolute_path(session, segmentation, "segmentation") if is_path(session, segmentation) else ""
     if place and not holds_run(place):
         _read_there(session, place, "segmentation")
         if not truth:
             raise ParameterErrors(["`ground_truth` is missing: precomputed labels to compare with, 0 is ignored"])
-        check_reached(session, place)
-        check_reached(session, truth)
+        check_reachable(session, place)
+        check_reachable(session, truth)
         return place, truth, 0
     run = Run.open(place) if place else session.deployment.find(segmentation).folder()
     own = truth or run.params.ground_truth
     if not own:
         raise ParameterErrors([f"`ground_truth`: {run.output} was given none; say which labels to compare with"])
-    check_reached(session, own)
+    check_reachable(session, own)
     return run.layer("segmentation"), own, run.params.mip
 
 

@@ -7,96 +7,98 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from seuron.client import RunHandle, RunStatus
-from seuron.commands.answers import OK, Answer, Followed, Session, code_of_state
-from seuron.commands.batches import in_turn
-from seuron.commands.given import checked, sets_of
-from seuron.commands.registry import Command, Values, Word, add, command
-from seuron.commands.wording import status_answer
+from seuron.commands.answers import OK, Answer, FollowedRun, Session, code_of_state
+from seuron.commands.argument_types import RUN, WHY
+from seuron.commands.batches import run_in_sequence
+from seuron.commands.formatting import status_answer
+from seuron.commands.registry import Argument, Command, Values, add, command
+from seuron.commands.run_parameters import checked_values, parameter_sets
+from seuron.engine.registry import PipelineEntry, pipeline_entries, pipeline_named
 from seuron.engine.states import RunState
 from seuron.errors import ParameterErrors, RefusedError
-from seuron.params.model import parse_parameters
-from seuron.pipelines.registry import PIPELINES, Pipeline
 
 if TYPE_CHECKING:
+    from seuron.client import RunHandle, RunStatus
+    from seuron.engine.pipeline import Pipeline
     from seuron.engine.run import Run
-    from seuron.params.model import Parameters
+    from seuron.params.run_parameters import RunParameters
 
 GROUP = "Runs"
-RUN = Word("the run: the last part of its folder, Airflow's id of it, a beginning of them, or `latest`")
-WHY = Word("the reason, for those who look at the run later", metavar="TEXT")
-WAIT = Word("follow it to its end")
-#: Seconds between looks at the folder of a run without Airflow.
-_LOOK_SECONDS = 0.5
+WAIT = Argument("follow it to its end")
+#: Seconds between reads of the folder of a run without Airflow.
+_POLL_SECONDS = 0.5
 
 
-def _run_command(pipeline: Pipeline) -> Command:
-    """The command that runs a pipeline."""
+def _run_command(entry: PipelineEntry) -> Command:
+    """The command that runs a pipeline, which is loaded when the command is called."""
 
     def run(
         session: Session,
         values: Values,
         *,
         wait: Annotated[bool, WAIT] = True,
-        local: Annotated[bool, Word("without Airflow, in this process", here=True)] = False,
-        workers: Annotated[int, Word("with local: processes to use", here=True)] = 1,
+        local: Annotated[bool, Argument("without Airflow, in this process", local_only=True)] = False,
+        workers: Annotated[int, Argument("with local: processes to use", local_only=True)] = 1,
     ) -> Answer:
-        sets = _checked_all(session, pipeline, sets_of(values))
+        sets = _checked_all(session, pipeline_named(entry.name), parameter_sets(values))
         if local:
             return _joined([_without_airflow(session, params, workers) for params in sets])
-        session.progress(Answer("starting Airflow" if session.deployment.here else "starting the run"))
+        session.progress(Answer("starting Airflow" if session.deployment.is_local else "starting the run"))
         if wait and len(sets) > 1:
-            return in_turn(session, _starts(session, sets))
+            return run_in_sequence(session, _starts(session, sets))
         handles = [session.deployment.run(params) for params in sets]
         return _joined([_followed(session, handle, wait=wait) for handle in handles])
 
     run.__doc__ = (
-        f"Run a {pipeline.name}: {pipeline.help}.\n\n"
-        "A run that was interrupted goes on when the same command is given again. With other parameters it\n"
+        f"Run a {entry.name}: {entry.help}.\n\n"
+        "A run that was interrupted is resumed when the same command is given again. With other parameters it\n"
         "computes what depends on them (`plan --diff` shows what that is). A file with a list of sets is a batch: all\n"
         "are checked before the first starts, and they run one after the other, or with `wait=no` at once.\n"
         "`params explain` lists all parameters."
     )
-    words = (f"run {pipeline.name}s", f"start {pipeline.name}", *pipeline.aliases)
-    return Command(f"run {pipeline.name}", words, "run", GROUP, run)
+    words = (f"run {entry.name}s", f"start {entry.name}", *entry.aliases)
+    return Command(f"run {entry.name}", words, "run", GROUP, run)
 
 
-for _pipeline in PIPELINES.values():
-    add(_run_command(_pipeline))
+for _entry in pipeline_entries():
+    add(_run_command(_entry))
 
 
-def _starts(session: Session, sets: Sequence[Parameters]) -> list[Callable[[], Answer]]:
+def _starts(session: Session, sets: Sequence[RunParameters]) -> list[Callable[[], Answer]]:
     """What begins each run of a batch, and follows it."""
     return [partial(_run_and_follow, session, params, sets[number:]) for number, params in enumerate(sets, start=1)]
 
 
-def _run_and_follow(session: Session, params: Parameters, later: Sequence[Parameters]) -> Answer:
-    if "run" not in session.may:  # who asked had it; the batch may have been taken up by another process since
+def _run_and_follow(session: Session, params: RunParameters, later: Sequence[RunParameters]) -> Answer:
+    if "run" not in session.permissions:  # who asked had it; the batch may have been taken up by another process since
         raise RefusedError(f"{session.who} may not run anything any more, so this run was not started")
     return follow(session, session.deployment.run(params), later)
 
 
-def take_up(session: Session, followed: Followed) -> Answer:
-    """Go on with a run that another process followed, and with its batch, to the answer that it would have given."""
-    from seuron.commands.closing import close_run, follows_a_run
+def resume_following(session: Session, followed: FollowedRun) -> Answer:
+    """Follow a run that another process followed, and its batch, to the answer that it would have given."""
+    from seuron.client import RunHandle
+    from seuron.commands.summary import with_summary
 
     handle = RunHandle(session.deployment, followed.dag, followed.id, followed.output)
     if followed.before or followed.later:
-        pipeline = next(found for found in PIPELINES.values() if found.dag_id == followed.dag)
-        sets = [parse_parameters(pipeline.model, values) for values in followed.later]
+        from seuron.params.model import parse_parameters
+
+        pipeline = pipeline_named(followed.dag)
+        sets = [parse_parameters(pipeline.params, values) for values in followed.later]
         before = [Answer(text, code=code) for text, code in followed.before]
-        return in_turn(session, [partial(watched, session, handle), *_starts(session, sets)], before)
+        return run_in_sequence(session, [partial(watched, session, handle), *_starts(session, sets)], before)
     answer = watched(session, handle)
-    return close_run(session, answer) if followed.closes and follows_a_run(answer.data) else answer
+    return with_summary(session, answer) if followed.closes else answer
 
 
-def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[Parameters]:
+def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[RunParameters]:
     """The parameters of a batch, checked whole before the first run starts; raises ParameterErrors for all."""
-    found: list[Parameters] = []
+    found: list[RunParameters] = []
     problems: list[str] = []
     for number, values in enumerate(sets, 1):
         try:
-            found.append(checked(session, pipeline, values))
+            found.append(checked_values(session, pipeline, values))
         except ParameterErrors as error:
             problems += [f"set {number}: {problem}" if len(sets) > 1 else problem for problem in error.problems]
     outputs = [str(getattr(params, "output", "")) for params in found]
@@ -117,52 +119,52 @@ def _joined(answers: list[Answer]) -> Answer:
     )
 
 
-@command("cancel", aliases=("cancel run", "stop run"), may="run", group=GROUP)
+@command("cancel", aliases=("cancel run", "stop run"), permission="run", group=GROUP)
 def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY] = "") -> Answer:
     """End a run; what it has finished stays.
 
-    Who, when and why stands at the run in Airflow and in its folder: it is cancelled, not failed.
+    Who, when and why is shown at the run in Airflow and in its folder: it is cancelled, not failed.
     """
-    from seuron.notifications.telling import tell_end
+    from seuron.notifications.dispatch import notify_end
 
     handle = session.deployment.find(run)
     stop = handle.cancel(why, session.who)
-    tell_end(handle)
-    text = f"{handle.name} is {stop.sentence}. What it has finished stays; `continue {handle.name}` goes on with it"
+    notify_end(handle)
+    text = f"{handle.name} is {stop.sentence}. What it has finished stays; `continue {handle.name}` resumes it"
     return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
 
 
-@command("pause", aliases=("pause run",), may="run", group=GROUP)
+@command("pause", aliases=("pause run",), permission="run", group=GROUP)
 def pause(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY] = "") -> Answer:
-    """End what a run has at work, to go on later.
+    """Stop the tasks of a run, to resume it later.
 
-    Tasks at work are lost, what is finished is kept. The run is held until somebody continues it.
+    The work of running tasks is lost, what is finished is kept. The run is held until somebody continues it.
     """
-    from seuron.notifications.holds import tell_pause
+    from seuron.notifications.holds import notify_pause
 
     handle = session.deployment.find(run)
     stop = handle.pause(why, session.who)
-    tell_pause(handle, stop)
-    text = f"{handle.name} is {stop.sentence}; `continue {handle.name}` goes on where it was"
+    notify_pause(handle, stop)
+    text = f"{handle.name} is {stop.sentence}; `continue {handle.name}` resumes it where it was"
     return Answer(text, handle.status(stages=False).to_json(), links={"Airflow": handle.url})
 
 
-@command("continue", aliases=("continue run", "resume run"), may="run", group=GROUP)
+@command("continue", aliases=("continue run", "resume run"), permission="run", group=GROUP)
 def continue_(session: Session, run: Annotated[str, RUN], *, wait: Annotated[bool, WAIT] = True) -> Answer:
-    """Start a run again that was paused or cancelled, or that failed; it goes on where it was."""
-    from seuron.notifications.holds import tell_continued
+    """Resume a run that was paused or cancelled, or that failed, where it was."""
+    from seuron.notifications.holds import notify_continued
 
     started, _ = session.deployment.find(run).redo()
-    tell_continued(started, session.who)
+    notify_continued(started, session.who)
     return _followed(session, started, wait=wait)
 
 
-@command("redo", aliases=("redo run",), may="run", group=GROUP)
+@command("redo", aliases=("redo run",), permission="run", group=GROUP)
 def redo(
     session: Session,
     run: Annotated[str, RUN],
     values: Values,
-    stage: Annotated[str, Word("forget this stage and all that depends on it first")] = "",
+    stage: Annotated[str, Argument("forget this stage and all that depends on it first")] = "",
     *,
     wait: Annotated[bool, WAIT] = True,
 ) -> Answer:
@@ -191,11 +193,11 @@ def _followed(session: Session, handle: RunHandle, *, wait: bool) -> Answer:
     return follow(session, handle)
 
 
-def follow(session: Session, handle: RunHandle, later: Sequence[Parameters] = ()) -> Answer:
-    """Wait for a run, tell how far it is meanwhile, and say how it ended; `later` runs of a batch begin after it."""
+def follow(session: Session, handle: RunHandle, later: Sequence[RunParameters] = ()) -> Answer:
+    """Wait for a run, show its progress, and say how it ended; `later` runs of a batch begin after it."""
     session.progress(Answer(f"following {handle.url}", links={"Airflow": handle.url}))
     following = tuple(params.model_dump(mode="json") for params in later)
-    session.follows(Followed(handle.dag, handle.id, handle.output, later=following))
+    session.follows(FollowedRun(handle.dag, handle.id, handle.output, later=following))
     return watched(session, handle)
 
 
@@ -206,8 +208,8 @@ def watched(session: Session, handle: RunHandle) -> Answer:
     except KeyboardInterrupt:
         session.progress(
             Answer(
-                f"\nThe run goes on: {handle.url}\nFollow it with `seuron status {handle.name} --watch`, end it with "
-                f"`seuron cancel {handle.name}`; `seuron down` stops everything, and `seuron continue` then goes on"
+                f"\nThe run continues: {handle.url}\nFollow it with `seuron status {handle.name} --watch`, end it with "
+                f"`seuron cancel {handle.name}`; `seuron down` stops everything, and `seuron continue` then resumes it"
             )
         )
         raise
@@ -222,56 +224,55 @@ def ended(handle: RunHandle, status: RunStatus) -> Answer:
         causes = "\n".join(map(str, errors)) or "no task says why"
         text = (
             f"the run failed: {handle.url}\n{causes}\n"
-            f"Mend the cause and give the same command, or `continue {handle.name}`: it goes on where it was."
+            f"Fix the cause and give the same command, or `continue {handle.name}`: it resumes where it was."
         )
-        reasons = [{"task": error.label, "message": error.message, "log": error.url} for error in errors]
-        return Answer(text, status.to_json() | {"errors": reasons}, {"Airflow": handle.url}, code=code)
+        data = status.to_json() | {"errors": [error.to_json() for error in errors]}
+        return Answer(text, data, {"Airflow": handle.url}, code=code)
     if status.state is not RunState.SUCCEEDED:
-        return status_answer(status, code, f"`continue {handle.name}` goes on where it was")
+        return status_answer(status, code, f"`continue {handle.name}` resumes it where it was")
     links = {"Airflow": handle.url} | ({"report": handle.report()} if handle.storage() is not None else {})
     return Answer(_taken(handle) or status.sentence, status.to_json(), links)
 
 
 def _taken(handle: RunHandle) -> str:
     """How long a run took, and how much of that was Airflow's; nothing where its folder is not reached."""
-    from seuron.compute.machine import Machine
+    from seuron.cluster.local_machine import LocalMachine
 
     if handle.storage() is None:
         return ""
-    run, cores = handle.folder(), Machine.this().cores
-    work = {run.plan.tasks[record.task_id].label: record.seconds for record in run.records()}
+    run, cores = handle.folder(), LocalMachine.this().cores
+    work = {run.plan.task(record.task_id).label: record.seconds for record in run.records()}
     taken = handle.deployment.client.overhead(handle.dag, handle.id, work)
     if not taken.tasks:
         return "everything was finished already"
-    share = f"; Airflow's own share {taken.share(cores):.0%} of the time on {cores} cores" * handle.deployment.here
+    share = f"; Airflow's own share {taken.share(cores):.0%} of the time on {cores} cores" * handle.deployment.is_local
     return (
         f"{taken.wall_seconds:.0f} s for {taken.tasks} tasks with {taken.work_seconds:.0f} s of work{share}, "
         f"{taken.seconds_per_task:.2f} s a task"
     )
 
 
-def _without_airflow(session: Session, params: Parameters, workers: int) -> Answer:
+def _without_airflow(session: Session, params: RunParameters, workers: int) -> Answer:
     """Run the same plan in this process, or in so many."""
-    from seuron.client.looking import look_at_folder
+    from seuron.client.run_status import status_of_folder
     from seuron.engine.local import run_local
+    from seuron.engine.registry import pipeline_of
     from seuron.engine.run import Run
-    from seuron.pipelines.segmentation.params import SegmentationParams
     from seuron.reporting.report import REPORT
 
-    assert isinstance(params, SegmentationParams)
-    dag, looked = PIPELINES["segmentation"].dag_id, 0.0
+    dag, shown = pipeline_of(params).name, 0.0
 
-    def look(*_: Any) -> None:
-        nonlocal looked
-        if time.monotonic() - looked > _LOOK_SECONDS:
-            session.progress(status_answer(look_at_folder(Run.open(params.output), dag)))
-            looked = time.monotonic()
+    def show(*_: Any) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > _POLL_SECONDS:
+            session.progress(status_answer(status_of_folder(Run.open(params.output), dag)))
+            shown = time.monotonic()
 
     try:
-        run: Run = run_local(params, workers=workers, progress=look)
+        run: Run = run_local(params, workers=workers, progress=show)
     except KeyboardInterrupt:
-        session.progress(Answer("\nStopped. The same command goes on with the run."))
+        session.progress(Answer("\nStopped. The same command resumes the run."))
         raise
-    status = look_at_folder(run, dag)
+    status = status_of_folder(run, dag)
     session.progress(status_answer(status))
     return Answer(status.sentence, status.to_json(), {"report": f"{run.output}/{REPORT}"})

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seuron.datasets.versions import Published, Version
+from seuron.datasets.versions import PublishedVersions, Version
 from seuron.engine.run import Run
 from seuron.errors import RunError
 from seuron.storage import Storage
 
 #: What belongs to one start of a run, not to its results.
-LEFT_OUT = ("working/", "stopped/", "sweep/", "costs.json")
+LEFT_OUT = ("locks/", "stopped/", "sweep/", "costs.json")
 RUN_FILE = "run.json"
 
 
-def make_draft(published: Published, number: int, base: int | None) -> str:
+def make_draft(published: PublishedVersions, number: int, base: int | None) -> str:
     """Make the folder of version `number` ready for a run, from version `base` or empty; returns its path.
 
-    A run that was begun in it goes on. Killed anywhere and called again, it ends the same.
+    A run that was begun in it stays. Killed anywhere and called again, it ends the same.
     """
     draft = Storage(published.folder(number))
     if draft.get(RUN_FILE) is not None:
@@ -37,13 +37,13 @@ def make_draft(published: Published, number: int, base: int | None) -> str:
     return draft.path
 
 
-def discard_draft(published: Published, number: int) -> None:
+def discard_draft(published: PublishedVersions, number: int) -> None:
     """Remove the folder of a version that is not published."""
     published.storage.delete([f"versions/{number:04d}/{RUN_FILE}"])
     published.storage.delete_tree(f"versions/{number:04d}")
 
 
-def publish_draft(published: Published, number: int, why: Sequence[str]) -> Version:
+def publish_draft(published: PublishedVersions, number: int, why: Sequence[str]) -> Version:
     """Publish a version whose run is complete; raises RunError for one that is not."""
     run = Run.open(published.folder(number))
     done, planned = len(run.records()), len(run.plan.tasks)

@@ -9,17 +9,17 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seuron.datasets.tables import DatasetTable, ScheduleTable
-from seuron.datasets.versions import Published
-from seuron.errors import NotFoundError, ParameterErrors
+from seuron.datasets.config_models import DatasetTable, ScheduleTable
+from seuron.datasets.versions import PublishedVersions
+from seuron.engine.pipeline import Pipeline
+from seuron.engine.registry import pipeline_named, pipeline_names
+from seuron.errors import NotFoundError, ParameterErrors, did_you_mean
 from seuron.params.model import Parameters, parse_leniently, parse_parameters
 from seuron.params.presets import with_preset
-from seuron.pipelines.registry import PIPELINES, Pipeline
 from seuron.storage import cloud_path, join
 
 FOLDER_VARIABLE = "SEURON_DATASETS"
@@ -45,14 +45,14 @@ class Dataset:
         return self.table.name
 
     @cached_property
-    def published(self) -> Published:
+    def published(self) -> PublishedVersions:
         """Where its versions are."""
-        return Published(self.path(self.table.publish))
+        return PublishedVersions(self.path(self.table.publish))
 
     @property
     def pipeline(self) -> Pipeline:
         """What is run for a version."""
-        return PIPELINES[self.table.pipeline]
+        return pipeline_named(self.table.pipeline)
 
     def path(self, name: str) -> str:
         """A path of the file as a cloud path."""
@@ -62,7 +62,7 @@ class Dataset:
     def values(self, output: str) -> dict[str, Any]:
         """The parameters of a run into a folder, those of the preset below those of the file."""
         table = self.table
-        found = with_preset({"preset": table.preset, **table.parameters}, table.pipeline)
+        found = with_preset({"preset": table.preset, **table.parameters}, self.pipeline.presets)
         for name in self.pipeline.paths:
             if isinstance(found.get(name), str):
                 found[name] = self.path(found[name])
@@ -72,11 +72,11 @@ class Dataset:
 
     def params(self, output: str) -> Any:
         """The same as the pipeline's model."""
-        return parse_parameters(self.pipeline.model, self.values(output))
+        return parse_parameters(self.pipeline.params, self.values(output))
 
 
 @dataclass(frozen=True)
-class Registered:
+class DatasetFiles:
     """All datasets of a folder: those that are right, and for the others what is wrong with their files."""
 
     datasets: dict[str, Dataset] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def datasets_folder() -> Path:
     return Home.default().folder / "datasets"
 
 
-def read_datasets(folder: Path, *, outline: bool = False) -> Registered:
+def read_datasets(folder: Path, *, outline: bool = False) -> DatasetFiles:
     """All datasets of a folder; `outline` leaves out the check of parameters, which may load much."""
     found, wrong = dict[str, Dataset](), dict[str, ParameterErrors]()
     for file in sorted(folder.glob("*.toml")):
@@ -110,13 +110,13 @@ def read_datasets(folder: Path, *, outline: bool = False) -> Registered:
             wrong[file.stem] = error
     for name, problems in _problems_together(found).items():
         wrong[name] = ParameterErrors(problems, f"the dataset's file {folder / name}.toml")
-    return Registered({name: made for name, made in found.items() if name not in wrong}, wrong)
+    return DatasetFiles({name: made for name, made in found.items() if name not in wrong}, wrong)
 
 
 def read_dataset(file: Path, *, outline: bool = False) -> Dataset:
     """The dataset that a file describes; raises ParameterErrors with all that is wrong with it.
 
-    The volumes are not looked at: that is `looking.check_volumes`.
+    The volumes are not checked: that is `change_detection.check_volumes`.
     """
     what = f"the dataset's file {file}"
     try:
@@ -139,33 +139,32 @@ def read_dataset(file: Path, *, outline: bool = False) -> Dataset:
 
 def unknown_dataset(name: str, known: list[str]) -> str:
     """A sentence for a name that no dataset has."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        return f"no dataset is called {name!r}; did you mean {near[0]!r}?"
     there = f"there are {', '.join(sorted(known))}" if known else "there is none: put a file into the datasets' folder"
-    return f"no dataset is called {name!r}; {there}"
+    hint = did_you_mean(name, known, there, quote="'")
+    return f"no dataset is called {name!r}; {hint}"
 
 
 def _pipeline_problems(document: Mapping[str, Any], *, check: bool) -> list[str]:
     """What is wrong with `pipeline`, `preset` and `parameters`."""
     name = document.get("pipeline", "segmentation")
-    if name not in PIPELINES:
-        near = get_close_matches(str(name), PIPELINES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PIPELINES)}"
+    names = pipeline_names()
+    if name not in names:
+        hint = did_you_mean(str(name), names, f"there are {', '.join(names)}", cutoff=0.4)
         return [f"`pipeline`: no pipeline is called {name!r}; {hint}"]
     values = _table(document, "parameters")
     problems = [f"`parameters.{own}`: give {where} instead" for own, where in OWN.items() if own in values]
     values = {key: value for key, value in values.items() if key not in OWN}
     try:
-        values = with_preset({"preset": document.get("preset"), **values}, name)
+        values = with_preset({"preset": document.get("preset"), **values}, pipeline_named(str(name)).presets)
     except ParameterErrors as error:
         problems += error.problems
-    return problems + (_parameter_problems(PIPELINES[name].model, values) if check else [])
+    return problems + (_parameter_problems(pipeline_named(str(name)).params, values) if check else [])
 
 
 def _parameter_problems(model: type[Parameters], values: Mapping[str, Any]) -> list[str]:
     """What is wrong with parameters for themselves; the input stands for whichever the file names."""
-    found = parse_leniently(model, {**values, "affinities": "-", "output": "-"})[1]
+    stand_ins: dict[str, Any] = {name: "-" for name in ("affinities", "output") if name in model.model_fields}
+    found = parse_leniently(model, {**values, **stand_ins})[1]
     return [_below("parameters", problem) for problem in found]
 
 

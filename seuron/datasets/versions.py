@@ -5,11 +5,12 @@
     PUBLISHED/versions/0007/        a version: a run's folder, of which nothing changes once it is published
     PUBLISHED/published/0007.json   that the version is complete, since when, and what had changed
     PUBLISHED/store/                the tables that all versions share
-    PUBLISHED/turns/, seen.json     who is at work (`turns.py`); what the last look found (`looking.py`)
+    PUBLISHED/run_mutex/            which run may proceed (`run_mutex.py`)
+    PUBLISHED/seen.json             what the last check found (`change_detection.py`)
 
-Every change is one file that is written whole, in an order in which each stop on the way is sound:
-a version is published before anybody is sent there, and nobody is sent to one that is being removed.
-`settle` finishes what a killed process began. The newest version always stays, as numbers count on from it.
+Every change is one file that is written whole, in an order in which each interruption leaves a valid state:
+a version is published before readers are sent there, and no reader is sent to one that is being removed.
+`recover` finishes what a killed process began. The newest version always stays, as numbers count on from it.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ class Pointer:
     newest: int
 
 
-class Published:
+class PublishedVersions:
     """The versions below one path."""
 
     def __init__(self, path: str, storage: Storage | None = None) -> None:
         self.storage = storage or Storage(path)
         self.path = self.storage.path
 
-    # ------------------------------------------------------------- looking
+    # ------------------------------------------------------------- reading
 
     def folder(self, number: int) -> str:
         """The folder of a version, published or not."""
@@ -112,7 +113,7 @@ class Published:
                 raise RunError(f"{self.path}: version {number} cannot be published; the next is {self.next_number()}")
             known[number] = Version(number, time.time(), key, tuple(why))
             self._put(f"published/{_name(number)}.json", asdict(known[number]))
-        self.settle()
+        self.recover()
         return known[number]
 
     def rollback(self, number: int | None = None) -> Version:
@@ -120,7 +121,7 @@ class Published:
 
         It stands until another version is published, which happens when the input or the parameters change.
         """
-        self.settle()
+        self.recover()
         current, versions = self.current(), self.versions()
         if current is None:
             raise NotFoundError(f"{self.path}: no version is published yet")
@@ -136,14 +137,14 @@ class Published:
             raise NotFoundError(f"{self.path}: version {number} has just been removed as an old one")
         return chosen
 
-    def settle(self) -> None:
+    def recover(self) -> None:
         """Finish what a killed process began: a publication, a change of the link, a removal."""
         newest, pointer = self.newest(), self._pointer()
         if newest is not None:
             if pointer is None or pointer.newest < newest.number:
                 pointer = Pointer(newest.number, newest.number)
             self._point(pointer)
-        # The version that readers see is there, even while its record is looked at by a removal that gives way.
+        # The version that readers see is there, even while a removal that gives way has its record.
         known = {version.number for version in self.versions()} | {self.next_number()}
         known |= {pointer.version} if pointer is not None else set()
         for name in self.storage.names("versions/"):
@@ -151,18 +152,18 @@ class Published:
             if text.isdigit() and int(text) not in known:
                 self._remove_folder(int(text))
 
-    def forget(self, keep: int) -> tuple[list[int], Garbage | None]:
+    def prune(self, keep: int) -> tuple[list[int], Garbage | None]:
         """Remove old versions but for the newest `keep` beside the current one, and the tables that only they used.
 
         Returns their numbers, and what was removed from the store.
         """
-        self.settle()
+        self.recover()
         current = self.current()
         others = [version.number for version in self.versions() if version != current]
-        removed = [number for number in others[: max(0, len(others) - max(1, keep))] if self._forget(number)]
+        removed = [number for number in others[: max(0, len(others) - max(1, keep))] if self._prune(number)]
         return removed, collect(Store(join(self.path, "store"))) if removed else None
 
-    def _forget(self, number: int) -> bool:
+    def _prune(self, number: int) -> bool:
         """Remove a version, unless somebody rolls back to it at the same time."""
         name = f"published/{_name(number)}.json"
         record = self.storage.get(name) or b""

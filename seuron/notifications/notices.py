@@ -1,4 +1,4 @@
-"""What is told of a run: not that something failed, but what, why, where the log is, and what happens next."""
+"""What people are notified of: not that something failed, but what, why, where the log is, and what happens next."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 
 from seuron.storage.digests import digest_of_data
 
-#: `retry`: a task failed and is tried again. `held`: a budget holds the run. `paused`: a person does. `continued`: it
-#: goes on after either. The others are ends of runs.
+#: `retry`: a task failed and is retried. `held`: a budget holds the run. `paused`: a person does. `continued`: it
+#: runs on after either. The others are ends of runs.
 Event = Literal["succeeded", "failed", "cancelled", "held", "paused", "continued", "retry"]
 EVENTS: tuple[Event, ...] = get_args(Event)
 #: Events whose name does not say what happens.
-TITLES: dict[Event, str] = {"retry": "a task failed and is tried again", "continued": "goes on"}
+TITLES: dict[Event, str] = {"retry": "a task failed and is retried", "continued": "continues"}
 #: Characters of a reason: one line that can be read.
 REASON_LENGTH = 300
 
@@ -35,12 +35,12 @@ class Cause:
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing to tell. `run` is the run's name, `output` its folder, `words` are sentences.
+    """One notification. `run` is the run's name, `output` its folder, `words` are sentences.
 
-    `start` is the start of the run that has ended, as Airflow calls it: each of them is told of. `to` are the names
-    of those who are to be told; without any, those whose patterns fit.
+    `start` is the start of the run that has ended, as Airflow calls it: each has notices of its own. `to` are the
+    names of the recipients; without any, those whose patterns match.
 
-    `repeats` is how often the same was not told since the last time.
+    `repeats` is how often the same was not sent since the last time.
     """
 
     event: Event

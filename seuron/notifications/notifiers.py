@@ -1,4 +1,4 @@
-"""The ways to tell a notice. Each raises NotifyError when it could not, without any secret in the message."""
+"""The channels that send a notice. Each raises NotifyError when it could not, without any secret in the message."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from email.message import EmailMessage
 
 import httpx
 
-from seuron.bot.slack_text import cut, escaped
 from seuron.notifications.notices import Notice
 from seuron.notifications.settings import How, NotifyError, Recipient, secret
+from seuron.notifications.slack_text import cut, escaped
 from seuron.redaction import redacted
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ TIMEOUT = 15.0
 _PATIENCE = 3
 
 
-#: A way to tell somebody a notice.
+#: Sends a notice to a recipient.
 Notifier = Callable[[Recipient, Notice], None]
 
 
 def to_log(recipient: Recipient, notice: Notice) -> None:
-    """A line in this process's log, with what it tells below it."""
+    """A line in this process's log, with its text below it."""
     log.log(logging.WARNING if notice.event in ("failed", "held", "retry") else logging.INFO, "%s", notice.text)
 
 

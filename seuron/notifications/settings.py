@@ -1,4 +1,4 @@
-"""Who is told what, from a TOML file that $SEURON_NOTIFICATIONS names (docs/notifications.example.toml).
+"""Who is notified of what, from a TOML file that $SEURON_NOTIFICATIONS names (docs/notifications.example.toml).
 
 Secrets are never written into it: `env:NAME` and `file:PATH` say where they are.
 """
@@ -21,12 +21,12 @@ from seuron.params.typed_file import read_typed
 FILE_VARIABLE = "SEURON_NOTIFICATIONS"
 
 How = Literal["slack", "email", "webhook", "log"]
-#: What is told where a recipient does not say it: all but tries that failed.
+#: The events of a recipient that names none: all but tries that failed.
 DEFAULT_EVENTS: tuple[Event, ...] = ("failed", "succeeded", "cancelled", "held", "paused", "continued")
 
 
 class NotifyError(SeuronError):
-    """Somebody could not be told."""
+    """A recipient could not be notified."""
 
 
 def _is_reference(value: str) -> str:
@@ -55,7 +55,7 @@ _TAKES: dict[How, tuple[str, ...]] = {
 
 
 class Recipient(Parameters):
-    """Somebody who is told: by which way, of which runs, which events. Datasets name whom they tell by `name`.
+    """A recipient: by which channel, of which runs, of which events. Datasets name their recipients by `name`.
 
     `address` is the webhook's or, with Slack's `token`, that of a Web API other than Slack's own.
     """
@@ -92,7 +92,7 @@ class Recipient(Parameters):
         return self
 
     def wants(self, notice: Notice) -> bool:
-        """Whether this one is to be told; `runs` are patterns for a run's name or its whole folder.
+        """Whether this one gets the notice; `runs` are patterns for a run's name or its whole folder.
 
         A folder of this machine may be given with or without `file://`.
         """
@@ -103,14 +103,14 @@ class Recipient(Parameters):
 
 
 class NotificationSettings(Parameters):
-    """The whole file. The same cause within `fold_minutes` is counted and told with the next."""
+    """The whole file. The same cause within `fold_minutes` is counted, and the count sent with the next."""
 
     fold_minutes: float = Field(default=60.0, ge=0)
     notify: tuple[Recipient, ...] = ()
 
 
 def read_notifications(path: Path | None = None) -> NotificationSettings:
-    """The settings in a file, by default that of $SEURON_NOTIFICATIONS; nobody is told anything without one.
+    """The settings in a file, by default that of $SEURON_NOTIFICATIONS; without one nobody is notified.
 
     Raises ParameterErrors with everything that is wrong with the file.
     """
@@ -121,7 +121,7 @@ def read_notifications(path: Path | None = None) -> NotificationSettings:
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:
-    """What is wrong with names of who is to be told: that nobody in the notifications' file has them."""
+    """What is wrong with names of recipients: that the notifications' file has none called so."""
     known = {recipient.name for recipient in read_notifications().notify if recipient.name}
     where = os.environ.get(FILE_VARIABLE) or f"there is none, as {FILE_VARIABLE} is not set"
     allowed = f"the names in the notifications' file ({where}): {', '.join(sorted(known)) or 'none'}"

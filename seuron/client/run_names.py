@@ -1,16 +1,15 @@
 """Finding the run that a person means by a few letters of its name.
 
 A run goes by the last part of its folder, by more parts of it, by the whole folder, or by the id that Airflow
-gave a start of it. Any beginning that fits one run only will do, and `latest` is the one started last.
+gave a start of it. Any beginning that fits one run only is enough, and `latest` is the one started last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Protocol, TypeVar
 
-from seuron.errors import NotFoundError
+from seuron.errors import NotFoundError, did_you_mean
 from seuron.storage import cloud_path
 
 LATEST = "latest"
@@ -19,7 +18,7 @@ LISTED = 8
 
 
 class Named(Protocol):
-    """What can be looked for: `id` is Airflow's, `output` the folder; either may be empty."""
+    """What can be searched: `id` is Airflow's, `output` the folder; either may be empty."""
 
     @property
     def id(self) -> str: ...
@@ -72,9 +71,7 @@ def _list(runs: Sequence[Named]) -> str:
 
 def _unknown(name: str, runs: Sequence[Named]) -> str:
     names = list(dict.fromkeys(short_name(run.output, run.id) for run in runs))
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"no run is called {name!r}; did you mean {' or '.join(near)}?"
-    if names:
-        return f"no run is called {name!r}; the last ones are {', '.join(names[:LISTED])}"
-    return f"no run is called {name!r}, as there is none yet; start one with `seuron run segmentation`"
+    if not names:
+        return f"no run is called {name!r}, as there is none yet; start one with `seuron run segmentation`"
+    hint = did_you_mean(name, names, f"the last ones are {', '.join(names[:LISTED])}", most=3)
+    return f"no run is called {name!r}; {hint}"

@@ -12,10 +12,10 @@ from typing import Any
 from seuron.storage import Storage
 
 
-class Sessions:
+class SessionStore:
     """What is kept for a user in a channel; in a folder it outlives the process.
 
-    Several messages of one user may be at work at once. Each has a copy, and gives back what it changed.
+    Several messages of one user may be answered at once. Each has a copy, and gives back what it changed.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -29,7 +29,7 @@ class Sessions:
             return dict(self._of(user, channel))
 
     def change(self, user: str, channel: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Keep what differs between a copy as it was and as it is; other changes that were made meanwhile stay."""
+        """Store what differs between a copy as it was and as it is; other changes that were made meanwhile stay."""
         changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
         gone = before.keys() - after.keys()
         if not changed and not gone:

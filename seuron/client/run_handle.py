@@ -1,4 +1,4 @@
-"""A run that one holds: how it is, how it ends, and what can be done with it."""
+"""A handle of a run: its status, its end, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seuron.client.entities import DagRun, TaskError
+from seuron.airflow_rest.client import NoAnswerError
+from seuron.airflow_rest.entities import DagRun, TaskError
 from seuron.client.logs import TaskLog, task_logs
-from seuron.client.looking import look_at_folder, look_at_start
-from seuron.client.naming import short_name
-from seuron.client.rest import NoAnswerError
-from seuron.client.statuses import RunStatus
+from seuron.client.run_names import short_name
+from seuron.client.run_status import RunStatus, status_of_folder, status_of_start
 from seuron.engine.states import Kind, Stop, write_stop
 from seuron.errors import NotFoundError, RunError
 from seuron.storage import Storage, local_folder
 
 if TYPE_CHECKING:
-    from seuron.client.deployment import Deployment
-    from seuron.compute.run_costs import RunCosts
-    from seuron.engine.invalidation import Forgotten
+    from seuron.client.deployment import DeploymentClient
+    from seuron.cluster.costs.run_costs import RunCosts
+    from seuron.engine.invalidation import Invalidated
     from seuron.engine.run import Run
     from seuron.pipelines.segmentation.analysis import Explanation, Sweep
 
-#: Seconds between looks at a run's tasks while it is waited for; its state is asked for more often.
-LOOK_SECONDS = 2.0
-#: Airflow may answer 500 to who changes a run that its scheduler is changing, as one that was started just now. What
-#: is asked for is a state and not a step, so it is asked for again: so often, and after so many seconds each time.
+#: Seconds between requests for a run's tasks while it is waited for; its state is requested more often.
+POLL_SECONDS = 2.0
+#: Airflow may answer 500 to a change of a run that its scheduler is changing, as one that was started just now. The
+#: request sets a state and is no step, so it is repeated: so often, and after so many seconds each time.
 TRIES, PAUSE_SECONDS = 8, 0.5
 
 
@@ -39,7 +38,7 @@ class RunHandle:
     `id` is empty for a run that Airflow does not know, such as one that was done without it.
     """
 
-    deployment: Deployment
+    deployment: DeploymentClient
     dag: str
     id: str
     output: str
@@ -55,60 +54,63 @@ class RunHandle:
         return self.deployment.client.run_url(self.dag, self.id) if self.id else ""
 
     def status(self, *, stages: bool = True) -> RunStatus:
-        """How the run is now; without `stages` only what state it is in."""
+        """The status of the run now; without `stages` only its state."""
         if not self.id:
-            return look_at_folder(self.folder(), self.dag)
+            return status_of_folder(self.folder(), self.dag)
         client = self.deployment.client
-        return look_at_start(client, client.dag_run(self.dag, self.id), self.storage(), stages=stages)
+        return status_of_start(client, client.dag_run(self.dag, self.id), self.storage(), stages=stages)
 
     def wait(
         self, on_progress: Callable[[RunStatus], None] | None = None, *, seconds: float | None = None
     ) -> RunStatus:
-        """Follow the run to its end and say how it is then; `on_progress` gets a status every two seconds.
+        """Follow the run to its end and return its status then; `on_progress` gets a status every two seconds.
 
         A deployment that restarts meanwhile is waited for. Raises RunError when it takes over `seconds`.
         """
         self._check_in_airflow()
-        looked = 0.0
+        shown = 0.0
 
-        def look(state: str) -> None:
-            nonlocal looked
-            if on_progress is not None and time.monotonic() - looked > LOOK_SECONDS:
+        def show(state: str) -> None:
+            nonlocal shown
+            if on_progress is not None and time.monotonic() - shown > POLL_SECONDS:
                 on_progress(self.status())
-                looked = time.monotonic()
+                shown = time.monotonic()
 
-        self.deployment.client.wait(self.dag, self.id, on_poll=look, seconds=seconds)
+        self.deployment.client.wait(self.dag, self.id, on_poll=show, seconds=seconds)
         status = self.status()
         if on_progress is not None:
             on_progress(status)
         return status
 
     def cancel(self, why: str = "", by: str = "") -> Stop:
-        """End the run for good. Who, when and why is written down first, so that nobody takes it for failed."""
+        """End the run for good. Who, when and why is stored first, so that it does not count as failed."""
         return self._stop("cancelled", why, by)
 
     def pause(self, why: str = "", by: str = "") -> Stop:
-        """End what is at work, to go on later with `redo()`: tasks at work are lost, what is finished is kept."""
+        """End running tasks, to resume later with `redo()`: their work is lost, what is finished is kept."""
         return self._stop("paused", why, by)
 
-    def redo(self, stage: str | None = None) -> tuple[RunHandle, Forgotten | None]:
-        """Start the run again with its parameters, which goes on where it was.
+    def redo(self, stage: str | None = None) -> tuple[RunHandle, Invalidated | None]:
+        """Start the run again with its parameters; it resumes where it was.
 
-        With a `stage`, that stage and all that depends on it are forgotten first (`seuron.engine.invalidation`).
+        With a `stage`, that stage and all that depends on it are invalidated first (`seuron.engine.invalidation`).
         """
-        from seuron.engine.invalidation import forget
+        from seuron.engine.invalidation import invalidate
 
         if self.id and not self.deployment.client.dag_run(self.dag, self.id).finished:
-            raise RunError(f"{self.name} is at work: {self.url}. Cancel it, or wait for its end, then give this again")
+            raise RunError(
+                f"{self.name} is running: {self.url}. Cancel it, or wait for its end, then give this command again"
+            )
         conf = self.parameters()
-        forgotten = forget(self.folder(), stage) if stage is not None else None
-        return self.deployment.start(self.dag, conf), forgotten
+        invalidated = invalidate(self.folder(), stage) if stage is not None else None
+        return self.deployment.start(self.dag, conf), invalidated
 
     def parameters(self) -> dict[str, Any]:
         """What the run was started with."""
         if self.id:
             return self.deployment.client.run_parameters(self.dag, self.id)
-        return self.folder().params.model_dump(mode="json")
+        values: dict[str, Any] = self.folder().params.model_dump(mode="json")
+        return values
 
     def logs(self, task: str | None = None) -> list[TaskLog]:
         """The logs of a task, by its label or id; of those that failed, or of the last one, without one."""
@@ -120,9 +122,8 @@ class RunHandle:
         return self.deployment.client.task_errors(self.dag, self.id, limit=limit) if self.id else []
 
     def report(self) -> str:
-        """The path of the run's report, which is made anew while the run is not complete."""
-        from seuron.reporting import write_report
-        from seuron.reporting.report import REPORT
+        """The path of the run's report, which is made again while the run is not complete."""
+        from seuron.reporting.report import REPORT, write_report
 
         run = self.folder()
         if run.storage.get(REPORT) is None or len(run.records()) < len(run.plan.tasks):
@@ -130,8 +131,8 @@ class RunHandle:
         return f"{run.output}/{REPORT}"
 
     def cost(self) -> RunCosts | None:
-        """What the run has cost on a cluster, None where none has worked for it."""
-        from seuron.compute.run_costs import read_costs
+        """What the run has cost on a cluster, None where none has run its tasks."""
+        from seuron.cluster.costs.run_costs import read_costs
 
         return read_costs(self.folder().storage)
 
@@ -149,7 +150,7 @@ class RunHandle:
         return explain_run(self.folder(), first, second)
 
     def folder(self) -> Run:
-        """The run as it lies in its folder; raises RunError where that is not prepared, or not reached from here."""
+        """The run in its folder; raises RunError where that is not prepared, or not reached from here."""
         from seuron.engine.run import Run
 
         storage = self.storage()
@@ -165,7 +166,7 @@ class RunHandle:
         if not self.output:
             return None
         storage, folder = Storage(self.output), local_folder(self.output)
-        there = self.deployment.here or folder is None or (folder / "run.json").exists()
+        there = self.deployment.is_local or folder is None or (folder / "run.json").exists()
         return storage if there else None
 
     def _stop(self, kind: Kind, why: str, by: str) -> Stop:
@@ -175,13 +176,13 @@ class RunHandle:
             raise RunError(f"{self.name} has ended already ({self.status(stages=False).state}): {self.url}")
         who = " ".join((by or getpass.getuser()).split())
         stop = Stop(self.id, kind, who, time.time(), why.strip())
-        _insist(lambda: client.write_note(self.dag, self.id, stop.note))
+        _retry(lambda: client.write_note(self.dag, self.id, stop.note))
         storage = self.storage()
         written = False
         try:
             written = storage is not None and write_stop(storage, stop)
-        finally:  # a folder that cannot be written must not keep machines at work
-            _insist(lambda: client.cancel(self.dag, self.id))
+        finally:  # a folder that cannot be written must not keep machines running
+            _retry(lambda: client.cancel(self.dag, self.id))
         if not written and storage is not None:
             write_stop(storage, stop)  # it may have been prepared just now
         return stop
@@ -194,8 +195,8 @@ class RunHandle:
             raise NotFoundError(f"Airflow knows no start of {self.output}: it was made without it, or elsewhere")
 
 
-def _insist(ask: Callable[[], None]) -> None:
-    """Ask for what may be asked for twice, until Airflow has an answer; raises NoAnswerError when it has none."""
+def _retry(ask: Callable[[], None]) -> None:
+    """Repeat an idempotent request until Airflow has an answer; raises NoAnswerError when it has none."""
     for _ in range(TRIES - 1):
         try:
             return ask()

@@ -1,9 +1,9 @@
-"""Turns: at most one run of a dataset is at work, whoever started it.
+"""A mutex for the runs of a dataset: at most one is active, whoever started it.
 
 Airflow's `max_active_runs` does not count the runs of a backfill together with others. So each run writes a
-ticket and looks for others' second: two that do so cannot both miss each other. One that sees others waits with
-its ticket if it is the first of them by name, and without one otherwise, so that the first comes through.
-A ticket counts while its run is active; nobody has to take it away.
+ticket first and checks for those of others second: two that do so cannot both miss each other. One that sees
+others waits with its ticket if it is the first of them by name, and without one otherwise, so that the first gets it.
+A ticket counts while its run is active; nobody has to release it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from seuron.storage import Storage
 
-FOLDER = "turns/"
+FOLDER = "run_mutex/"
 
 
-def take_turn(storage: Storage, run_id: str, active: Callable[[str], bool]) -> bool:
-    """Whether the run `run_id` may go to work; if not, ask again later. `active` tells whether another run is."""
+def try_acquire(storage: Storage, run_id: str, active: Callable[[str], bool]) -> bool:
+    """Whether the run `run_id` may proceed; if not, try again later. `active` says whether another run is."""
     mine = _file(run_id)
     if _is_first(run_id, _others(storage, mine, active)):
         storage.put(mine, json.dumps({"run_id": run_id}).encode())

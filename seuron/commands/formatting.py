@@ -1,29 +1,42 @@
-"""How commands say things: tables, statuses, forecasts. The same words in every front end."""
+"""Formatting of answers as text: tables, statuses, differences. The same in every front end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seuron.client import RunStatus
 from seuron.commands.answers import Answer
+
+if TYPE_CHECKING:
+    from seuron.client import RunStatus
 
 #: Lines around a table, as chats want them; a terminal leaves them out.
 FENCE = "```"
 
 
+def plain_text(answer: Answer) -> str:
+    """An answer as a terminal shows it: its text without fences, the links that are not in it, its pictures."""
+    lines = [line for line in answer.text.splitlines() if line != FENCE]
+    lines += [f"{name:<8} {url}" for name, url in answer.links.items() if url not in answer.text]
+    return "\n".join([*lines, *(str(picture) for picture in answer.pictures)])
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """`columns` between fences."""
+    return "\n".join([FENCE, columns(head, rows, right=right), FENCE])
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     """Rows under a head in columns, those in `right` aligned to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = [
+    return "\n".join(
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (head, *rows)
-    ]
-    return "\n".join([FENCE, *lines, FENCE])
+    )
 
 
 def bar(done: int, total: int, width: int = 20) -> str:
@@ -49,13 +62,13 @@ def status_text(status: RunStatus) -> str:
             for stage in status.stages
         ]
         lines.append(table(("stage", "", "tasks", "left"), rows, right=(2, 3)))
-    if status.at_work and (status.running or status.retrying):
-        lines.append(at_work(status))
+    if status.active and (status.running or status.retrying):
+        lines.append(task_counts(status))
     return "\n".join(lines)
 
 
-def at_work(status: RunStatus) -> str:
-    """What is at work or waits for another try, in a few words."""
+def task_counts(status: RunStatus) -> str:
+    """How many tasks run or wait for another try, in a few words."""
     retrying = f", {status.retrying} wait for another try" if status.retrying else ""
     return f"{status.running} running{retrying}"
 

@@ -1,6 +1,6 @@
-"""Folding repeats: the first of a cause is told, the same within a while is counted, the next one tells the count.
+"""Deduplication: the first notice of a cause is sent, repeats within a window are counted, the next one has the count.
 
-What was told lies in files, as notices come from many processes; each machine folds for itself.
+What was sent lies in files, as notices come from many processes; each machine deduplicates for itself.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from pathlib import Path
 
 from seuron.deployment.locks import held
 
-#: Seconds to wait for another process that looks at the same cause.
+#: Seconds to wait for another process that checks the same cause.
 _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Folding:
-    """`window` in seconds; 0 tells everything."""
+class Deduplicator:
+    """`window` in seconds; with 0 every notice is sent."""
 
     folder: Path
     window: float
 
     def due(self, key: str, now: float) -> int | None:
-        """How many were held back before this one, which is to be told; None when it is held back as well."""
+        """How many were held back before this one, which is to be sent; None when it is held back as well."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with held(self._file(key, ".lock"), _PATIENCE):
             last, count = self._read(key)
@@ -34,7 +34,7 @@ class Folding:
             return count
 
     def failed(self, key: str, repeats: int) -> None:
-        """Telling it did not work: the next one is told, and tells of this one too."""
+        """Sending it failed: the next one is sent, and counts this one too."""
         with held(self._file(key, ".lock"), _PATIENCE):
             _, count = self._read(key)
             self._write(key, None, count + repeats + 1)

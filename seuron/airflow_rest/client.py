@@ -1,7 +1,4 @@
-"""Verbs over Airflow's REST API: trigger a run, follow it, find out why it failed, cancel it.
-
-Nothing here imports Airflow: any deployment that answers `/api/v2` will do.
-"""
+"""The client of Airflow's REST API: trigger a run, follow it, find out why it failed, cancel it."""
 
 from __future__ import annotations
 
@@ -16,12 +13,12 @@ from urllib.parse import quote
 
 import httpx
 
-from seuron.client.entities import (
+from seuron.airflow_rest.entities import (
     FINISHED,
     DagRun,
     DagTimes,
+    GraphProgress,
     Overhead,
-    RunProgress,
     TaskError,
     TaskInstance,
     TierProgress,
@@ -133,7 +130,7 @@ class AirflowClient:
     ) -> str:
         """Follow a run to its end and return its state, `success` or `failed`.
 
-        `on_poll` gets the state at every look. An API server that restarts meanwhile is waited for, and so
+        `on_poll` gets the state at every request. An API server that restarts meanwhile is waited for, and so
         is one whose database does.
         Raises RunError when the run takes over `seconds`, or the server is silent for two minutes.
         """
@@ -154,10 +151,10 @@ class AirflowClient:
                     ) from error
             if seconds is not None and time.monotonic() - began > seconds:
                 where = self.run_url(dag_id, run_id)
-                raise RunError(f"the run {run_id} did not end in {seconds:g} s; it goes on: {where}")
+                raise RunError(f"the run {run_id} did not end in {seconds:g} s; it continues: {where}")
             time.sleep(poll)
 
-    def progress(self, dag_id: str, run_id: str) -> RunProgress:
+    def progress(self, dag_id: str, run_id: str) -> GraphProgress:
         """The state of the run and the counts of each node of its graph."""
         state = self.run_state(dag_id, run_id)
         counts: dict[str, dict[str, int]] = {}
@@ -166,13 +163,13 @@ class AirflowClient:
             tier[instance.state or "none"] = tier.get(instance.state or "none", 0) + 1
         order = self._task_order(dag_id)
         ranked = sorted(counts, key=lambda task_id: order.get(task_id, len(order)))
-        return RunProgress(state, tuple(TierProgress(task_id, counts[task_id]) for task_id in ranked))
+        return GraphProgress(state, tuple(TierProgress(task_id, counts[task_id]) for task_id in ranked))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """Mark the run failed, which ends its tasks; what they finished stays."""
         self.checked(self.send("PATCH", _run_path(dag_id, run_id), json={"state": "failed"}))
 
-    def forget_runs(self, dag_id: str, kept: int) -> list[str]:
+    def delete_old_runs(self, dag_id: str, kept: int) -> list[str]:
         """Delete the ended runs of a DAG but for the newest `kept`; returns their ids."""
         path = f"/dags/{quote(dag_id)}/dagRuns"
         query = {"state": sorted(FINISHED), "order_by": "-run_after"}
@@ -261,7 +258,7 @@ class AirflowClient:
         return DagTimes(bool(row["is_paused"]), parse_time(row.get("next_dagrun_run_after")))
 
     def pause_dag(self, dag_id: str, *, paused: bool) -> None:
-        """Have a DAG not be scheduled any more, or again; what runs goes on."""
+        """Pause or resume the schedule of a DAG; runs that have begun continue."""
         self.checked(self.send("PATCH", f"/dags/{quote(dag_id)}", json={"is_paused": paused}))
 
     def parse_again(self, dag_id: str) -> None:

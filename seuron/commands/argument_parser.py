@@ -1,35 +1,32 @@
-"""Words to parameters: what a person typed behind a command's phrase, by the command's own signature.
+"""The parser of arguments: what a person typed behind a command's phrase, by the command's own signature.
 
     cancel first why="wrong threshold"        ->  run="first", why="wrong threshold"
     run segmentation preset=fib25 mip=1       ->  values={"preset": "fib25", "mip": 1}
 
-Every front end that is no shell goes through here, so that the same words mean the same everywhere.
+Every front end but the shell uses it, so that the same words mean the same everywhere.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
-
-from seuron.commands.registry import Command, Parameter, Values
-from seuron.errors import ParameterErrors
+from seuron.commands.registry import Command, CommandParameter, Values
+from seuron.errors import ParameterErrors, did_you_mean
 
 #: A pipeline's parameters from a file: one set of them, or a batch.
 Attached = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def bind(command: Command, words: Sequence[str], attached: Attached | None = None) -> dict[str, Any]:
+def parse_arguments(command: Command, words: Sequence[str], attached: Attached | None = None) -> dict[str, Any]:
     """A command's parameters by their names; `attached` are a pipeline's parameters from a file.
 
     `key=value` gives a parameter of the command or, where it takes those, of the pipeline, several times where it
     is a list; the name of a flag alone sets it; other words are taken by their places.
     Raises ParameterErrors with all that is wrong.
     """
-    known = {parameter.name: parameter for parameter in command.parameters if not parameter.word.here}
+    known = {parameter.name: parameter for parameter in command.parameters if not parameter.argument.local_only}
     places = [parameter for parameter in known.values() if parameter.by_place]
     given: dict[str, Any] = {}
     values, problems = _from_file(attached), list[str]()
@@ -55,7 +52,7 @@ def bind(command: Command, words: Sequence[str], attached: Attached | None = Non
         problems.append(f"`{command.name}` takes no parameters from a file; write {command.usage}")
     missing = [p for p in known.values() if p.required and not p.takes_values and p.name not in given]
     problems += [
-        f"{p.word.metavar or p.name.upper()} is missing ({p.word.help}); write {command.usage}" for p in missing
+        f"{p.argument.metavar or p.name.upper()} is missing ({p.argument.help}); write {command.usage}" for p in missing
     ]
     if problems:
         raise ParameterErrors(problems, f"`{command.name}`")
@@ -83,32 +80,32 @@ def plain(text: str) -> Any:
         return text
 
 
-def _take(given: dict[str, Any], parameter: Parameter, text: str, problems: list[str]) -> None:
+def _take(given: dict[str, Any], parameter: CommandParameter, text: str, problems: list[str]) -> None:
     if parameter.is_list:
         given.setdefault(parameter.name, []).append(text)
         return
     if parameter.name in given:
         problems.append(f"`{parameter.name}` is given twice")
         return
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         given[parameter.name] = TypeAdapter(parameter.kind).validate_python(text)
     except ValidationError:
         problems.append(f"`{parameter.name}`: got {text!r}; {_allowed(parameter, text)}")
 
 
-def _allowed(parameter: Parameter, text: str) -> str:
+def _allowed(parameter: CommandParameter, text: str) -> str:
     if get_origin(parameter.kind) is Literal:
         choices = [str(choice) for choice in get_args(parameter.kind)]
-        near = get_close_matches(text, choices, n=1, cutoff=0.5)
-        return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(choices)}"
+        return did_you_mean(text, choices, f"allowed are {', '.join(choices)}")
     kinds = {int: "a whole number", float: "a number", bool: "yes or no"}
     wanted = next(
         (words for kind, words in kinds.items() if kind is parameter.kind or kind in get_args(parameter.kind)), ""
     )
-    return f"expected {wanted or 'another value'} ({parameter.word.help})"
+    return f"expected {wanted or 'another value'} ({parameter.argument.help})"
 
 
-def _unknown(command: Command, name: str, known: Mapping[str, Parameter]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean `{near[0]}`?" if near else f"write {command.usage}"
+def _unknown(command: Command, name: str, known: Mapping[str, CommandParameter]) -> str:
+    hint = did_you_mean(name, known, f"write {command.usage}", quote="`")
     return f"`{command.name}` has no parameter `{name}`; {hint}"

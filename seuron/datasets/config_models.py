@@ -1,4 +1,4 @@
-"""The tables of a dataset's file, as typed models."""
+"""The typed models of a dataset's file, one for each of its tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ Length = Annotated[float, Field(gt=0)]
 
 
 class ScheduleTable(Parameters):
-    """When a dataset is looked at: one of `cron`, `watch_minutes`, `asset` and `after`; none means by hand."""
+    """When a dataset is checked: one of `cron`, `watch_minutes`, `asset` and `after`; none means by hand."""
 
     cron: str | None = Field(None, description="times, as five fields of cron", examples=["0 3 * * *"])
     timezone: str = Field("UTC", description="time zone of `cron`, such as Europe/Zurich")
     watch_minutes: int | None = Field(
-        None, description="look at the input each so many minutes; what two looks in a row find the same is taken", ge=1
+        None,
+        description="check the input every so many minutes; a change is taken when two checks in a row find the same",
+        ge=1,
     )
-    asset: str | None = Field(None, description="name of an Airflow asset whose events tell of new data", min_length=1)
+    asset: str | None = Field(None, description="name of an Airflow asset whose events announce new data", min_length=1)
     after: str | None = Field(None, description="name of another dataset: when a version of it is published")
 
     @model_validator(mode="after")
@@ -40,12 +42,12 @@ class ScheduleTable(Parameters):
         return self
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The schedule in a few words."""
         if self.cron is not None:
             return f"cron {self.cron} ({self.timezone})"
         if self.watch_minutes is not None:
-            return f"watched each {self.watch_minutes} min"
+            return f"watched every {self.watch_minutes} min"
         if self.asset is not None:
             return f"asset {self.asset}"
         return f"after {self.after}" if self.after is not None else "by hand"
@@ -58,16 +60,16 @@ class DatasetTable(Parameters):
     description: str = Field("", description="what it is, for people")
     image: str | None = Field(None, description="precomputed image", min_length=1)
     affinities: str | None = Field(None, description="precomputed affinities, in place of an image", min_length=1)
-    resolution: tuple[Length, Length, Length] = Field(
-        ..., description="voxel size in nm (x, y, z) at the scale `mip` that is worked at"
-    )
+    resolution: tuple[Length, Length, Length] = Field(..., description="voxel size in nm (x, y, z) at the scale `mip`")
     publish: str = Field(..., description="folder of the versions, which belongs to this dataset alone", min_length=1)
     keep: int = Field(2, description="old versions that are kept beside the current one", ge=1)
-    tell: tuple[str, ...] = Field((), description="names of who is told of new versions and of failures")
-    pipeline: str = Field("segmentation", description="what is run")
+    notify: tuple[str, ...] = Field(
+        (), description="names of the recipients that are notified of new versions and failures"
+    )
+    pipeline: str = Field("segmentation", description="the pipeline that makes the versions")
     preset: str | None = Field(None, description="values for a kind of data, below `parameters`")
     parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the pipeline")
-    schedule: dict[str, Any] = Field(default_factory=dict, description="when it is looked at")
+    schedule: dict[str, Any] = Field(default_factory=dict, description="when it is checked")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -38,7 +38,7 @@ def train(
     """Train a boundary net on volumes with labels, and write its weights."""
     import logging
 
-    from seuron.cli.words import three_numbers, three_sizes
+    from seuron.commands.argument_types import three_numbers, three_sizes
     from seuron.errors import ParameterErrors
     from seuron.nets.checkpoint import save_checkpoint
     from seuron.nets.training import TrainingConfig

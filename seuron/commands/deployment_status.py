@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from seuron.compute.records import Records
-
 if TYPE_CHECKING:
-    from seuron.compute.money import Ledger
-    from seuron.compute.records import Look
+    from seuron.cluster.costs.ledger import Ledger
+    from seuron.cluster.records import ClusterSnapshot, Records
     from seuron.deployment import Deployment, DeploymentStatus
 
-#: Steps of the cluster that are told of.
+#: Steps of the cluster that are listed.
 _EVENTS_SHOWN = 5
 
 
@@ -29,7 +27,7 @@ def deployment_lines(deployment: Deployment, found: DeploymentStatus) -> list[st
     lines += [f"  {name}: {count} process{'es' if count != 1 else ''}" for name, count in found.services.items()]
     if deployment.cluster_file:
         records = _records(deployment)
-        lines += cluster_lines(deployment.cluster_file, records.look(), records.ledger())
+        lines += cluster_lines(deployment.cluster_file, records.snapshot(), records.ledger())
         for event in records.events()[-_EVENTS_SHOWN:]:
             at = time.strftime("%H:%M:%S", time.localtime(event.time))
             lines += [f"  {at} {line}" for line in event.lines]
@@ -38,14 +36,14 @@ def deployment_lines(deployment: Deployment, found: DeploymentStatus) -> list[st
 
 def cluster_data(deployment: Deployment) -> dict[str, Any] | None:
     """The last look at the cluster, and dollars by run; None where there is none."""
-    look = _records(deployment).look() if deployment.cluster_file else None
+    look = _records(deployment).snapshot() if deployment.cluster_file else None
     return asdict(look) | {"runs": dict(_records(deployment).ledger().runs)} if look else None
 
 
-def cluster_lines(file: str, look: Look | None, ledger: Ledger) -> Iterator[str]:
+def cluster_lines(file: str, look: ClusterSnapshot | None, ledger: Ledger) -> Iterator[str]:
     """What the last step of the cluster saw, and what there is to do about it."""
     if look is None:
-        yield f"cluster {file}: no step has looked at it yet"
+        yield f"cluster {file}: no step has checked it yet"
         return
     budget = f" of a budget of ${look.budget:.2f}" if look.budget is not None else ""
     yield f"cluster {file}, seen {time.time() - look.time:.0f} s ago: ${look.spent:.2f} spent{budget}"
@@ -65,6 +63,7 @@ def cluster_lines(file: str, look: Look | None, ledger: Ledger) -> Iterator[str]
 
 
 def _records(deployment: Deployment) -> Records:
+    from seuron.cluster.records import Records
     from seuron.deployment.cluster import records_folder
 
     return Records(records_folder(deployment.home))

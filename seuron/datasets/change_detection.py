@@ -6,14 +6,13 @@ import json
 from dataclasses import dataclass
 
 from seuron.datasets.files import Dataset
-from seuron.datasets.versions import Published
+from seuron.datasets.versions import PublishedVersions
 from seuron.engine.diff import Changes, changes_of
+from seuron.engine.pipeline import Facts
 from seuron.engine.run import Run
-from seuron.engine.setup import plan_run
+from seuron.engine.setup import check_run, replacement_problems, with_fingerprints
 from seuron.errors import ParameterErrors
-from seuron.pipelines.segmentation.checks import changes_of_volume, check_run
-from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import VolumeFacts
+from seuron.params.run_parameters import RunParameters
 
 SEEN = "seen.json"
 FIRST = "no version is published yet"
@@ -22,12 +21,12 @@ NOWHERE = 0
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look found.
+class ChangeReport:
+    """What has changed.
 
     `number` is that of the version which would be made, `base` that of the version it begins as. `reasons` are
-    what has changed, none where nothing has; `tasks` how many would run, be looked at, or taken from the store.
-    `fingerprint` is equal for two looks that found the same.
+    what has changed, none where nothing has; `tasks` how many would run, be checked, or taken from the store.
+    `fingerprint` is equal for two reports of the same change.
     """
 
     number: int
@@ -41,7 +40,7 @@ class Look:
         return bool(self.reasons)
 
 
-def look(dataset: Dataset) -> Look:
+def detect_changes(dataset: Dataset) -> ChangeReport:
     """Compare the input and the parameters with those of the newest version; nothing is written or computed.
 
     Raises ParameterErrors with all that is wrong with parameters and volumes.
@@ -50,26 +49,26 @@ def look(dataset: Dataset) -> Look:
     newest, number = published.newest(), published.next_number()
     if newest is None:
         run, _ = _planned(dataset, NOWHERE)
-        return Look(number, None, (FIRST,), len(run.plan.tasks), run.key)
+        return ChangeReport(number, None, (FIRST,), len(run.plan.tasks), run.key)
     run, other_volume = _planned(dataset, newest.number)
     if other_volume:
-        return Look(number, None, tuple(other_volume), len(run.plan.tasks), run.key)
+        return ChangeReport(number, None, tuple(other_volume), len(run.plan.tasks), run.key)
     changes = changes_of(run)
     left = sum(stage.tasks - stage.finished for stage in changes.stages)
-    return Look(number, newest.number, _reasons(changes) if left else (), left, run.key)
+    return ChangeReport(number, newest.number, _reasons(changes) if left else (), left, run.key)
 
 
-def begins_afresh(dataset: Dataset, number: int) -> bool:
-    """Whether the run that was begun in a version's folder cannot go on with what the dataset says now."""
+def needs_empty_folder(dataset: Dataset, number: int) -> bool:
+    """Whether the run in a version's folder cannot be resumed with the dataset as it is now."""
     if _run_json(dataset.published, number) is None:
         return False
     return bool(_planned(dataset, number)[1])
 
 
-def same_as_last(published: Published, found: Look) -> bool:
-    """Whether the look before this one found the same; what this one found is written down.
+def same_as_last(published: PublishedVersions, found: ChangeReport) -> bool:
+    """Whether the check before this one found the same; stores what this one found.
 
-    An input that is being written differs from look to look, and is left alone until it does not.
+    An input that is being written differs from check to check, and is left alone until it does not.
     """
     content = published.storage.get(SEEN)
     published.storage.put(SEEN, json.dumps({"fingerprint": found.fingerprint}).encode())
@@ -81,7 +80,7 @@ def check_volumes(dataset: Dataset) -> Run:
     return _planned(dataset, NOWHERE)[0]
 
 
-def _run_json(published: Published, number: int) -> bytes | None:
+def _run_json(published: PublishedVersions, number: int) -> bytes | None:
     return published.storage.get(f"versions/{number:04d}/run.json")
 
 
@@ -90,11 +89,11 @@ def _planned(dataset: Dataset, number: int) -> tuple[Run, list[str]]:
 
     Where there is anything of the latter, the run is that of an empty folder.
     """
-    params: SegmentationParams = dataset.params(dataset.published.folder(number))
+    params: RunParameters = dataset.params(dataset.published.folder(number))
     facts, problems = check_run(params)
     other_volume: list[str] = []
     if facts is not None and _run_json(dataset.published, number) is not None:
-        other_volume = changes_of_volume(Run.open(params.output), Run(params, facts))
+        other_volume = replacement_problems(Run.open(params.output), Run(dataset.pipeline, params, facts))
         problems = [problem for problem in problems if problem not in other_volume]
     if facts is not None:
         problems += _resolution_problems(dataset, facts)
@@ -102,14 +101,14 @@ def _planned(dataset: Dataset, number: int) -> tuple[Run, list[str]]:
         raise ParameterErrors(problems, f"the dataset {dataset.name}")
     if other_volume:
         return _planned(dataset, NOWHERE)[0], [_without_advice(problem) for problem in other_volume]
-    return plan_run(params, facts), []
+    return with_fingerprints(params, facts), []
 
 
-def _resolution_problems(dataset: Dataset, facts: VolumeFacts) -> list[str]:
+def _resolution_problems(dataset: Dataset, facts: Facts) -> list[str]:
     given, found = dataset.table.resolution, facts.resolution_nm
     if tuple(map(float, given)) == tuple(map(float, found)):
         return []
-    return [f"`resolution`: the file says {list(given)} nm, the volume {list(found)} nm; mend the one that is wrong"]
+    return [f"`resolution`: the file says {list(given)} nm, the volume {list(found)} nm; correct the one that is wrong"]
 
 
 def _reasons(changes: Changes) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class TierProgress:
 
 
 @dataclass(frozen=True)
-class RunProgress:
+class GraphProgress:
     """The state of a run and of each node of its graph, in the graph's order."""
 
     state: str
@@ -71,6 +71,10 @@ class TaskError:
 
     def __str__(self) -> str:
         return f"{self.label}: {self.message}\n  log: {self.url}"
+
+    def to_json(self) -> dict[str, str]:
+        """All of it for programs."""
+        return {"task": self.label, "message": self.message, "log": self.url}
 
 
 @dataclass(frozen=True)

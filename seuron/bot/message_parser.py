@@ -36,7 +36,7 @@ class Attachment:
 
 
 @dataclass(frozen=True)
-class Said:
+class ParsedMessage:
     """The words of a message, and the parameters or the batch of them that came with it."""
 
     words: tuple[str, ...]
@@ -44,8 +44,8 @@ class Said:
     batch: tuple[dict[str, Any], ...] | None = None
 
 
-def said(text: str, attached: Sequence[Attachment] = ()) -> Said:
-    """What a message says; raises ParameterErrors with all that cannot be read."""
+def parse_message(text: str, attached: Sequence[Attachment] = ()) -> ParsedMessage:
+    """Parse a message; raises ParameterErrors with all that cannot be read."""
     blocks = [Attachment("the block", found.encode()) for found in _BLOCK.findall(text)]
     rest = _BLOCK.sub(" ", text).strip()
     behind = _BEHIND.search(rest)
@@ -58,15 +58,15 @@ def said(text: str, attached: Sequence[Attachment] = ()) -> Said:
         raise ParameterErrors([f"parameters came {len(files)} times: {names}; send one file or block"], "the message")
     words = tuple(_words(rest.translate(_QUOTES)))
     if not files:
-        return Said(words)
+        return ParsedMessage(words)
     value = _read(files[0])
     if isinstance(value, dict):
-        return Said(words, values=value)
-    return Said(words, batch=_batch(files[0].name, value))
+        return ParsedMessage(words, values=value)
+    return ParsedMessage(words, batch=_batch(files[0].name, value))
 
 
 def _words(text: str) -> list[str]:
-    """Words, and quoted ones with spaces; an apostrophe is no quote where it does not close."""
+    """Words, and quoted ones with spaces; an apostrophe without a partner is no quote."""
     for quotes in ("\"'", '"'):
         lexer = shlex.shlex(text.rstrip(" ?!"), posix=True, punctuation_chars="")
         lexer.quotes, lexer.commenters, lexer.escape, lexer.whitespace_split = quotes, "", "", True
@@ -93,7 +93,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"{', '.join(twice)} stands there twice")
+        raise ValueError(f"{', '.join(twice)} is given twice")
     return found
 
 

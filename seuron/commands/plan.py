@@ -1,4 +1,4 @@
-"""The command that looks before a run: what it would take, and what of it is done already."""
+"""The forecast of a run: what it would take, and what of it is done already."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seuron.commands.answers import Answer, Session
-from seuron.commands.given import parsed
-from seuron.commands.registry import Values, Word, command
-from seuron.commands.wording import table
-from seuron.pipelines.registry import pipeline_named
+from seuron.commands.formatting import table
+from seuron.commands.registry import Argument, Values, command
+from seuron.commands.run_parameters import parsed_values
+from seuron.engine.registry import pipeline_named
 
 if TYPE_CHECKING:
-    from seuron.compute.money import Estimate
+    from seuron.cluster.costs.estimates import CostEstimate
     from seuron.engine.diff import Changes
     from seuron.engine.forecast import Calibration, Forecast
     from seuron.engine.run import Run
 
 #: What becomes of a task, with the heading of its column.
-KINDS = {"finished": "finished", "reused": "from the store", "run": "run", "looked_at": "looked at"}
+KINDS = {"finished": "finished", "reused": "from the store", "run": "run", "checked": "checked"}
 
 
-@command("plan", aliases=("dry run", "estimate"), may="look", group="Runs")
+@command("plan", aliases=("dry run", "estimate"), permission="look", group="Runs")
 def plan(
     session: Session,
     values: Values,
     *,
-    diff: Annotated[bool, Word("what of it is done already, what would run, and why")] = False,
-    cluster: Annotated[Path | None, Word("a cluster's file: queues, hours and dollars on it", here=True)] = None,
-    pipeline: Annotated[str, Word("what would be run")] = "segmentation",
+    diff: Annotated[bool, Argument("what of it is done already, what would run, and why")] = False,
+    cluster: Annotated[
+        Path | None, Argument("a cluster's file: queues, hours and dollars on it", local_only=True)
+    ] = None,
+    pipeline: Annotated[str, Argument("what would be run")] = "segmentation",
 ) -> Answer:
     """Say what a run would take: tasks, core time, memory, bytes and, with a cluster, money. Nothing is written.
 
@@ -39,9 +41,10 @@ def plan(
     """
     from seuron.engine.diff import changes_of
     from seuron.engine.forecast import forecast
+    from seuron.engine.setup import plan_run
 
     found = pipeline_named(pipeline)
-    run = found.steps.plan(parsed(session, found, values))
+    run = plan_run(parsed_values(session, found, values))
     known = session.deployment.calibration()
     expected = forecast(run, known)
     changes = changes_of(run) if diff else None
@@ -59,29 +62,29 @@ class OnCluster:
 
     name: str
     queues: dict[str, str]
-    estimate: Estimate
+    estimate: CostEstimate
 
 
 def _cluster_file(session: Session, given: Path | None) -> str:
     """The cluster's file: the one given, else that of this machine's deployment; empty where there is none."""
     if given is not None:
         return str(given)
-    return session.deployment.embedded.cluster_file if session.deployment.here else ""
+    return session.deployment.embedded.cluster_file if session.deployment.is_local else ""
 
 
 def _on_cluster(run: Run, known: Calibration, file: str) -> OnCluster | None:
     """Raises QueueErrors where the cluster cannot take a task at all."""
     from dataclasses import replace
 
-    from seuron.compute.cluster_file import read_cluster
-    from seuron.compute.money import estimate, tier_works
-    from seuron.engine.queues import MANAGER, QueueOffer, assign
+    from seuron.cluster.config import read_cluster
+    from seuron.cluster.costs.estimates import estimate, tier_works
+    from seuron.engine.queues import MANAGER, QueueCapacity, assign
 
     if not file:
         return None
     cluster = read_cluster(file)
-    queues = assign(run.plan, [QueueOffer(MANAGER, 0), *cluster.offers])
-    stages = [tier[0].stage for tier in run.plan.tiers()]
+    queues = assign(run.plan, [QueueCapacity(MANAGER, 0), *cluster.capacities])
+    stages = [tier.stage for tier in run.plan.tiers()]
     works = [
         replace(work, seconds=work.seconds * ratio, longest=work.longest * ratio)
         for work, ratio in zip(tier_works(run.plan, queues), (known.ratios.get(s, 1.0) for s in stages), strict=True)
@@ -148,12 +151,12 @@ def _kinds(changes: Changes | None) -> Mapping[str, dict[str, int]]:
 
 def _as_data(expected: Forecast, changes: Changes | None, costs: OnCluster | None) -> dict[str, Any]:
     kinds = _kinds(changes)
-    told = ("stage", "tiers", "tasks", "core_seconds", "memory_bytes")
+    shown = ("stage", "tiers", "tasks", "core_seconds", "memory_bytes")
     data: dict[str, Any] = {
         "output": expected.output,
         "box": list(expected.box),
         "stages": [
-            {name: getattr(stage, name) for name in told} | kinds.get(stage.stage, {}) for stage in expected.stages
+            {name: getattr(stage, name) for name in shown} | kinds.get(stage.stage, {}) for stage in expected.stages
         ],
         "tasks": expected.tasks,
         "core_hours": expected.core_hours,

@@ -19,23 +19,23 @@ def demo(
 ) -> None:
     """Make a volume, segment it in Airflow, and say where everything is.
 
-    A demonstration that was interrupted goes on; one that is complete is shown again.
+    A demonstration that was interrupted is resumed; one that is complete is shown again.
     """
     from dataclasses import replace
 
-    from seuron.cli.registered import show, terminal_session
-    from seuron.cli.words import three_sizes
+    from seuron.cli.shell_commands import show, terminal_session
     from seuron.client import connect
     from seuron.commands import Answer
+    from seuron.commands.argument_types import three_sizes
     from seuron.commands.runs import follow
     from seuron.deployment import Home
-    from seuron.viewer import view_run
+    from seuron.web.viewer import view_run
 
     home = Home.default()
     volume = _volume(home.demo, three_sizes(shape, "--shape"), seed)
     parameters = _parameters(home.demo, volume, fresh=fresh)
     with terminal_session(connect()) as session:
-        session.progress(Answer("starting Airflow"))
+        session.deployment.ensure_started(lambda step: session.progress(Answer(step)))
         handle = session.deployment.run(parameters)
         answer = follow(session, handle)
     if not answer.failed:
@@ -59,8 +59,8 @@ def _volume(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
 
 def _parameters(folder: Path, volume: Path, *, fresh: bool) -> SegmentationParams:
     """Parameters with an output folder that is free, or holds this very run already."""
+    from seuron.engine.setup import check_run
     from seuron.errors import ParameterErrors
-    from seuron.pipelines.segmentation.checks import check_run
     from seuron.pipelines.segmentation.params import SegmentationParams
 
     for number in count(1):

@@ -1,6 +1,6 @@
-"""Between plain words and Slack's way of writing them.
+"""Plain text as Slack's markup, and back.
 
-Slack reads `<!channel>`, `<@U1>` and `<url|words>` in texts as calls and links, so whatever users or data say is
+Slack reads `<!channel>`, `<@U1>` and `<url|words>` in texts as mentions and links, so all text of users and data is
 escaped, and only this module writes links.
 """
 
@@ -10,8 +10,8 @@ import html
 import re
 from collections.abc import Mapping
 
-from seuron.commands.wording import FENCE
-
+#: Lines around a block of code.
+_FENCE = "```"
 #: Characters of one message: Slack takes 4,000 in an edit.
 LONGEST = 3500
 _CALL = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
@@ -19,12 +19,12 @@ _SCHEMES = ("http://", "https://", "mailto:")
 
 
 def escaped(text: str) -> str:
-    """Words as Slack shows them and does not read them."""
+    """Text that Slack shows as it is."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def link(name: str, url: str) -> str:
-    """A link; what is no web address, such as a folder, is words."""
+    """A link; what is no web address, such as a folder, is plain text."""
     if not url.startswith(("http://", "https://")) or re.search(r"[\s<>|]", url):
         return f"{escaped(name)}: {escaped(url)}"
     return f"<{escaped(url)}|{escaped(name).replace('|', '/')}>"
@@ -58,4 +58,4 @@ def cut(text: str, longest: int = LONGEST) -> str:
     kept = kept[: kept.rfind("\n")] if "\n" in kept else kept[: kept.rfind(" ")] if " " in kept else kept
     if kept.rfind("&") > kept.rfind(";"):  # an escaped character that was cut
         kept = kept[: kept.rfind("&")]
-    return kept + (f"\n{FENCE}" if kept.count(FENCE) % 2 else "") + "\n(cut)"
+    return kept + (f"\n{_FENCE}" if kept.count(_FENCE) % 2 else "") + "\n(cut)"

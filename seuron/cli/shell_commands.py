@@ -6,24 +6,27 @@ import getpass
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seuron.client import Deployment, connect
 from seuron.commands.answers import Answer, Session, answer_of
-from seuron.commands.binding import bind
-from seuron.commands.registry import Command, Parameter, Values, call
-from seuron.commands.runs import RUN
-from seuron.commands.wording import FENCE
+from seuron.commands.argument_parser import parse_arguments
+from seuron.commands.argument_types import RUN
+from seuron.commands.formatting import plain_text
+from seuron.commands.registry import Command, CommandParameter, Values, call
+from seuron.engine.registry import pipelines
 from seuron.errors import SeuronError
-from seuron.params.presets import PRESETS
-from seuron.pipelines.registry import PIPELINES
+
+if TYPE_CHECKING:
+    from seuron.client import DeploymentClient
 
 #: How parameters of a pipeline are given beside an option for each of them.
 _SETTINGS, _SETS, _FILE, _PRESET, _JSON = "settings", "set_", "params", "preset", "as_json"
+#: Names another deployment than this machine's.
+_URL_VARIABLE = "SEURON_URL"
 #: Runs whose names are offered for completion.
 _COMPLETED = 50
 
@@ -33,7 +36,7 @@ def shell_command(made: Command) -> Callable[..., None]:
 
     def run(context: typer.Context, **given: Any) -> None:
         as_json = given.pop(_JSON)
-        answer = obey(made, context, given, as_json=as_json)
+        answer = execute(made, context, given, as_json=as_json)
         show(answer, as_json=as_json)
         if answer.failed:
             raise typer.Exit(answer.code)
@@ -48,7 +51,7 @@ def shell_command(made: Command) -> Callable[..., None]:
     return run
 
 
-def obey(made: Command, context: typer.Context, given: Mapping[str, Any], *, as_json: bool) -> Answer:
+def execute(made: Command, context: typer.Context, given: Mapping[str, Any], *, as_json: bool) -> Answer:
     """Run a command with what typer has parsed; with JSON what seuron's own errors say is an answer as well."""
     with terminal_session(connection(context)) as session:
         try:
@@ -60,54 +63,58 @@ def obey(made: Command, context: typer.Context, given: Mapping[str, Any], *, as_
 
 
 @contextmanager
-def terminal_session(deployment: Deployment) -> Iterator[Session]:
-    """A session of whoever is logged in, whose progress the terminal shows."""
-    from rich.console import Console
+def terminal_session(deployment: DeploymentClient) -> Iterator[Session]:
+    """A session of the user who is logged in, with progress in the terminal, once there is any."""
+    with ExitStack() as stack:
+        shown: list[Callable[[Answer], None]] = []
 
-    from seuron.cli.progress import TerminalProgress
+        def progress(answer: Answer) -> None:
+            if not shown:
+                from rich.console import Console
 
-    try:
-        with TerminalProgress(Console(stderr=True)) as progress:
-            yield Session(deployment, getpass.getuser(), here=True, on_progress=progress)
-    finally:
-        deployment.close()
+                from seuron.cli.progress import TerminalProgress
+
+                shown.append(stack.enter_context(TerminalProgress(Console(stderr=True))))
+            shown[0](answer)
+
+        stack.callback(deployment.close)
+        yield Session(deployment, getpass.getuser(), is_local=True, on_progress=progress)
 
 
-def connection(context: typer.Context) -> Deployment:
+def connection(context: typer.Context) -> DeploymentClient:
     """The deployment that the command is for: that of `--url` or $SEURON_URL, or this machine's."""
+    from seuron.client import connect
+
     chosen = context.find_root().obj
     return connect(chosen.get("url") if isinstance(chosen, dict) else None)
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
-    """Print an answer: to the error output when it is no good news, unless programs read it."""
+    """Print an answer: to the error output when the command failed, unless programs read it."""
     if as_json:
         typer.echo(json.dumps(answer.data, indent=1, default=str))
         return
-    lines = [line for line in answer.text.splitlines() if line != FENCE]
-    lines += [f"{name:<8} {url}" for name, url in answer.links.items() if url not in answer.text]
-    lines += [str(picture) for picture in answer.pictures]
-    typer.echo("\n".join(lines), err=answer.failed)
+    typer.echo(plain_text(answer), err=answer.failed)
 
 
-def _shell_parameters(made: Command, parameter: Parameter) -> Iterator[inspect.Parameter]:
+def _shell_parameters(made: Command, parameter: CommandParameter) -> Iterator[inspect.Parameter]:
     if parameter.takes_values:
         yield from _value_parameters(made)
         return
     if parameter.by_place and made.takes_values:
-        return  # among the words that `bind` sorts
+        return  # among the words that `parse_arguments` sorts
     default = inspect.Parameter.empty if parameter.required else parameter.default
-    word, complete = parameter.word, _run_names if parameter.word is RUN else None
+    argument, complete = parameter.argument, _run_names if parameter.argument is RUN else None
     if parameter.by_place:
-        metavar = word.metavar or parameter.name.upper()
-        info: Any = typer.Argument(help=word.help, metavar=metavar, autocompletion=complete, show_default=False)
+        metavar = argument.metavar or parameter.name.upper()
+        info: Any = typer.Argument(help=argument.help, metavar=metavar, autocompletion=complete, show_default=False)
     else:
         flag = f"--{parameter.name.replace('_', '-')}"
         both = f"{flag}/--no-{flag.removeprefix('--')}" if parameter.is_flag and parameter.default else flag
         info = typer.Option(
             both,
-            help=word.help,
-            metavar=word.metavar or None,
+            help=argument.help,
+            metavar=argument.metavar or None,
             show_default=bool(parameter.default) and not parameter.is_flag,
         )
     yield _keyword(parameter.name, Annotated[parameter.kind, info], default)
@@ -115,9 +122,9 @@ def _shell_parameters(made: Command, parameter: Parameter) -> Iterator[inspect.P
 
 def _value_parameters(made: Command) -> Iterator[inspect.Parameter]:
     """The ways to give a pipeline's parameters: words, a file, a preset, and an option for each of them."""
-    places = [f"[{p.word.metavar or p.name.upper()}]" for p in made.parameters if p.by_place]
-    told = "; ".join(["more parameters", *(p.word.help for p in made.parameters if p.by_place)])
-    settings = typer.Argument(help=told, metavar=" ".join([*places, "[KEY=VALUE]..."]), show_default=False)
+    places = [f"[{p.argument.metavar or p.name.upper()}]" for p in made.parameters if p.by_place]
+    texts = "; ".join(["more parameters", *(p.argument.help for p in made.parameters if p.by_place)])
+    settings = typer.Argument(help=texts, metavar=" ".join([*places, "[KEY=VALUE]..."]), show_default=False)
     yield _keyword(_SETTINGS, Annotated[list[str] | None, settings], None)
     sets = typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated")
     yield _keyword(_SETS, Annotated[list[str] | None, sets], None)
@@ -142,8 +149,10 @@ def _value_parameters(made: Command) -> Iterator[inspect.Parameter]:
 def _pipeline_fields(made: Command) -> Mapping[str, Any]:
     """The parameters that a command takes: those of the pipeline that it is named after, else of the first."""
     words = made.name.split()
-    chosen = next((pipeline for pipeline in PIPELINES.values() if pipeline.name in words), None)
-    return (chosen or next(iter(PIPELINES.values()))).model.model_fields
+    known = pipelines()
+    chosen = next((pipeline for pipeline in known if pipeline.name in words), known[0])
+    fields: Mapping[str, Any] = chosen.params.model_fields
+    return fields
 
 
 def _field_name(name: str) -> str:
@@ -164,11 +173,11 @@ def _given(made: Command, given: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in given.items() if name in own}
     if not made.takes_values:
         return found
-    from seuron.commands.given import read_values
+    from seuron.commands.run_parameters import read_values
 
     file = given.get(_FILE)
     words = [*(given.get(_SETS) or []), *(given.get(_SETTINGS) or [])]
-    spoken = bind(made, words, read_values(file) if file is not None else None)
+    spoken = parse_arguments(made, words, read_values(file) if file is not None else None)
     options = {name.removeprefix("field_"): text for name, text in given.items() if name.startswith("field_")}
     later = {name: text for name, text in {_PRESET: given.get(_PRESET), **options}.items() if text is not None}
     return found | {
@@ -178,6 +187,8 @@ def _given(made: Command, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run_names(incomplete: str) -> list[str]:
     """Names of runs that begin so, for the shell's completion; none while no deployment answers."""
+    from seuron.client import connect
+
     try:
         names = {handle.name for handle in connect().runs(most=_COMPLETED)}
     except SeuronError:
@@ -186,4 +197,4 @@ def _run_names(incomplete: str) -> list[str]:
 
 
 def _preset_names(incomplete: str) -> list[str]:
-    return [name for name in PRESETS if name.startswith(incomplete)]
+    return [name for pipeline in pipelines() for name in pipeline.presets if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""A notice to everybody who is to have it, and the notices of a run's end and of a try that failed."""
+"""Sending a notice to every recipient, and the notices of a run's end and of a try that failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from seuron.engine.states import RunState
 from seuron.errors import SeuronError
-from seuron.notifications.folding import Folding
+from seuron.notifications.deduplication import Deduplicator
 from seuron.notifications.notices import Cause, Event, Notice, one_line
 from seuron.notifications.notifiers import NOTIFIERS
 from seuron.notifications.settings import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: States that are told of, with the event that each is.
+#: States that are notified of, with the event that each is.
 ENDS: dict[RunState, Event] = {
     RunState.SUCCEEDED: "succeeded",
     RunState.FAILED: "failed",
@@ -38,56 +38,56 @@ ENDS: dict[RunState, Event] = {
 }
 
 
-def tell(notice: Notice, settings: NotificationSettings | None = None, folder: Path | None = None) -> int:
-    """Tell a notice to those who want it, and give how many were told.
+def notify(notice: Notice, settings: NotificationSettings | None = None, folder: Path | None = None) -> int:
+    """Send a notice to the recipients that want it; returns how many were notified.
 
-    `settings` are by default those of $SEURON_NOTIFICATIONS; `folder` holds what was told, by default in the
-    deployment's state. Who cannot be told is no reason not to tell the others: that is only logged.
+    `settings` are by default those of $SEURON_NOTIFICATIONS; `folder` holds what was sent, by default in the
+    deployment's state. A recipient that cannot be reached does not keep the others from it: that is only logged.
     """
     known = read_notifications() if settings is None else settings
-    folding = Folding(folder or _told_folder(), known.fold_minutes * 60)
+    deduplicator = Deduplicator(folder or _sent_folder(), known.fold_minutes * 60)
     clean = _clean(notice)
-    return sum(_tell_one(recipient, clean, folding) for recipient in known.notify if recipient.wants(clean))
+    return sum(_notify_one(recipient, clean, deduplicator) for recipient in known.notify if recipient.wants(clean))
 
 
-def _tell_one(recipient: Recipient, notice: Notice, folding: Folding) -> bool:
+def _notify_one(recipient: Recipient, notice: Notice, deduplicator: Deduplicator) -> bool:
     key = digest_of_data([notice.key, recipient.model_dump(mode="json")])
-    repeats = folding.due(key, time.time())
+    repeats = deduplicator.due(key, time.time())
     if repeats is None:
         return False
     try:
         NOTIFIERS[recipient.how](recipient, replace(notice, repeats=repeats))
     except NotifyError as error:
-        folding.failed(key, repeats)
-        log.warning("%s was not told of %s: %s", recipient.how, notice.run, error)
+        deduplicator.failed(key, repeats)
+        log.warning("%s was not notified of %s: %s", recipient.how, notice.run, error)
         return False
     return True
 
 
-def tell_end(handle: RunHandle) -> None:
-    """Tell how a run has ended to those who want it; nothing where nobody is to be told.
+def notify_end(handle: RunHandle) -> None:
+    """Notify of how a run has ended; nothing where no recipients are configured.
 
-    That nobody could be told is no fault of who ended the run: it is logged.
+    A failure to notify is no fault of who ended the run: it is logged.
     """
     if not os.environ.get(FILE_VARIABLE):
         return
     try:
         notice = end_notice(handle)
         if notice is not None:
-            tell(notice)
+            notify(notice)
     except SeuronError as error:
-        log.warning("Nobody was told of %s: %s", handle.name, error)
+        log.warning("Nobody was notified of %s: %s", handle.name, error)
 
 
 def end_notice(handle: RunHandle) -> Notice | None:
-    """What is to be told of a run that has ended; None for one that has not, or that a person has paused."""
+    """The notice of a run that has ended; None for one that has not, or that a person has paused."""
     status = handle.status(stages=False)
     event = ENDS.get(status.state)
     if event is None:
         return None
     errors = handle.errors() if event == "failed" else []
     links = {"Airflow": handle.url} if handle.url else {}
-    words = status.stop or _summed_up(handle)
+    words = status.stop or _summary(handle)
     following = _next(event, handle.name)
     return Notice(event, handle.name, handle.output, words, causes_of(errors), following, links, start=handle.id)
 
@@ -99,23 +99,23 @@ def causes_of(errors: Sequence[TaskError]) -> tuple[Cause, ...]:
 
 def retry_notice(run: str, output: str, cause: Cause, tried: int, most: int) -> Notice:
     """A task has failed, and another try follows: `tried` tries of at most `most` are used up."""
-    following = f"it is tried again by itself, try {tried + 1} of at most {most}"
+    following = f"it is retried automatically, try {tried + 1} of at most {most}"
     return Notice("retry", run, output, causes=(cause,), next=following)
 
 
 def _next(event: Event, name: str) -> str:
     if event == "succeeded":
         return ""
-    does = "mend the cause, then" if event == "failed" else "nothing; to go on after all,"
-    return f"{does} `continue {name}`: it goes on where it was, and what is finished is kept"
+    does = "fix the cause, then" if event == "failed" else "nothing; to resume it after all,"
+    return f"{does} `continue {name}`: it resumes where it was, and what is finished is kept"
 
 
-def _summed_up(handle: RunHandle) -> str:
+def _summary(handle: RunHandle) -> str:
     """The run in sentences; nothing of one that was never prepared."""
-    from seuron.commands.closing import closing_of
+    from seuron.client.run_summary import summary_of
 
     try:
-        return closing_of(handle)
+        return summary_of(handle)
     except SeuronError as error:
         log.info("No more is known of %s: %s", handle.name, error)
         return ""
@@ -128,7 +128,7 @@ def _clean(notice: Notice) -> Notice:
     return replace(notice, words=redacted(notice.words), causes=causes, links=links)
 
 
-def _told_folder() -> Path:
+def _sent_folder() -> Path:
     from seuron.deployment import Home
 
     return Home.default().folder / "notifications"
