@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seuron.compute.cluster_file import Cluster
-from seuron.compute.control import scale
-from seuron.compute.drivers import driver, process_groups
+from seuron.cluster.config import Cluster
+from seuron.cluster.drivers import driver, process_groups
+from seuron.cluster.group_status import scale
 from seuron.deployment.home import Home
 
 
@@ -22,7 +22,7 @@ def empty_groups(cluster: Cluster) -> None:
     """
     if cluster.provider == "processes":
         groups = process_groups(cluster)
-        groups.remove(groups.found())
+        groups.kill(groups.found())
         return
     with driver(cluster) as made:
         for group in cluster.groups:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,19 +18,37 @@ from typing import Any
 import httpx
 import psutil
 
-from seuron.client import AirflowClient
-from seuron.compute.cluster_file import read_cluster
-from seuron.compute.machine import Machine
+from seuron.airflow_rest import AirflowClient
+from seuron.cluster.local_machine import LocalMachine
 from seuron.deployment.cluster import empty_groups
 from seuron.deployment.environment import ADDRESS, DEFAULT_PORT, SERVICE_MARK, service_environment
 from seuron.deployment.home import PROJECT, Home, code_fingerprint
+from seuron.deployment.kernels import KERNELS
 from seuron.deployment.locks import held, is_locked
 from seuron.deployment.postgres import socket_folder
 from seuron.deployment.processes import end_processes, marked_processes, resident_bytes
+from seuron.deployment.steps import (
+    STARTING_AIRFLOW,
+    CpuMeter,
+    Look,
+    StalledError,
+    Step,
+    StepWatch,
+    log_bytes,
+    log_tail,
+    log_tails,
+)
+from seuron.engine.registry import BUILT_IN
 from seuron.errors import PermanentError, RunError, SeuronError
 
-#: A first start on two busy cores makes a database and its tables; 20 s when nothing else runs.
-START_SECONDS = 240.0
+#: Seconds between looks at a start; those that cost more, at processes and logs, are taken less often.
+_LOOK_SECONDS, _CLOSE_LOOK_SECONDS = 0.2, 2.0
+#: Seconds between words on how far a step is.
+_TOLD_SECONDS = 10.0
+#: Deaths of one service that a start of what runs already waits through: it may have been killed just now.
+_DEATHS_ALLOWED = 2
+#: The services that make ready what Airflow and `_unready` call so.
+_MAKERS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "metadatabase": "postgres"}
 #: Pools that bound nothing: Celery workers take what they have slots for.
 POOLS = ("cpu", "gpu", "memory", "manager")
 UNLIMITED = 100_000
@@ -68,34 +87,47 @@ class Deployment:
         self.home = home or Home.default()
 
     def start(
-        self, *, celery: bool | None = None, cluster: Path | None = None, seconds: float = START_SECONDS
+        self,
+        *,
+        celery: bool | None = None,
+        cluster: Path | None = None,
+        seconds: float | None = None,
+        on_step: Callable[[str], None] | None = None,
     ) -> DeploymentStatus:
         """Have everything running and return; reuses what runs, clears away what is left over.
 
         With `celery` tasks go to Celery workers by their queues, without to processes of the scheduler. With
         `cluster`, a cluster's file, these workers come from its groups. With neither all stays as it was.
+
+        Takes as long as it takes on a busy machine, unless `seconds` are given; `on_step` is told what is done
+        meanwhile. Raises RunError, with what the logs say, when something has died or does not advance any more.
         """
         if not (PROJECT / "dags").is_dir():
             raise RunError(
                 f"no dags folder at {PROJECT / 'dags'}: install seuron from its source with `pip install -e`"
             )
         self.home.create()
+        wait = _Wait(None if seconds is None else time.monotonic() + seconds, on_step or (lambda step: None))
+        if is_locked(self.home.start_lock):
+            wait.say("waiting for another process that starts it")
         with held(self.home.start_lock, seconds):
-            deadline = time.monotonic() + seconds
             kind = self._kind(celery, cluster)
             if is_locked(self.home.supervisor_lock) and (self._is_outdated() or self._kind() != kind):
+                wait.say("stopping what runs")
                 self.stop()
             reused = is_locked(self.home.supervisor_lock)
             if not reused:
                 self._start_afresh(kind)
             try:
-                self._make_ready(deadline)
+                self._make_ready(wait, _DEATHS_ALLOWED if reused else 0)
+            except StalledError:
+                raise
             except RunError:
                 if not reused or is_locked(self.home.supervisor_lock):
                     raise
                 # It was dying when it was looked at: a process keeps its locks until it is quite gone.
                 self._start_afresh(kind)
-                self._make_ready(deadline)
+                self._make_ready(wait, 0)
         return self.status()
 
     def stop(self) -> bool:
@@ -119,6 +151,8 @@ class Deployment:
         path = self._kind().cluster
         if not path:
             return
+        from seuron.cluster.config import read_cluster
+
         try:
             empty_groups(read_cluster(path))
         except SeuronError as error:
@@ -155,9 +189,7 @@ class Deployment:
 
     def log_tail(self, service: str, lines: int = 15) -> str:
         """The end of a service's log, for messages."""
-        path = self.home.logs / f"{service}.log"
-        text = path.read_text(errors="replace") if path.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return log_tail(self.home.logs, service, lines)
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -177,6 +209,8 @@ class Deployment:
     def _kind(self, celery: bool | None = None, cluster: Path | None = None) -> Kind:
         """As asked for, else as it was."""
         if cluster is not None:
+            from seuron.cluster.config import read_cluster
+
             read_cluster(cluster)  # what is wrong with it is said before anything is stopped or started
             return Kind("celery", str(cluster.resolve()))
         if celery is not None:
@@ -195,7 +229,7 @@ class Deployment:
             raise RunError(f"no deployment with Celery runs in {self.home.folder}; start it with `seuron up --celery`")
         sockets = socket_folder(self.home.database)
         port, service = int(self._state()["port"]), f"worker-{name}"
-        return service_environment(self.home, service, port, sockets, Machine.this(), celery=True)
+        return service_environment(self.home, service, port, sockets, LocalMachine.this(), celery=True)
 
     def _is_outdated(self) -> bool:
         """Whether the source has changed since the start, and no run would be disturbed by a new one."""
@@ -213,7 +247,7 @@ class Deployment:
         command = [sys.executable, "-m", module, str(self.home.folder), str(port), kind.executor, kind.cluster]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (self.home.logs / "supervisor.log").open("ab") as log:
-            subprocess.run(
+            done = subprocess.run(
                 command,
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
@@ -221,11 +255,11 @@ class Deployment:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=self.home.folder,
-                check=True,
+                check=False,
             )
-        deadline = time.monotonic() + 30
+        # The lock is that of the process's child, which says where it listens, or ends.
         while "pid" not in self._state():
-            if "failure" in self._state() or time.monotonic() > deadline:
+            if done.returncode or (not is_locked(self.home.supervisor_lock) and "pid" not in self._state()):
                 raise RunError(f"the supervisor did not start; its log ends:\n{self.log_tail('supervisor')}")
             time.sleep(0.02)
 
@@ -233,22 +267,61 @@ class Deployment:
         end_processes(self.home.folder)
         self._spawn(int(self._state().get("port") or DEFAULT_PORT), kind)
 
-    def _make_ready(self, deadline: float) -> None:
+    def _make_ready(self, wait: _Wait, deaths_allowed: int) -> None:
         with AirflowClient(self.url, timeout=5.0) as client:
-            self._wait_for(client, deadline)
+            self._wait_for(client, wait, deaths_allowed)
         with AirflowClient(self.url) as client:
             client.size_pools(
-                Machine.this().pools if self._kind().executor == "local" else dict.fromkeys(POOLS, UNLIMITED)
+                LocalMachine.this().pools if self._kind().executor == "local" else dict.fromkeys(POOLS, UNLIMITED)
             )
 
-    def _wait_for(self, client: AirflowClient, deadline: float) -> None:
-        while missing := self._unready(client):
+    def _wait_for(self, client: AirflowClient, wait: _Wait, deaths_allowed: int) -> None:
+        watch, meter, before = StepWatch(), CpuMeter(self.home.folder), self._deaths()
+        next_close_look = 0.0
+        while unready := self._unready(client):
             if not is_locked(self.home.supervisor_lock):
-                reason = self._state().get("failure", "it ended")
-                raise RunError(f"the deployment did not start: {reason}\n{self.log_tail('supervisor')}")
-            if time.monotonic() > deadline:
-                raise RunError(f"the deployment is not ready: {missing}; logs are in {self.home.logs}")
-            time.sleep(0.2)
+                reason = self._state().get("failure") or f"it ended\n{self.log_tail('supervisor')}"
+                raise RunError(f"the deployment did not start: {reason}")
+            self._check_deaths(before, deaths_allowed)
+            step = self._step(unready)
+            wait.say(step.name, self._detail(step, unready))
+            if time.monotonic() >= next_close_look:
+                next_close_look = time.monotonic() + _CLOSE_LOOK_SECONDS
+                look = Look(step, unready, log_bytes(self.home.logs, step.services), meter.read(step.services))
+                try:
+                    watch.check(look)
+                except StalledError as error:
+                    raise StalledError(f"{error}\n{log_tails(self.home.logs, step.services)}") from error
+            if wait.deadline is not None and time.monotonic() > wait.deadline:
+                raise RunError(
+                    f"the deployment is not ready: {step.name}, {_words(unready)}\n"
+                    f"{log_tails(self.home.logs, step.services)}"
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    def _step(self, unready: Mapping[str, str]) -> Step:
+        """What the start is on: the supervisor's step, and of its services those that are waited for."""
+        step = Step.from_json(self._state().get("step"))
+        makers = {_MAKERS.get(name, "dag-processor" if name.startswith("DAG ") else name) for name in unready}
+        return Step(step.name, tuple(name for name in step.services if name in makers) or step.services)
+
+    def _detail(self, step: Step, unready: Mapping[str, str]) -> str:
+        """How far a step is, for people: by its log, or by what is still waited for."""
+        if step.services == (KERNELS,):
+            return self.log_tail(KERNELS, 1)
+        return _words(unready) if step.name == STARTING_AIRFLOW else ""
+
+    def _deaths(self) -> dict[str, int]:
+        """How often the supervisor has seen each service die."""
+        return {name: int(found["count"]) for name, found in self._state().get("deaths", {}).items()}
+
+    def _check_deaths(self, before: Mapping[str, int], allowed: int) -> None:
+        for service, count in self._deaths().items():
+            if count - before.get(service, 0) > allowed:
+                how = self._state()["deaths"][service]["how"]
+                raise RunError(
+                    f"the deployment did not start: {service} ended {how}, and its log:\n{self.log_tail(service)}"
+                )
 
     def _unready(self, client: AirflowClient) -> dict[str, str]:
         """What is not ready yet, and how; empty when all is."""
@@ -258,13 +331,37 @@ class Deployment:
             return {"api-server": str(error) or type(error).__name__}
 
     def _unready_dags(self, client: AirflowClient) -> dict[str, str]:
-        """DAG files that this deployment has not parsed since it started (one file, one DAG)."""
+        """DAG files that this deployment has not parsed since it started (one each, but for the pipelines')."""
         if errors := client.import_errors():
             raise DagImportError("Airflow cannot import the DAGs:\n" + "\n".join(errors))
         parsed = client.parsed_dags()
         started = datetime.fromtimestamp(self._state().get("started", 0.0), UTC)
-        names = sorted(path.stem for path in (PROJECT / "dags").glob("*.py"))
+        files = {path.stem for path in (PROJECT / "dags").glob("*.py")}
+        # One file makes the DAGs of all pipelines: when it is parsed, those of $SEURON_PIPELINES are there as well.
+        names = sorted(files - {"pipelines"} | set(BUILT_IN))
         return {f"DAG {name}": "not parsed yet" for name in names if name not in parsed or parsed[name] < started}
+
+
+@dataclass
+class _Wait:
+    """How long a start may take, and who is told what it is on: each step once, and now and then how far it is."""
+
+    deadline: float | None
+    on_step: Callable[[str], None]
+    _step: str = ""
+    _told: str = ""
+    _told_at: float = 0.0
+
+    def say(self, step: str, detail: str = "") -> None:
+        told = f"{step}: {detail}" if detail else step
+        if step != self._step or (told != self._told and time.monotonic() - self._told_at > _TOLD_SECONDS):
+            self._step, self._told, self._told_at = step, told, time.monotonic()
+            self.on_step(told)
+
+
+def _words(unready: Mapping[str, str]) -> str:
+    """What is not ready, for people."""
+    return ", ".join(f"{name}: {how.splitlines()[0] if how else 'not ready'}" for name, how in unready.items())
 
 
 def _count_by_service(processes: list[psutil.Process]) -> dict[str, int]:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from seuron.compute.machine import Machine
-from seuron.compute.names import CLUSTER_VARIABLE
+from seuron.cluster.local_machine import LocalMachine
+from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.deployment.home import HOME_VARIABLE, PROJECT, Home
 from seuron.errors import RunError
 
@@ -37,7 +37,7 @@ TASK_THREADS = {
 }
 
 
-def airflow_settings(home: Home, port: int, socket_folder: Path, machine: Machine) -> dict[str, str]:
+def airflow_settings(home: Home, port: int, socket_folder: Path, machine: LocalMachine) -> dict[str, str]:
     """Airflow's options, `section.name` to value."""
     keys = home.keys()
     url = f"http://{ADDRESS}:{port}"
@@ -144,7 +144,7 @@ def service_environment(
     service: str,
     port: int,
     socket_folder: Path,
-    machine: Machine,
+    machine: LocalMachine,
     *,
     celery: bool = False,
     cluster: str = "",

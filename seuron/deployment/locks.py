@@ -35,11 +35,11 @@ def is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def held(path: Path, seconds: float) -> Iterator[None]:
-    """Hold the lock for a block; raises RunError when another holds it for too long."""
-    deadline = time.monotonic() + seconds
+def held(path: Path, seconds: float | None) -> Iterator[None]:
+    """Hold the lock for a block; raises RunError when another holds it for too long, never without `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
     while (file := try_lock(path)) is None:
-        if time.monotonic() > deadline:
+        if deadline is not None and time.monotonic() > deadline:
             raise RunError(f"{path} is held by another process for over {seconds:g} s; is a start still going on?")
         time.sleep(0.05)
     try:

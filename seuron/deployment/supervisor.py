@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -22,15 +22,17 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from seuron.compute.machine import MANAGER_SLOTS, Machine
-from seuron.compute.records import Event, Records
+from seuron.cluster.local_machine import MANAGER_SLOTS, LocalMachine
+from seuron.cluster.records import ClusterEvent, Records
 from seuron.deployment.cluster import records_folder
 from seuron.deployment.environment import ADDRESS, service_environment
 from seuron.deployment.home import Home, code_fingerprint
+from seuron.deployment.kernels import KERNELS, compile_command, kernels_stamp
 from seuron.deployment.locks import try_lock
 from seuron.deployment.ports import claim_port
 from seuron.deployment.postgres import Postgres
 from seuron.deployment.processes import end_processes
+from seuron.deployment.steps import STARTING_AIRFLOW, Step, log_tail
 from seuron.engine.queues import MANAGER
 from seuron.errors import RunError
 
@@ -63,16 +65,41 @@ class Service:
     not_before: float = 0.0
 
 
-class Supervisor:
-    """Starts the services in order, then restarts whatever dies until it is told to stop."""
+@dataclass
+class Preparation:
+    """A process that has to end well before the services that need what it makes; `stamp` says that it has."""
 
-    def __init__(self, home: Home, port: int, *, celery: bool = False, cluster: str = "") -> None:
+    service: str
+    step: Step
+    process: subprocess.Popen[bytes]
+    stamp: Path
+    stamped: str
+
+
+class Supervisor:
+    """Starts the services in order, then restarts whatever dies until it is told to stop.
+
+    `say_state` is told what it does now, and what has died, for whoever waits for the start.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        port: int,
+        say_state: Callable[[Mapping[str, object]], None],
+        *,
+        celery: bool = False,
+        cluster: str = "",
+    ) -> None:
         self.home, self.port, self.celery, self.cluster = home, port, celery, cluster
-        self.machine = Machine.this()
+        self._say_state = say_state
+        self._begin(Step("making the database", ("supervisor",)))
+        self.machine = LocalMachine.this()
         self.broker = _prepare_broker(home) if celery else None
         self.postgres = Postgres.prepare(home.database)
         self.services: list[Service] = []
         self.stopping = False
+        self.deaths: dict[str, dict[str, object]] = {}
 
     def run(self) -> None:
         """Bring everything up, watch it, and take it down on SIGTERM or SIGINT."""
@@ -94,19 +121,28 @@ class Supervisor:
     def _start_all(self) -> None:
         # A killed supervisor leaves its services behind: they are unknown to this one.
         end_processes(self.home.folder)
+        self._begin(Step("starting the database", ("postgres",)))
         self._add(Service("postgres", self.postgres.command, user=self.postgres.user))
         self._wait_for(self.postgres.is_ready)
         if self.broker is not None:
             self._add(Service("redis", self.broker.command))
-        self._migrate()
+        kernels, tables = self._compile(), self._migrate()
+        self._finish(tables)
         airflow = [sys.executable, "-m", "airflow"]
         self._add(Service("api-server", [*airflow, "api-server", "--apps", "all"]))
         self._add(Service("dag-processor", [*airflow, "dag-processor"], before=self._disown("DagProcessorJob")))
         if self.broker is not None:
             self._wait_for(self.broker.is_ready)
             self._add(Service("worker-manager", manager_worker()))
+        # Its workers, which load the kernels, begin with tasks that are left of an earlier start at once.
+        self._finish(kernels)
+        self._begin(Step(STARTING_AIRFLOW, ("api-server", "dag-processor", "scheduler")))
         scheduler = [*airflow, "scheduler", "--skip-serve-logs"]
         self._add(Service("scheduler", scheduler, before=self._disown("SchedulerJob")))
+
+    def _begin(self, step: Step) -> None:
+        say(step.name)
+        self._say_state({"step": step.to_json()})
 
     def _disown(self, job_type: str) -> Callable[[], None]:
         return lambda: self.postgres.execute(_DISOWN_DEAD.format(job_type))
@@ -119,21 +155,25 @@ class Supervisor:
     def _launch(self, service: Service) -> None:
         if service.before is not None:
             service.before()
-        environment = self._environment(service.name)
-        with (self.home.logs / f"{service.name}.log").open("ab") as log:
-            service.process = subprocess.Popen(
-                service.command,
+        service.process = self._spawn(service.name, service.command, service.user)
+        service.started = time.monotonic()
+        say(f"started {service.name} as process {service.process.pid}")
+
+    def _spawn(self, name: str, command: list[str], user: str | None = None) -> subprocess.Popen[bytes]:
+        """A process with the deployment's environment and marks, which writes to the log of that name."""
+        environment = self._environment(name)
+        with (self.home.logs / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                user=service.user,
-                group=service.user,
-                extra_groups=[] if service.user else None,
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
                 cwd=self.home.folder,
             )
-        service.started = time.monotonic()
-        say(f"started {service.name} as process {service.process.pid}")
 
     def _environment(self, service: str) -> dict[str, str]:
         sockets = self.postgres.socket_folder
@@ -152,6 +192,7 @@ class Supervisor:
                 service.back_off = _FIRST_BACK_OFF
             say(f"{service.name} ended with code {code}; starting it again in {service.back_off:g} s")
             self._note(f"{service.name} ended {_how(code)} and is started again")
+            self._count_death(service.name, code)
             service.process, service.not_before = None, now + service.back_off
             service.back_off = min(2 * service.back_off, _LONGEST_BACK_OFF)
         if now >= service.not_before:
@@ -162,7 +203,7 @@ class Supervisor:
     def _note(self, what: str) -> None:
         """Tell the runs of the cluster, whose reports say what happened."""
         if self.cluster:
-            Records(records_folder(self.home)).add(Event(time.time(), (what,)))
+            Records(records_folder(self.home)).add(ClusterEvent(time.time(), (what,)))
 
     def _relaunch(self, service: Service) -> None:
         try:
@@ -171,21 +212,41 @@ class Supervisor:
             say(f"{service.name} did not start: {error!r}; trying again in {service.back_off:g} s")
             service.not_before = time.monotonic() + service.back_off
 
-    def _migrate(self) -> None:
+    def _count_death(self, service: str, code: int) -> None:
+        before = self.deaths.get(service, {}).get("count", 0)
+        self.deaths[service] = {"count": int(str(before)) + 1, "how": _how(code)}
+        self._say_state({"deaths": self.deaths})
+
+    def _migrate(self) -> Preparation | None:
         """Make or update Airflow's tables, once per Airflow version."""
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
         wanted = version("apache-airflow-core")
-        stamp = self.home.schema_stamp
-        if stamp.exists() and stamp.read_text() == wanted:
+        return self._prepare("migration", "making Airflow's tables", command, self.home.schema_stamp, wanted)
+
+    def _compile(self) -> Preparation | None:
+        """Compile the kernels, once for each version of them and each kind of processor."""
+        stamp = kernels_stamp(Path(self._environment(KERNELS)["NUMBA_CACHE_DIR"]))
+        return self._prepare(KERNELS, "compiling the kernels", compile_command(), stamp, "")
+
+    def _prepare(self, service: str, name: str, command: list[str], stamp: Path, stamped: str) -> Preparation | None:
+        """Start what a stamp says is not done; None where it is."""
+        if stamp.exists() and stamp.read_text() == stamped:
+            return None
+        return Preparation(service, Step(name, (service,)), self._spawn(service, command), stamp, stamped)
+
+    def _finish(self, preparation: Preparation | None) -> None:
+        """Wait for its end; raises RunError with the end of its log where it failed."""
+        if preparation is None or self.stopping:
             return
-        environment = self._environment("migration")
-        with (self.home.logs / "migration.log").open("ab") as log:
-            command = [sys.executable, "-m", "airflow", "db", "migrate"]
-            code = subprocess.run(
-                command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
-            ).returncode
+        self._begin(preparation.step)
+        self._wait_for(lambda: preparation.process.poll() is not None)
+        code = preparation.process.poll()
+        if code is None:
+            return  # told to stop, which ends it
         if code:
-            raise RunError(f"`airflow db migrate` ended with code {code}; see {log.name}")
-        stamp.write_text(wanted)
+            tail = log_tail(self.home.logs, preparation.service)
+            raise RunError(f"{preparation.step.name} ended {_how(code)}; {preparation.service}.log ends:\n{tail}")
+        preparation.stamp.write_text(preparation.stamped)
 
     def _wait_for(self, condition: Callable[[], bool]) -> None:
         """Return once the condition holds, restarting what dies meanwhile."""
@@ -201,7 +262,7 @@ class Supervisor:
         would otherwise wait for tasks that may take an hour, and tasks may be killed anywhere.
         """
         say("stopping")
-        for name in ("scheduler", "dag-processor", "worker-manager", "api-server", "migration"):
+        for name in ("scheduler", "dag-processor", "worker-manager", "api-server", "migration", KERNELS):
             end_processes(self.home.folder, name)
         for service in self.services:
             if service.name in ("redis", "postgres") and service.process is not None and service.process.poll() is None:
@@ -243,13 +304,13 @@ def _write_state(home: Home, state: dict[str, object]) -> None:
 
 def main() -> None:
     """Entry point of the background process; the process that was called returns at once."""
-    if os.fork():
-        os._exit(0)
     home, first_port = Home(Path(sys.argv[1])), int(sys.argv[2])
     executor, cluster = sys.argv[3:5]
-    lock = try_lock(home.supervisor_lock)
+    lock = try_lock(home.supervisor_lock)  # before the fork, so that it is held when the call returns
     if lock is None:
         raise SystemExit(f"another supervisor already runs in {home.folder}")
+    if os.fork():
+        os._exit(0)
     try:
         port, _port_lock = claim_port(ADDRESS, first_port)
     except RunError as error:
@@ -258,11 +319,15 @@ def main() -> None:
     state: dict[str, object] = {"pid": os.getpid(), "port": port, "executor": executor, "cluster": cluster}
     state["started"] = time.time()
     state["code"] = code_fingerprint()
-    _write_state(home, state)
+
+    def say_state(more: Mapping[str, object]) -> None:
+        state.update(more)
+        _write_state(home, state)
+
     try:
-        Supervisor(home, port, celery=executor == "celery", cluster=cluster).run()
+        Supervisor(home, port, say_state, celery=executor == "celery", cluster=cluster).run()
     except Exception as error:
-        _write_state(home, {**state, "failure": f"{type(error).__name__}: {error}"})
+        say_state({"failure": str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"})
         raise
 
 

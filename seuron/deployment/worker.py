@@ -18,8 +18,8 @@ from types import FrameType
 
 import psutil
 
-from seuron.compute.names import WORKER_VARIABLE, worker_name
-from seuron.compute.workers import BROKER_ERRORS, Observer, Service
+from seuron.cluster.names import WORKER_VARIABLE, worker_name
+from seuron.cluster.workers import BROKER_ERRORS, Observer, WorkerService
 from seuron.engine.queues import MANAGER
 
 #: Seconds between reports.
@@ -41,7 +41,7 @@ class WorkerSettings:
     """How a worker is run: tasks get `grace` s when it ends; it ends when the broker is away for `patience` s."""
 
     name: str
-    service: Service
+    service: WorkerService
     broker_url: str
     folder: Path
     grace: float = 25.0

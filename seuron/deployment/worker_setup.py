@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seuron.compute.cluster_file import Cluster
-from seuron.compute.drivers import driver, process_groups
-from seuron.compute.groups import Driver
-from seuron.compute.machine import Machine
-from seuron.compute.workers import Service
+from seuron.cluster.config import Cluster
+from seuron.cluster.drivers import driver, process_groups
+from seuron.cluster.groups import Driver
+from seuron.cluster.local_machine import LocalMachine
+from seuron.cluster.workers import WorkerService
 from seuron.deployment.control import Deployment
 from seuron.deployment.environment import CELERY_SETTINGS, TASK_THREADS, as_variables, broker_url
 from seuron.deployment.worker import WorkerSettings
@@ -58,9 +58,9 @@ def worker_settings(
     """What is not given follows from the machine: each slot has an equal share of it."""
     if not queues:
         raise ParameterErrors(["--queue: give at least one queue, such as cpu"])
-    machine = Machine.this()
+    machine = LocalMachine.this()
     memory = int(memory_gib * 2**30) if memory_gib is not None else machine.memory_bytes // slots
     each = gpus if gpus is not None else min(1, machine.gpus)
     folder = Path(environment.get("AIRFLOW_HOME") or Path.home() / "airflow")
     folder.mkdir(parents=True, exist_ok=True)
-    return WorkerSettings(name, Service(queues, slots, memory, each), broker_url(environment), folder)
+    return WorkerSettings(name, WorkerService(queues, slots, memory, each), broker_url(environment), folder)
