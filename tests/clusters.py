@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seuron.compute.cluster_file import Cluster, parse_cluster
-from seuron.compute.google_client import Connection, Patience
+from seuron.cluster.config import Cluster, parse_cluster
+from seuron.cluster.google.client import Connection, Patience
 
 #: Tests wait for nothing longer than they must.
 PATIENCE = Patience(answer=5.0, tries=10.0, operation=20.0, first_pause=0.02)

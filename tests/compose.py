@@ -162,12 +162,12 @@ class Native:
         """All services of Airflow in the order of the file's dependencies, and these workers."""
         for name in ("postgres", "redis"):
             self.start(name)
-            self.wait_until(lambda name=name: self.healthy(name), 60)  # type: ignore[misc]
+            self.wait_until(lambda name=name: self.healthy(name), 240)  # type: ignore[misc]
         done = self.run("init")
         assert done.returncode == 0, done.stderr[-3000:]
         for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
             self.start(name)
-        self.wait_until(lambda: self.healthy("api-server"), 240)
+        self.wait_until(lambda: self.healthy("api-server"), 600)
         for name in workers:
             self.start(name)
 
@@ -222,7 +222,7 @@ class Native:
             cwd=self.folder / "airflow",
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=480,
             check=False,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from seuron.commands import Answer, Session, Word
+from seuron.commands import Answer, Argument, Session
 
 
 @dataclass
@@ -21,9 +21,9 @@ class Counting:
     def count(
         self,
         session: Session,
-        limit: Annotated[int, Word("how far")] = 3,
+        limit: Annotated[int, Argument("how far")] = 3,
         *,
-        picture: Annotated[str, Word("a file")] = "",
+        picture: Annotated[str, Argument("a file")] = "",
     ) -> Answer:
         """Count, slowly."""
         self.calls.append((session.who, limit))

@@ -9,9 +9,9 @@ import numpy as np
 from runs_on_disk import CORNER
 
 from seuron.box import Box
+from seuron.datasets.change_detection import ChangeReport, detect_changes, needs_empty_folder
 from seuron.datasets.drafts import discard_draft, make_draft
 from seuron.datasets.files import Dataset, read_dataset
-from seuron.datasets.looking import Look, begins_afresh, look
 from seuron.engine.local import run_local
 from seuron.volumes import create_volume, open_volume
 
@@ -63,16 +63,16 @@ def repair(path: Path, value: int = 3) -> None:
     volume.write(box, np.full((*box.shape, volume.channels), value, volume.dtype, order="F"))
 
 
-def bring_up_to_date(dataset: Dataset) -> Look:
+def bring_up_to_date(dataset: Dataset) -> ChangeReport:
     """What the nodes of a dataset's DAG do, in their order, without Airflow."""
     published = dataset.published
-    published.settle()
-    found = look(dataset)
+    published.recover()
+    found = detect_changes(dataset)
     if found.changed:
-        if begins_afresh(dataset, found.number):
+        if needs_empty_folder(dataset, found.number):
             discard_draft(published, found.number)
         folder = make_draft(published, found.number, found.base)
         run = run_local(dataset.params(folder))
         published.publish(found.number, run.key, found.reasons)
-        published.forget(dataset.table.keep)
+        published.prune(dataset.table.keep)
     return found

@@ -6,23 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from seuron.compute.groups import Group, Instance, Shortage, WorkerReport
-from seuron.compute.policy import decide
-from seuron.compute.settings import PolicySettings
-from seuron.compute.situation import (
+from seuron.cluster.cluster_state import (
+    ClusterState,
     Decision,
     Draining,
-    GroupLook,
     GroupMemory,
-    Memory,
+    GroupState,
+    PolicyMemory,
     QueueDepth,
-    Situation,
     TasksEnded,
 )
+from seuron.cluster.groups import Group, Instance, Shortage, WorkerReport
+from seuron.cluster.policy import decide
+from seuron.cluster.settings import PolicySettings
 
+_MEMORY = TypeAdapter(PolicyMemory)
 NOW = 1_000_000.0
 QUEUES = ("cpu", "memory")
+
+
+def through_json(memory: PolicyMemory) -> PolicyMemory:
+    """As the next step reads it."""
+    return _MEMORY.validate_json(_MEMORY.dump_json(memory))
 
 
 def group(name: str = "a", queue: str = "cpu", **changes: object) -> Group:
@@ -50,7 +57,7 @@ def depths() -> st.SearchStrategy[QueueDepth]:
 
 
 @st.composite
-def looks(draw: st.DrawFn, number: int) -> tuple[GroupLook, dict[str, WorkerReport]]:
+def looks(draw: st.DrawFn, number: int) -> tuple[GroupState, dict[str, WorkerReport]]:
     """A group with instances in every state, and reports of some of them, fresh and old."""
     name = f"group-{number}"
     made = Group(
@@ -83,11 +90,11 @@ def looks(draw: st.DrawFn, number: int) -> tuple[GroupLook, dict[str, WorkerRepo
     shortages = draw(
         st.lists(st.builds(Shortage, st.just(name), st.just("no_stock"), st.just("none"), st.just(NOW - 9)), max_size=1)
     )
-    return GroupLook(made, tuple(instances), live + draw(st.integers(0, 3)), tuple(shortages)), reports
+    return GroupState(made, tuple(instances), live + draw(st.integers(0, 3)), tuple(shortages)), reports
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Situation:
+def situations(draw: st.DrawFn) -> ClusterState:
     """Any situation, also those that no policy would have led to."""
     found = [draw(looks(number)) for number in range(draw(st.integers(0, 4)))]
     groups = tuple(look for look, _ in found)
@@ -95,7 +102,7 @@ def situations(draw: st.DrawFn) -> Situation:
     names = [made.name for look in groups for made in look.live]
     some = st.lists(st.sampled_from(names), unique=True) if names else st.just([])
     causes = st.sampled_from(["surplus", "sick", "budget"])
-    memory = Memory(
+    memory = PolicyMemory(
         began=draw(times()),
         groups={
             look.group.name: GroupMemory(draw(times(500)), draw(times(500)), draw(st.integers(0, 200)), draw(times(9)))
@@ -107,7 +114,7 @@ def situations(draw: st.DrawFn) -> Situation:
         draining={name: Draining(NOW - draw(st.floats(0, 500)), draw(causes)) for name in draw(some)},
         held_budget=draw(st.none() | st.just(50.0)),
     )
-    return Situation(
+    return ClusterState(
         NOW,
         {queue: draw(depths()) for queue in QUEUES},
         groups,
@@ -126,14 +133,14 @@ class Obedient:
     groups: tuple[Group, ...]
     settings: PolicySettings
     now: float = NOW
-    memory: Memory = field(default_factory=Memory)
+    memory: PolicyMemory = field(default_factory=PolicyMemory)
     instances: dict[str, Instance] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     targets: dict[str, int] = field(default_factory=dict)
     made: int = 0
     spent: float = 0.0
 
-    def look(self, queues: Mapping[str, QueueDepth], seconds: float = 30.0) -> tuple[Situation, Decision]:
+    def look(self, queues: Mapping[str, QueueDepth], seconds: float = 30.0) -> tuple[ClusterState, Decision]:
         """One look; the tasks of `queues` that run are on the first instances with room, closed ones as well."""
         self.now += seconds
         running = {queue: depth.running for queue, depth in queues.items()}
@@ -146,16 +153,16 @@ class Obedient:
                 told = WorkerReport(found.name, self.now, tasks, 1.0, found.name not in self.closed, 0.1, 0.1)
                 reports[found.name] = told
         looks = tuple(
-            GroupLook(g, tuple(i for i in self.instances.values() if i.group == g.name), self.targets.get(g.name, 0))
+            GroupState(g, tuple(i for i in self.instances.values() if i.group == g.name), self.targets.get(g.name, 0))
             for g in self.groups
         )
-        situation = Situation(self.now, queues, looks, reports, spent=self.spent, memory=self.memory)
+        situation = ClusterState(self.now, queues, looks, reports, spent=self.spent, memory=self.memory)
         decision = decide(situation, self.settings)
         self._obey(decision)
         return situation, decision
 
     def _obey(self, decision: Decision) -> None:
-        self.memory = Memory.from_json(decision.memory.to_json())
+        self.memory = through_json(decision.memory)
         for name in (name for names in decision.delete.values() for name in names):
             del self.instances[name]
         self.closed = (self.closed | set(decision.drain)) - set(decision.resume)

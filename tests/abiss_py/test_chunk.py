@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracles import segmentation as oracle
@@ -35,7 +35,6 @@ def strips_of(voxels: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(7), settings_of_segmentation(), st.integers(1, 60))
 def test_strongest_edges_are_those_of_the_twin(affinities: NDArray[Any], rules: dict[str, Any], strip: int) -> None:
     """Each contact's strongest edge is the maximum over all voxel edges between the two labels."""
@@ -46,7 +45,6 @@ def test_strongest_edges_are_those_of_the_twin(affinities: NDArray[Any], rules: 
     assert found == oracle.strongest_edges(affinities, chunk.labels.ravel(order="F").tolist())
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(7), settings_of_segmentation(), st.integers(1, 60), st.randoms())
 def test_boxes_hold_their_clusters_tightly(
     affinities: NDArray[Any], rules: dict[str, Any], strip: int, random: Any
@@ -75,7 +73,6 @@ def test_tables_grow() -> None:
     assert found == {pair: tuple(row) for pair, row in twin.items()}
 
 
-@settings(max_examples=25, deadline=None)
 @given(affinity_maps(24), st.integers(1, 400), st.integers(1, 600), st.integers(0, 2**32 - 1))
 def test_contacts_of_any_labels_are_those_of_the_twin(
     affinities: NDArray[Any], count: int, strip: int, seed: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from abiss_py.components import Pairs, components_within, edge_ends, inner_edges, packed
@@ -18,7 +18,6 @@ def as_piece(pairs: list[tuple[int, int]]) -> Pairs:
     return array[:, 0].copy(), array[:, 1].copy()
 
 
-@settings(deadline=None)
 @given(st.lists(edges, min_size=1, max_size=5), st.integers(1, 30))
 def test_components_hold_the_levels_taken_and_stay_small(levels: list[list[tuple[int, int]]], most: int) -> None:
     """No edge of the levels taken is between two components, none has more edges inside than asked for, and
@@ -39,7 +38,6 @@ def test_components_hold_the_levels_taken_and_stay_small(levels: list[list[tuple
         }
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.integers(1, 12), st.none() | st.integers(1, 4))
 def test_bins_hold_what_fits(inner: list[int], most: int, most_bins: int | None) -> None:
     """A bin holds no more than asked for, or one component; all have one unless bins are few."""

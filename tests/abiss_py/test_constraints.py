@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracles import segmentation as oracle
@@ -40,7 +40,6 @@ def rows_of(table: Any) -> set[tuple[int, ...]]:
     return set(rows)
 
 
-@settings(max_examples=150, deadline=None)
 @given(affinity_maps(), settings_of_segmentation(), constraint_lists(), st.integers(0, 2**32 - 1))
 def test_rules_forbid_what_the_definitions_say(
     affinities: NDArray[Any], rules: dict[str, Any], constraints: Any, seed: int
@@ -55,7 +54,6 @@ def test_rules_forbid_what_the_definitions_say(
     assert list(zip(*columns, strict=True)) == vetoes
 
 
-@settings(max_examples=200, deadline=None)
 @given(affinity_maps(14), settings_of_segmentation(), constraint_lists(), st.integers(0, 2**32 - 1), shapes(8))
 def test_no_chunking_changes_what_rules_decide(
     affinities: NDArray[Any], rules: dict[str, Any], constraints: Any, seed: int, chunk_size: Triple
@@ -86,7 +84,6 @@ def small_presets() -> dict[str, tuple[abiss_py.Constraint, ...]]:
     }
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     affinity_maps(16),
     settings_of_segmentation(),
@@ -154,7 +151,6 @@ def region_graphs(draw: st.DrawFn) -> tuple[Contacts, Clusters, NDArray[np.int64
     return contacts.renamed(contacts.a, contacts.b), clusters, ids[random.random(nodes) < 0.3], scale
 
 
-@settings(max_examples=300, deadline=None)
 @given(region_graphs(), constraint_lists(), st.sampled_from([0.0, 0.1, 1 / 3, 0.5]))
 def test_graphs_of_any_sums_are_decided_exactly(graph: Any, constraints: Any, threshold: float) -> None:
     """Ties, means that differ in their last bit, and sums near 2^62 come in the order of the twin."""
@@ -177,7 +173,6 @@ def test_graphs_of_any_sums_are_decided_exactly(graph: Any, constraints: Any, th
     assert len(found.contacts) == len(found.clusters) == 0
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     region_graphs(),
     constraint_lists(),
@@ -210,7 +205,6 @@ def same_tables(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
-@settings(max_examples=80, deadline=None)
 @given(affinity_maps(9), settings_of_segmentation(), constraint_lists(), st.integers(0, 2**32 - 1), st.randoms())
 def test_slabs_joined_in_any_order_decide_the_same(
     affinities: NDArray[Any], rules: dict[str, Any], constraints: Any, seed: int, random: Any

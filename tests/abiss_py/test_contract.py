@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracles import segmentation as oracle
@@ -22,7 +22,6 @@ Triple = tuple[int, int, int]
 DEFAULT = {"high": 0.9, "low": 0.1, "size": 10, "dust": 3, "threshold": 0.3}
 
 
-@settings(max_examples=150, deadline=None)
 @given(affinity_maps(), settings_of_segmentation())
 def test_segment_is_what_the_definitions_say(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
     """The kernels compute the same ids as the plain sorted-list twin, voxel by voxel."""
@@ -32,7 +31,6 @@ def test_segment_is_what_the_definitions_say(affinities: NDArray[Any], rules: di
     np.testing.assert_array_equal(found.segments, segments)
 
 
-@settings(max_examples=250, deadline=None)
 @given(affinity_maps(14), settings_of_segmentation(), shapes(8))
 @example(np.ones((9, 1, 1, 3), np.float32), DEFAULT, (2, 1, 1))
 @example(np.zeros((5, 4, 3, 3), np.uint8), DEFAULT, (2, 2, 2))
@@ -46,7 +44,6 @@ def test_no_chunking_changes_a_bit(affinities: NDArray[Any], rules: dict[str, An
         np.testing.assert_array_equal(getattr(whole.contacts, name), getattr(parts.contacts, name))
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(14), settings_of_segmentation(), shapes(8), st.integers(2, 3))
 def test_threads_change_nothing(
     affinities: NDArray[Any], rules: dict[str, Any], chunk_size: Triple, threads: int
@@ -61,7 +58,6 @@ def test_threads_change_nothing(
         assert whole.segments.tobytes() == found.segments.tobytes()
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(), settings_of_segmentation(), st.sampled_from(["part", "C", "reversed"]))
 def test_layout_in_memory_does_not_matter(affinities: NDArray[Any], rules: dict[str, Any], layout: str) -> None:
     """A part of a larger array, and arrays in another order, are read as they are or copied, with one result."""
@@ -75,7 +71,6 @@ def test_layout_in_memory_does_not_matter(affinities: NDArray[Any], rules: dict[
     assert abiss_py.segment(affinities, **rules).segments.tobytes() == found.segments.tobytes()
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(), settings_of_segmentation())
 def test_region_graph_has_every_contact(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
     """Sums, counts and first edges of all pairs are those of the twin."""
@@ -86,7 +81,6 @@ def test_region_graph_has_every_contact(affinities: NDArray[Any], rules: dict[st
     assert found == oracle.region_graph(affinities, ids)
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(), settings_of_segmentation())
 def test_ids_are_their_first_voxels(affinities: NDArray[Any], rules: dict[str, Any]) -> None:
     """An id is 1 + the linear index of the first voxel that has it, in both layers."""
@@ -96,7 +90,6 @@ def test_ids_are_their_first_voxels(affinities: NDArray[Any], rules: dict[str, A
         np.testing.assert_array_equal(ids[ids > 0], first[ids > 0] + 1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(affinity_maps(), settings_of_segmentation(), st.randoms())
 def test_merging_in_any_order_decides_the_same(affinities: NDArray[Any], rules: dict[str, Any], random: Any) -> None:
     """Regions may be joined in any order and grouping that keeps boxes: slabs one by one, here."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.segmentation import agglomerate as slow_agglomerate
 from strategies import region_graphs
@@ -18,7 +18,6 @@ NOTHING_OPEN = np.zeros(0, np.int64)
 THRESHOLDS = [0.0, 0.1, 51 / 255, 0.5, 2 / 3, 204 / 255, 0.9, 1.0]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 2**39 - 1), st.fractions(0, 1)), max_size=20), st.data())
 def test_rows_come_in_the_exact_order_of_their_means(rows: list[tuple[int, Fraction]], data: st.DataObject) -> None:
     """Equal to sorting fractions, for any count below 2^39 and means that differ in their last bits."""
@@ -46,7 +45,6 @@ def test_means_that_floats_cannot_tell_apart_are_ordered() -> None:
         assert np.array(order)[best_first(contacts)].tolist() == [0, 1]
 
 
-@settings(max_examples=150, deadline=None)
 @given(region_graphs(), st.sampled_from(THRESHOLDS), st.sampled_from(THRESHOLDS))
 def test_joins_above_a_threshold_are_those_of_agglomeration_at_it(graph: Contacts, one: float, other: float) -> None:
     """The law of sweeps: row for row, and the segments are those of the slow twin."""
@@ -69,7 +67,6 @@ def test_joins_above_a_threshold_are_those_of_agglomeration_at_it(graph: Contact
     assert tree.names(0, made).follow(ids).tolist() == [names[i] for i in ids.tolist()]
 
 
-@settings(max_examples=60, deadline=None)
 @given(region_graphs(), st.data())
 def test_names_may_be_followed_in_steps(graph: Contacts, data: st.DataObject) -> None:
     """From any threshold to the next, and on: the same as at once. Joins may have been decided in any order."""

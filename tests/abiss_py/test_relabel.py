@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from abiss_py import relabel
@@ -17,7 +17,6 @@ IDS = st.integers(1, 2**62)
 TIMES = st.sampled_from([1, 6 * relabel.FEW])
 
 
-@settings(deadline=None)  # the first call may compile
 @given(st.dictionaries(IDS, st.integers(0, 2**62), min_size=1), st.lists(IDS, min_size=1), TIMES)
 def test_ids_follow_their_mapping(names: dict[int, int], others: list[int], times: int) -> None:
     mapping = Mapping.of(np.array(list(names)), np.array(list(names.values())))
@@ -28,7 +27,6 @@ def test_ids_follow_their_mapping(names: dict[int, int], others: list[int], time
     assert mapping.follow(pairs.T).tolist() == [[names.get(i, i) for i in pair] for pair in pairs.T.tolist()]
 
 
-@settings(deadline=None)
 @given(st.sets(IDS, min_size=1, max_size=60), st.data(), TIMES)
 def test_positions_are_those_in_the_list(ids: set[int], data: st.DataObject, times: int) -> None:
     keys = sorted(ids)
@@ -38,7 +36,6 @@ def test_positions_are_those_in_the_list(ids: set[int], data: st.DataObject, tim
         assert positions(np.array(wanted)).tolist() == [keys.index(i) for i in wanted]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.randoms())
 def test_roots_are_at_the_end_of_every_path(above: list[int], random: Random) -> None:
     """In whatever order members were joined: a root need not be the smallest."""
@@ -68,7 +65,6 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_renamed_contacts_are_summed_and_sorted(rows: list[tuple[int, int, int, int, int]]) -> None:
     columns = np.array(rows, np.int64).reshape(-1, 5).T

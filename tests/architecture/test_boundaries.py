@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,30 +15,58 @@ ROOT = Path(__file__).parents[2]
 #: Only these parts of the tree may import these packages.
 OWNERS = {
     "airflow": ("seuron/orchestration/", "dags/", "plugins/"),
-    "celery": ("seuron/compute/", "seuron/orchestration/"),
-    "redis": ("seuron/compute/", "seuron/deployment/"),
-    "torch": ("seuron/nets/", "seuron/training/"),
+    "celery": ("seuron/cluster/", "seuron/orchestration/"),
+    "redis": ("seuron/cluster/", "seuron/deployment/"),
+    "torch": ("seuron/nets/",),
     "cloudvolume": ("seuron/volumes/",),
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
-    "h5py": ("seuron/volumes/", "seuron/training/"),
-    "neuroglancer": ("seuron/viewer/",),
+    "h5py": ("seuron/nets/training_data.py", "seuron/volumes/"),
+    "neuroglancer": ("seuron/web/",),
+    "starlette": ("seuron/web/",),
+    "uvicorn": ("seuron/web/viewer/",),
+    "fastapi": ("seuron/orchestration/",),
     "llvmlite": ("abiss_py/kernels/",),
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
-    "pyarrow": ("seuron/tables/",),
-    "google": ("seuron/compute/",),
+    "pyarrow": ("seuron/storage/tables.py",),
+    "google": ("seuron/cluster/",),
     "slack_bolt": ("seuron/bot/",),
     "slack_sdk": ("seuron/bot/", "seuron/notifications/"),
 }
+
+#: The top-level names of seuron/, the lowest first. A package may import lower layers, and none of its own layer.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("box", "errors", "redaction"),
+    ("params", "storage"),
+    ("synth", "volumes"),
+    ("evaluation", "nets"),
+    ("engine",),
+    ("cluster",),
+    ("reporting",),
+    ("pipelines",),
+    ("airflow_rest", "web"),
+    ("deployment",),
+    ("client",),
+    ("notifications",),
+    ("datasets",),
+    ("commands",),
+    ("bot",),
+    ("cli", "orchestration"),
+)
 
 
 def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports, anywhere in it, type checking included."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -67,42 +96,77 @@ def test_each_library_has_one_door(package: str) -> None:
                 assert place.startswith(OWNERS[package]), f"{place} imports {package}"
 
 
+def _top(path: Path) -> str:
+    """The top-level name that a file of seuron/ belongs to."""
+    return path.relative_to(ROOT / "seuron").parts[0].removesuffix(".py")
+
+
+def _imported_names(path: Path) -> set[str]:
+    """The top-level names of seuron/ that a file imports, its own left out."""
+    found = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "seuron":
+            modules = [f"seuron.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            modules = [node.module]
+        else:
+            continue
+        found |= {module.split(".")[1] for module in modules if module.startswith("seuron.")}
+    return found & TOP_LEVEL - {_top(path)}
+
+
+#: Every top-level name of seuron/ but its own `__init__.py`, which loads what is public on first use.
+TOP_LEVEL = frozenset(_top(path) for path in sources("seuron")) - {"__init__"}
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+
+def test_every_top_level_name_is_in_one_layer() -> None:
+    """A new package has to be placed: an entry for each name of seuron/, and none for a name that is gone."""
+    named = [name for layer in LAYERS for name in layer]
+    assert sorted(named) == sorted(TOP_LEVEL)
+
+
 def test_imports_point_downwards() -> None:
-    """Runners and front ends call stages and plans; never the other way round."""
-    upper = (
-        "seuron.orchestration",
-        "seuron.cli",
-        "seuron.commands",
-        "seuron.client",
-        "seuron.deployment",
-        "seuron.engine.local",
-    )
-    lower = (
-        "box",
-        "errors",
-        "storage",
-        "params",
-        "planning",
-        "tables",
-        "volumes",
-        "segmentation",
-        "evaluation",
-        "decisions",
-        "compute",
-        "states",
-        "progress",
-        "redoing",
-        "forecast",
-    )
+    """A package imports lower layers only, type checking included, so there is no circle between packages."""
+    wrong = set[tuple[str, str]]()
     for path in sources("seuron"):
-        place = path.relative_to(ROOT / "seuron").parts[0].removesuffix(".py")
-        if place in (*lower, "runs", "tasks", "preflight", "inference", "training", "synth"):
-            wrong = [name for name in imports(path) if name.startswith(upper)]
-            assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+        if _top(path) in TOP_LEVEL:
+            wrong |= {(_top(path), name) for name in _imported_names(path) if RANK[name] >= RANK[_top(path)]}
+    assert wrong == set()
+
+
+def test_airflow_finds_its_files_through_orchestration() -> None:
+    """The files that Airflow reads hold no code of ours but a call of the orchestration's."""
     for folder in ("dags", "plugins"):
         for path in sources(folder):
             ours = [name for name in imports(path) if name.startswith(("seuron", "abiss_py"))]
             assert all(name.startswith("seuron.orchestration") for name in ours), path
+
+
+def test_the_engine_names_no_pipeline() -> None:
+    """The registry finds pipelines by the names of their modules: the engine runs what it does not know."""
+    from seuron.engine.registry import BUILT_IN
+
+    for path in sources("seuron/engine"):
+        wrong = [name for name in imports(path) if name.startswith("seuron.pipelines")]
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+    for name, entry in BUILT_IN.items():
+        others = {other.module for other in BUILT_IN.values()} - {entry.module}
+        for path in sources(entry.module.replace(".", "/")):
+            wrong = [found for found in imports(path) if found.startswith(tuple(others))]
+            assert not wrong, f"the pipeline {name} imports another one: {path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_one_name_one_class() -> None:
+    """A public class has a name of its own in all of seuron/."""
+    homes: dict[str, set[str]] = {}
+    for path in sources("seuron"):
+        for node in parsed(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(path.relative_to(ROOT).as_posix())
+    assert {name: sorted(found) for name, found in homes.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize(
@@ -110,10 +174,11 @@ def test_imports_point_downwards() -> None:
     [
         "seuron",
         "abiss_py",
-        "seuron.planning",
         "seuron.params",
         "seuron.engine.run",
-        "seuron.compute.drivers",
+        "seuron.engine.execute",
+        "seuron.pipelines.segmentation",
+        "seuron.cluster.drivers",
         "seuron.client",
         "seuron.commands",
     ],
@@ -121,6 +186,7 @@ def test_imports_point_downwards() -> None:
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
     heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow", "google.auth"]
+    heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

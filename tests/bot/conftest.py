@@ -8,7 +8,7 @@ import pytest
 from counting import Counting
 from small_runs import blobs, make_run, smooth, store
 
-from seuron.client import Deployment
+from seuron.client import DeploymentClient
 from seuron.commands import registry
 from seuron.engine.run import Run
 
@@ -26,9 +26,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def deployment() -> Deployment:
+def deployment() -> DeploymentClient:
     """One that does not answer."""
-    return Deployment(NOWHERE)
+    return DeploymentClient(NOWHERE)
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from small_runs import smooth, store
 
 from seuron.bot import Attachment, Conversation, Message, Permissions, read_permissions
+from seuron.bot.message_parser import parse_message
 from seuron.bot.permissions import ALL
-from seuron.bot.saying import said
-from seuron.bot.sessions import Sessions
-from seuron.client import Deployment, RunHandle
+from seuron.bot.session_store import SessionStore
+from seuron.client import DeploymentClient, RunHandle
 from seuron.commands import Answer, Session
-from seuron.commands.batches import in_turn
+from seuron.commands.batches import run_in_sequence
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors, UnreachableError
 from seuron.pipelines.segmentation.params import SegmentationParams
@@ -30,7 +30,7 @@ EVERYTHING = Permissions(everybody=tuple(sorted(ALL)))  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def talk(deployment: Deployment) -> Conversation:
+def talk(deployment: DeploymentClient) -> Conversation:
     return Conversation(deployment, EVERYTHING)
 
 
@@ -95,7 +95,7 @@ Changes = st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers(0, 3)
 @given(st.lists(Changes, max_size=6), st.lists(Changes, max_size=6))
 def test_changes_of_messages_at_once_all_stay(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> None:
     """Messages of one person that overlap each take back what they changed and nothing else."""
-    sessions = Sessions()
+    sessions = SessionStore()
 
     def change(copy: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in {**copy, **changes}.items() if value is not None}
@@ -113,8 +113,8 @@ def test_changes_of_messages_at_once_all_stay(first: list[dict[str, Any]], secon
 
 def test_what_is_kept_outlives_the_bot(tmp_path: Path) -> None:
     """A bot that is restarted knows what people had set; no file is called what a user chose."""
-    Sessions(tmp_path).change("../../evil", LAB, {}, {"mip": 1})
-    assert Sessions(tmp_path).parameters("../../evil", LAB) == {"mip": 1}
+    SessionStore(tmp_path).change("../../evil", LAB, {}, {"mip": 1})
+    assert SessionStore(tmp_path).parameters("../../evil", LAB) == {"mip": 1}
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
 
 
@@ -122,20 +122,20 @@ def test_json_may_come_in_three_ways() -> None:
     """Behind the words, in a block, or as a file: the same parameters, and the same words."""
     values = {"mip": 1, "chunk_size": [64, 64, 64]}
     text = json.dumps(values, indent=1)
-    for heard in (
-        said(f"run segmentation {text}"),
-        said(f"run segmentation\n```json\n{text}\n```"),
-        said(f"run segmentation ```{text}```"),
-        said("run segmentation", json_file(values)),
+    for parsed in (
+        parse_message(f"run segmentation {text}"),
+        parse_message(f"run segmentation\n```json\n{text}\n```"),
+        parse_message(f"run segmentation ```{text}```"),
+        parse_message("run segmentation", json_file(values)),
     ):
-        assert (heard.words, heard.values, heard.batch) == (("run", "segmentation"), values, None)
+        assert (parsed.words, parsed.values, parsed.batch) == (("run", "segmentation"), values, None)
 
 
 @pytest.mark.parametrize(
     ("text", "files", "problem"),
     [
         ("run segmentation", [Attachment("p.py", b"import os")], "p.py is not JSON"),
-        ("run segmentation", [Attachment("p.json", b'{"mip": 1, "mip": 2}')], "mip stands there twice"),
+        ("run segmentation", [Attachment("p.json", b'{"mip": 1, "mip": 2}')], "mip is given twice"),
         ("run segmentation", [Attachment("p.json", b"[1, 2]")], "holds a list of other things"),
         ("run segmentation", [Attachment("p.json", b"7")], "holds a int"),
         ("run segmentation", [Attachment("p.json", b"[" * 200_000)], "is not JSON"),
@@ -147,14 +147,14 @@ def test_json_may_come_in_three_ways() -> None:
 def test_what_cannot_be_read_is_said(text: str, files: list[Attachment], problem: str) -> None:
     """A file that is no set of parameters is named with what is wrong, and nothing of it is run."""
     with pytest.raises(ParameterErrors, match=problem):
-        said(text, files)
+        parse_message(text, files)
 
 
 def test_apostrophes_and_curly_quotes_are_words() -> None:
     """People write as they speak, and chats change their quotes."""
-    assert said("cancel first why=“wrong threshold”").words == ("cancel", "first", "why=wrong threshold")
-    assert said("cancel first why='wrong threshold'").words == ("cancel", "first", "why=wrong threshold")
-    assert said("cancel first why=it's").words == ("cancel", "first", "why=it's")
+    assert parse_message("cancel first why=“wrong threshold”").words == ("cancel", "first", "why=wrong threshold")
+    assert parse_message("cancel first why='wrong threshold'").words == ("cancel", "first", "why=wrong threshold")
+    assert parse_message("cancel first why=it's").words == ("cancel", "first", "why=it's")
 
 
 @pytest.mark.parametrize("word", ["mip=" + "9" * 5000, "mip=" + "[" * 5000, "[" * 5000, "{" * 5000])
@@ -166,7 +166,7 @@ def test_no_word_is_too_strange(talk: Conversation, word: str) -> None:
 @given(st.text(max_size=60))
 def test_any_words_get_an_answer(text: str) -> None:
     """Nothing that is said breaks the bot: there is an answer, or a refusal in words."""
-    talk = Conversation(Deployment("http://127.0.0.1:9"), Permissions(everybody=()))
+    talk = Conversation(DeploymentClient("http://127.0.0.1:9"), Permissions(everybody=()))
     assert tell(talk, text).text
 
 
@@ -182,16 +182,16 @@ class TestBatches:
         """The folders of the runs that a deployment was asked to start; each start fails, as nothing runs there."""
         found: list[str] = []
 
-        def run(deployment: Deployment, params: SegmentationParams) -> RunHandle:
+        def run(deployment: DeploymentClient, params: SegmentationParams) -> RunHandle:
             found.append(params.output)
             raise UnreachableError(f"nothing runs {Path(params.output).name}")
 
-        monkeypatch.setattr(Deployment, "run", run)
+        monkeypatch.setattr(DeploymentClient, "run", run)
         return found
 
     def test_it_is_checked_whole(self, volume: str, tmp_path: Path, started: list[str]) -> None:
         """One wrong set in a batch, wherever it is, and nothing starts; all that is wrong is said at once."""
-        talk = Conversation(Deployment(), EVERYTHING)  # this machine's: volumes are looked at
+        talk = Conversation(DeploymentClient(), EVERYTHING)  # this machine's: volumes are checked
         good = {"affinities": volume, "output": str(tmp_path / "a")}
         batch = [good, {"output": str(tmp_path / "b"), "agglomeration_threshold": 9}, {"chunk_szie": 1}]
         answer = tell(talk, "run segmentation", files=json_file(batch))
@@ -205,7 +205,7 @@ class TestBatches:
 
     def test_its_runs_come_one_after_the_other(self, volume: str, tmp_path: Path, started: list[str]) -> None:
         """Each set is a run of its own; words hold for all; one that fails does not keep the next from starting."""
-        talk, progress = Conversation(Deployment(), EVERYTHING), list[str]()
+        talk, progress = Conversation(DeploymentClient(), EVERYTHING), list[str]()
         outputs = [str(tmp_path / name) for name in ("a", "b", "c")]
         message = Message(
             f"run segmentations affinities={volume}", ADA, LAB, attached=json_file([{"output": o} for o in outputs])
@@ -215,7 +215,7 @@ class TestBatches:
         assert answer.text.splitlines() == ["1. nothing runs a", "2. nothing runs b", "3. nothing runs c"]
         assert answer.code == 1
 
-    def test_a_cancelled_run_ends_it(self, deployment: Deployment) -> None:
+    def test_a_cancelled_run_ends_it(self, deployment: DeploymentClient) -> None:
         """Who cancels a run of a batch does not want the next one to begin; what was done before stays in sight."""
         session, progress = Session(deployment, "ada"), list[str]()
         session.on_progress = lambda told: progress.append(told.text)
@@ -225,12 +225,12 @@ class TestBatches:
             return Answer(text, code=code)
 
         runs = [("good", 0), ("failed", 1), ("cancelled", 3), ("never", 0)]
-        answer = in_turn(session, [partial(run, text, code) for text, code in runs])
+        answer = run_in_sequence(session, [partial(run, text, code) for text, code in runs])
         assert answer.text == "1. good\n2. failed\n3. cancelled\n1 not started, as the one before was ended by a person"
         assert progress[-1] == "1. good\n2. failed\n3 of 4: at work"
         assert answer.code == 1
 
-    def test_it_is_for_runs(self, talk: Conversation, deployment: Deployment, started: list[str]) -> None:
+    def test_it_is_for_runs(self, talk: Conversation, deployment: DeploymentClient, started: list[str]) -> None:
         """Other commands take one set, and say so; who may not run may not run many."""
         assert "set" in tell(talk, "plan", files=json_file([{}, {}])).text
         looking = Conversation(deployment, Permissions())
@@ -241,7 +241,7 @@ class TestBatches:
 class TestPermissions:
     """Who may do what."""
 
-    def test_without_a_file_everybody_may_look_only(self, deployment: Deployment, counting: Counting) -> None:
+    def test_without_a_file_everybody_may_look_only(self, deployment: DeploymentClient, counting: Counting) -> None:
         """Nobody can start or end anything until somebody has said who may."""
         talk = Conversation(deployment, Permissions())
         assert not tell(talk, "presets").failed
@@ -297,7 +297,7 @@ class TestPermissions:
 
 
 def test_several_at_once_are_served(talk: Conversation, counting: Counting) -> None:
-    """One who waits keeps nobody waiting: another message is answered while a long one is at work."""
+    """A long command blocks nobody: another message is answered while it is running."""
     told = threading.Event()
     message = Message("count to 1", ADA, LAB, name="Ada")
     answers: list[Answer] = []
@@ -315,7 +315,7 @@ def test_several_at_once_are_served(talk: Conversation, counting: Counting) -> N
 def test_a_run_is_summed_up(talk: Conversation, finished: Run, tmp_path: Path) -> None:
     """A few sentences say what a run made, how much work it was, how good it is and what went wrong."""
     answer = talk.answer(Message(f"how did it go {finished.output}", ADA, LAB), pictures=tmp_path / "pictures")
-    assert answer.text.startswith("first is done: 24 x 20 x 16 voxels")
+    assert answer.text.startswith("first is done: a segmentation of 24 x 20 x 16 voxels")
     for words in ("segments, from", "of work", "true objects", "adapted Rand error", "Nothing went wrong."):
         assert words in answer.text
     assert "```" not in answer.text

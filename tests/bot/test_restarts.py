@@ -1,4 +1,4 @@
-"""A bot that is stopped or killed and started again: it goes on with what it followed, and tells nothing twice."""
+"""A bot that is stopped or killed and started again: it continues with what it followed, and answers nothing twice."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from slack_stand_in import APP_TOKEN, BOT, BOT_TOKEN, SlackStandIn
 from small_runs import make_run, smooth, store
 
 from seuron.bot import Conversation, Permissions
-from seuron.bot.followings import Following, Followings
 from seuron.bot.slack import SlackBot, SlackTokens
+from seuron.bot.subscriptions import Subscription, Subscriptions
 from seuron.client import connect
-from seuron.commands import Followed
+from seuron.commands import FollowedRun
 from seuron.engine.run import Run
 from seuron.engine.states import Stop
 
@@ -36,13 +36,13 @@ SCRIPT = """
 import sys, threading
 from pathlib import Path
 from seuron.bot import Conversation, Permissions
-from seuron.bot.followings import Followings
+from seuron.bot.subscriptions import Subscriptions
 from seuron.bot.slack import SlackBot, SlackTokens
 from seuron.client import connect
 
 slack, airflow, folder, bot, app = sys.argv[1:]
 talk = Conversation(connect(airflow), Permissions(everybody=("look", "run")))
-with SlackBot(talk, SlackTokens(bot, app), followings=Followings(Path(folder)), base_url=slack, edit_seconds=0.1):
+with SlackBot(talk, SlackTokens(bot, app), subscriptions=Subscriptions(Path(folder)), base_url=slack, edit_seconds=0.1):
     threading.Event().wait()
 """
 
@@ -55,8 +55,8 @@ def slack() -> Iterator[SlackStandIn]:
 
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowStandIn]:
-    monkeypatch.setattr("seuron.client.handles.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("seuron.bot.slack.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("seuron.client.run_handle.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("seuron.bot.slack.POLL_SECONDS", 0.1)
     with AirflowStandIn() as made:
         yield made
 
@@ -64,7 +64,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowStandIn]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where bots write down what they follow."""
-    return tmp_path / "following"
+    return tmp_path / "subscriptions"
 
 
 Bots = Callable[..., SlackBot]
@@ -77,7 +77,7 @@ def bots(slack: SlackStandIn, airflow: AirflowStandIn, folder: Path) -> Iterator
 
     def start(permissions: Permissions = MAY_RUN) -> SlackBot:
         talk = Conversation(connect(airflow.url), permissions)
-        bot = SlackBot(talk, TOKENS, followings=Followings(folder), base_url=slack.url, edit_seconds=0.1)
+        bot = SlackBot(talk, TOKENS, subscriptions=Subscriptions(folder), base_url=slack.url, edit_seconds=0.1)
         made.append(bot)
         bot.start()
         return bot
@@ -96,7 +96,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"))
 
 
-def test_a_run_that_ended_meanwhile_is_told_once(
+def test_a_run_that_ended_meanwhile_is_reported_once(
     slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, folder: Path, finished: Run
 ) -> None:
     """Who waits reads that the bot is away, and hears of the end from the next one, below the same message.
@@ -109,13 +109,13 @@ def test_a_run_that_ended_meanwhile_is_told_once(
     first.stop()
     assert len(files(folder)) == 1
     (message,) = slack.thread(asked)
-    assert message["text"].endswith("The run goes on, and I go on telling of it when I am back.")
+    assert message["text"].endswith("The run continues, and I follow it again when I am back.")
     assert "first: running" in message["text"]
 
     airflow.end("manual__0")
     second = bots()
     last = slack.answer(asked, 2)
-    assert last["text"].startswith(f"<@{ADA}> first is done: 24 x 20 x 16 voxels")
+    assert last["text"].startswith(f"<@{ADA}> first is done: a segmentation of 24 x 20 x 16 voxels")
     assert "I am being stopped" not in slack.thread(asked)[0]["text"]
     slack.wait(lambda: slack.made("files.completeUploadExternal"), "pictures")
     names = {name.partition("-")[2] for name in slack.uploads}
@@ -132,7 +132,7 @@ def test_a_run_that_ended_meanwhile_is_told_once(
 def test_a_killed_bot_is_followed_by_another(
     slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, folder: Path, finished: Run
 ) -> None:
-    """A process that is killed says no goodbye; the next one edits the same message on, and tells the end.
+    """A process that is killed says no goodbye; the next one edits the same message, and answers with the end.
 
     The message that asked for the run may come again, as nobody has confirmed it: it is not obeyed again.
     """
@@ -178,7 +178,9 @@ def test_a_deployment_that_comes_back_later_is_waited_for(
     assert "first is done" in slack.answer(asked, 2)["text"]
 
 
-def test_a_run_that_is_gone_is_told(slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, finished: Run) -> None:
+def test_a_run_that_is_gone_is_reported(
+    slack: SlackStandIn, airflow: AirflowStandIn, bots: Bots, finished: Run
+) -> None:
     """A run that somebody has deleted in Airflow meanwhile does not keep the bot waiting for ever."""
     first = bots()
     asked = slack.say(asked_for(finished))
@@ -198,7 +200,7 @@ def test_a_disk_that_takes_nothing_stops_no_answer(
     bot = SlackBot(
         Conversation(deployment, MAY_RUN),
         TOKENS,
-        followings=Followings(tmp_path / "file" / "following"),
+        subscriptions=Subscriptions(tmp_path / "file" / "subscriptions"),
         base_url=slack.url,
         edit_seconds=0.1,
     )
@@ -211,7 +213,7 @@ def test_a_disk_that_takes_nothing_stops_no_answer(
         slack.wait(lambda: "first: running" in str(slack.thread(stopped)), "status")
     assert "ask `status` when I am back" in slack.answer(stopped, 2)["text"]
     deployment.close()
-    assert "cannot be written down" in caplog.text
+    assert "cannot be stored" in caplog.text
 
 
 def test_two_bots_at_once(
@@ -287,7 +289,7 @@ class TestBatches:
 words = st.text(max_size=20)
 values = st.dictionaries(words, st.none() | st.integers() | words | st.lists(st.integers(), max_size=3), max_size=3)
 followed = st.builds(
-    Followed,
+    FollowedRun,
     dag=words,
     id=words,
     output=words,
@@ -295,8 +297,8 @@ followed = st.builds(
     before=st.lists(st.tuples(words, st.integers(0, 4)), max_size=3).map(tuple),
     later=st.lists(values, max_size=3).map(tuple),
 )
-followings = st.builds(
-    Following,
+subscriptions = st.builds(
+    Subscription,
     channel=words,
     asked=words,
     thread=words,
@@ -308,60 +310,60 @@ followings = st.builds(
 )
 
 
-@given(st.lists(followings, max_size=5, unique_by=lambda one: (one.channel, one.asked)), st.data())
+@given(st.lists(subscriptions, max_size=5, unique_by=lambda one: (one.channel, one.asked)), st.data())
 def test_the_next_process_finds_what_was_left(
-    tmp_path_factory: pytest.TempPathFactory, kept: list[Following], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, kept: list[Subscription], data: st.DataObject
 ) -> None:
     """What was kept and not dropped is there as it was, for bots of the same deployment, and once only."""
-    folder = tmp_path_factory.mktemp("following")
+    folder = tmp_path_factory.mktemp("subscriptions")
     dropped = data.draw(st.sets(st.integers(0, len(kept) - 1)) if kept else st.just(set[int]()), label="dropped")
-    with closing(Followings(folder)) as before:
-        for following in kept:
-            before.keep(following)
+    with closing(Subscriptions(folder)) as before:
+        for subscription in kept:
+            before.keep(subscription)
         for number in dropped:
             before.drop(kept[number])
-        assert before.take_up("") == [], "these are its own"
-    with closing(Followings(folder)) as after:
+        assert before.adopt("") == [], "these are its own"
+    with closing(Subscriptions(folder)) as after:
         for deployment in ("", "https://a"):
-            found = after.take_up(deployment)
+            found = after.adopt(deployment)
             left = [one for n, one in enumerate(kept) if n not in dropped and one.deployment == deployment]
             assert found is not None
             assert {one.file: one for one in found} == {one.file: one for one in left}
-            assert after.take_up(deployment) == []
+            assert after.adopt(deployment) == []
 
 
-EXAMPLE = Following(LAB, "1.1", "1.1", "1.2", ADA, "Ada", Followed("segmentation", "manual__0", "/data/first"))
+EXAMPLE = Subscription(LAB, "1.1", "1.1", "1.2", ADA, "Ada", FollowedRun("segmentation", "manual__0", "/data/first"))
 
 
 def test_two_bots_do_not_tell_the_same(folder: Path) -> None:
     """While one process has what is followed, another one waits; what it writes itself meanwhile is its own."""
-    left = Followings(folder)
+    left = Subscriptions(folder)
     left.keep(EXAMPLE)
-    first, second = Followings(folder), Followings(folder)
-    assert first.take_up("") == [EXAMPLE]
-    assert second.take_up("") is None
+    first, second = Subscriptions(folder), Subscriptions(folder)
+    assert first.adopt("") == [EXAMPLE]
+    assert second.adopt("") is None
     own = replace(EXAMPLE, asked="2.1")
     second.keep(own)
     first.close()
-    assert second.take_up("") == [EXAMPLE]
+    assert second.adopt("") == [EXAMPLE]
     second.close()
 
 
 def test_a_file_that_says_nothing_is_left(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file of another version, or a damaged one, keeps nothing else from being taken up."""
-    Followings(folder).keep(EXAMPLE)
+    Subscriptions(folder).keep(EXAMPLE)
     (folder / "0.json").write_text('{"channel": 1')
-    found = Followings(folder)
-    assert found.take_up("") == [EXAMPLE]
+    found = Subscriptions(folder)
+    assert found.adopt("") == [EXAMPLE]
     found.close()
-    assert "0.json does not say what was followed" in caplog.text
+    assert "0.json is no subscription" in caplog.text
     assert (folder / "0.json").exists()
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     """A bot that keeps nothing still follows."""
-    made = Followings()
+    made = Subscriptions()
     made.keep(EXAMPLE)
     made.drop(EXAMPLE)
-    assert made.take_up("") == []
+    assert made.adopt("") == []
     assert not made.kept

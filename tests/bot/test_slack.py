@@ -16,7 +16,7 @@ from slack_stand_in import APP_TOKEN, BOT, BOT_TOKEN, SlackStandIn
 
 from seuron.bot import Conversation, Permissions
 from seuron.bot.slack import SlackBot, SlackTokens, slack_tokens
-from seuron.client import Deployment
+from seuron.client import DeploymentClient
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors, RefusedError
 
@@ -33,7 +33,7 @@ def slack() -> Iterator[SlackStandIn]:
 
 
 @pytest.fixture
-def conversation(deployment: Deployment) -> Conversation:
+def conversation(deployment: DeploymentClient) -> Conversation:
     """Everybody may look; Ada may run things in the lab's channel and in direct messages."""
     rules = [{"who": [ADA], "where": [LAB, "D0ADA0001"], "may": ["run"]}]
     return Conversation(deployment, Permissions.model_validate({"allow": rules}))
@@ -111,7 +111,7 @@ def test_an_event_that_comes_again_is_obeyed_once(slack: SlackStandIn, bot: Slac
     assert len(slack.thread(ts)) == 2
 
 
-def test_a_dropped_socket_is_made_anew(slack: SlackStandIn, bot: SlackBot, counting: Counting) -> None:
+def test_a_dropped_socket_is_made_again(slack: SlackStandIn, bot: SlackBot, counting: Counting) -> None:
     """The network goes away while something runs: the bot comes back by itself, and the answer is not lost."""
     asked = slack.say("count to 1")
     slack.answer(asked)
@@ -223,7 +223,7 @@ def test_pictures_are_uploaded(slack: SlackStandIn, bot: SlackBot, finished: Run
     """A summary brings sections through the layers and a histogram into the thread."""
     asked = slack.say(f"summary {finished.output}")
     text = slack.answer(asked)["text"]
-    assert "became" in text
+    assert "segments, from" in text
     assert "true objects" in text
     done = slack.wait(lambda: slack.made("files.completeUploadExternal"), "upload")[0].body
     assert done["thread_ts"] == asked
@@ -257,19 +257,21 @@ def test_a_fault_of_the_bot_is_owned(
 
 
 def test_a_bot_that_is_stopped_says_so(slack: SlackStandIn, conversation: Conversation, counting: Counting) -> None:
-    """Who waits for a run hears that the bot ends and that the run goes on."""
+    """Who waits for a run reads that the bot ends and that the run continues."""
     made = SlackBot(conversation, TOKENS, base_url=slack.url, edit_seconds=EDIT_SECONDS)
     made.start()
     asked = slack.say("count to 3")
     slack.answer(asked)
     made._stopping.set()
     counting.go_on.release()
-    assert "What was started goes on" in slack.answer(asked, 2)["text"]
+    assert "What was started continues" in slack.answer(asked, 2)["text"]
     made.stop()
 
 
-def test_what_ends_with_the_bot_is_told(slack: SlackStandIn, conversation: Conversation, counting: Counting) -> None:
-    """Who waits for work that no other process goes on with hears that it has to be asked for again."""
+def test_what_ends_with_the_bot_is_reported(
+    slack: SlackStandIn, conversation: Conversation, counting: Counting
+) -> None:
+    """Who waits for work that no other process continues reads that it has to be asked for again."""
     made = SlackBot(conversation, TOKENS, base_url=slack.url, edit_seconds=EDIT_SECONDS)
     made.start()
     asked = slack.say("count to 3")
@@ -277,7 +279,7 @@ def test_what_ends_with_the_bot_is_told(slack: SlackStandIn, conversation: Conve
     made.stop(0.2)
     assert "what you asked for ends with me; ask again" in slack.answer(asked, 2)["text"]
     counting.go_on.release()
-    slack.wait(lambda: not made._at_work, "end of the work")
+    slack.wait(lambda: not made._jobs, "end of the work")
     assert len(slack.thread(asked)) == 2
 
 

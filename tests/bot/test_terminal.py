@@ -12,7 +12,7 @@ import pytest
 import seuron
 from seuron.bot.notebook import markdown
 from seuron.bot.terminal import TerminalChat, attachments
-from seuron.client import Deployment
+from seuron.client import DeploymentClient
 from seuron.commands import Answer
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
@@ -40,7 +40,7 @@ def test_a_pipe_is_a_conversation(tmp_path: Path) -> None:
     assert done.returncode == 4
 
 
-def test_a_terminal_shows_tables_without_marks(finished: Run, deployment: Deployment) -> None:
+def test_a_terminal_shows_tables_without_marks(finished: Run, deployment: DeploymentClient) -> None:
     """What chats put around tables is left out, links and pictures are lines."""
     written: list[str] = []
     assert TerminalChat(deployment).talk([f"status {finished.output}\n", "\n"], written.append) == 0
@@ -49,7 +49,7 @@ def test_a_terminal_shows_tables_without_marks(finished: Run, deployment: Deploy
     assert "```" not in written[0]
 
 
-def test_files_that_are_not_there_are_named(deployment: Deployment) -> None:
+def test_files_that_are_not_there_are_named(deployment: DeploymentClient) -> None:
     """All files that cannot be read are said at once, and nothing is done."""
     with pytest.raises(ParameterErrors, match=r"(?s)/no/a\.json.*/no/b\.json"):
         attachments("run segmentation @/no/a.json @/no/b.json")
@@ -57,12 +57,12 @@ def test_files_that_are_not_there_are_named(deployment: Deployment) -> None:
     assert attachments("mail ada@example.org @")[0] == "mail ada@example.org @"
 
 
-def test_a_cell_shows_an_answer(finished: Run, deployment: Deployment) -> None:
+def test_a_cell_shows_an_answer(finished: Run, deployment: DeploymentClient) -> None:
     """In a notebook an answer is Markdown with its pictures in it, and data for what follows."""
     reply = seuron.chat(f"summary {finished.output}", deployment=deployment)
     assert "first is done" in repr(reply)
     shown = reply._repr_markdown_()
-    assert "first is done: 24 x 20 x 16 voxels" in shown
+    assert "first is done: a segmentation of 24 x 20 x 16 voxels" in shown
     assert shown.count("data:image/png;base64,") >= 2
     assert reply.data["state"] == "succeeded"
     kept = seuron.chat("update parameters", {"mip": 1}, deployment=deployment)

@@ -22,10 +22,11 @@ import psutil
 from chaos.object_store import ObjectStore
 from compute_engine.machines import ProcessMachines
 from compute_engine.server import ComputeEngine
+from watchdog import run_folder
 
 from seuron.client import AirflowClient
-from seuron.compute.records import Event, Records
-from seuron.compute.workers import reports
+from seuron.cluster.records import ClusterEvent, Records
+from seuron.cluster.workers import BrokerWorkers
 from seuron.deployment import Deployment, Home
 from seuron.deployment.cluster import records_folder
 from seuron.deployment.processes import marked_processes
@@ -155,7 +156,7 @@ class Bench:
         """All machines that have begun since the bench was opened."""
         return {log.stem for log in self.machines.folder.glob("*.log")}
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[ClusterEvent]:
         """What the steps of the scaling wrote down."""
         return Records(records_folder(self.home)).events()
 
@@ -163,7 +164,7 @@ class Bench:
         """The machines whose workers said that they take tasks or do some, and whose processes live."""
         known = self.working()
         try:
-            found = reports(self.home.broker_url.read_text())
+            found = BrokerWorkers(self.home.broker_url.read_text()).reports()
         except ComputeError:  # the broker may be what was killed last
             return []
         return [
@@ -230,7 +231,7 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:
 @contextmanager
 def open_bench(environment: dict[str, str]) -> Iterator[Bench]:
     """A bench for a block; nothing of it is left afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="seuron-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=run_folder()))
     folder.chmod(0o755)  # as root, the database runs as another user
     with ObjectStore() as store:
         added = {

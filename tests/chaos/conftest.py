@@ -49,9 +49,7 @@ def bench() -> Iterator[Bench]:
     """A deployment on a cluster, really running; nothing of it is left afterwards."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server (Debian's redis-server)")
-    kernels = PROJECT / ".pytest_cache" / "numba"
-    kernels.mkdir(parents=True, exist_ok=True)
-    with open_bench({"NUMBA_CACHE_DIR": str(kernels), "PYTHONPATH": str(PROJECT)}) as made:
+    with open_bench({"PYTHONPATH": str(PROJECT)}) as made:
         yield made
 
 

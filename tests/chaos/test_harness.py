@@ -74,7 +74,7 @@ def test_a_run_in_an_object_store_has_the_same_bytes(tmp_path: Path, spooled: in
     """The parameters of a run on disk give the same layers in a bucket, though some of its requests are refused, and
     whether its tables are fetched whole or by parts."""
     program = (
-        "import sys, seuron.storage\n"
+        "import sys, seuron.storage.files\n"
         f"seuron.storage.files.SPOOLED_BYTES = {spooled}\n"
         "from seuron.cli import main\n"
         "sys.exit(main())"

@@ -17,12 +17,12 @@ import httpx
 from chaos.bench import Bench, wait_until
 
 from seuron.client import FINISHED, NoAnswerError
-from seuron.compute.records import Event
+from seuron.cluster.records import ClusterEvent
 from seuron.errors import RunError
 
 DAG = "segmentation"
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
-OWN_FILES = ("run.json", "report.html", "costs.json", "troubles.json", "tasks/", "working/")
+OWN_FILES = ("run.json", "report.html", "costs.json", "retries.json", "tasks/", "locks/")
 #: Seconds between looks at the records of finished tasks.
 LOOK_SECONDS = 0.3
 #: A run that has not ended after so long hangs, s.
@@ -100,7 +100,7 @@ class Watch:
     at_once: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
-        self._over = threading.Event()
+        self._over = threading.ClusterEvent()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
@@ -184,7 +184,7 @@ class Trial:
         with self.bench.client() as client:
             return sum(max(0, task.try_number - 1) for task in client.task_instances(DAG, self.run_id))
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[ClusterEvent]:
         """What the scaling wrote down since the run began."""
         return self.bench.events()[self.first_event :]
 

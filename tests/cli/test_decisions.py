@@ -11,7 +11,7 @@ from small_runs import blobs, make_run, smooth, store
 from typer.testing import CliRunner, Result
 
 from seuron.cli import app
-from seuron.commands.reading import piece, thresholds
+from seuron.commands.argument_types import id_or_voxel, parse_thresholds
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
 from seuron.pipelines.segmentation.analysis import explain_run, region_graph, sweep_run
@@ -41,7 +41,7 @@ def call(*words: str) -> Result:
 )
 def test_thresholds_are_the_numbers_one_would_write(text: str, expected: tuple[float, ...]) -> None:
     """0.15, not 0.15000000000000002: the latter is another threshold."""
-    assert thresholds(text, "thresholds") == expected
+    assert parse_thresholds(text, "thresholds") == expected
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_thresholds_are_the_numbers_one_would_write(text: str, expected: tuple[f
 def test_other_words_for_thresholds_are_refused(text: str) -> None:
     """What was given, and what is wanted."""
     with pytest.raises(ParameterErrors, match=r"`thresholds`: got .*; give first:last:step"):
-        thresholds(text, "thresholds")
+        parse_thresholds(text, "thresholds")
 
 
 def test_pieces_are_ids_or_voxels() -> None:
     """Anything else is refused by name."""
-    assert (piece("17", "A"), piece("1,-2,3", "B")) == (17, (1, -2, 3))
+    assert (id_or_voxel("17", "A"), id_or_voxel("1,-2,3", "B")) == (17, (1, -2, 3))
     for wrong in ("", "x", "1,2", "1,2,3,4", "1.5"):
         with pytest.raises(ParameterErrors, match="`B`: got"):
-            piece(wrong, "B")
+            id_or_voxel(wrong, "B")
 
 
 def test_a_sweep_prints_a_line_for_each_threshold_and_marks_the_best(run: Run) -> None:
@@ -135,7 +135,7 @@ def test_the_viewer_opens_at_the_place_that_decides(run: Run, monkeypatch: pytes
         shown.append(focus)
         return "http://viewer/here"
 
-    monkeypatch.setattr("seuron.viewer.view_run", view_run)
+    monkeypatch.setattr("seuron.web.viewer.view_run", view_run)
     graph = region_graph(run)
     a, b = int(graph.a[0]), int(graph.b[0])
     call("explain", run.output, str(a), str(b))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from seuron.cli.deployment import up
-from seuron.commands.overview import cluster_lines
-from seuron.compute.groups import Group, Instance
-from seuron.compute.money import Ledger
-from seuron.compute.records import Look
-from seuron.compute.situation import GroupLook, QueueDepth
+from seuron.cluster.cluster_state import GroupState, QueueDepth
+from seuron.cluster.costs.ledger import Ledger
+from seuron.cluster.groups import Group, Instance
+from seuron.cluster.records import ClusterSnapshot
+from seuron.commands.deployment_status import cluster_lines
 from seuron.errors import ParameterErrors
 
 GROUP = Group("all", "cpu", "local", slots=2, memory_bytes=2**30, max_size=4, price=1.0)
@@ -23,7 +23,7 @@ def test_a_cluster_needs_celery(tmp_path: Path) -> None:
         up(celery=False, cluster=tmp_path / "cluster.toml")
 
 
-def test_a_wrong_file_is_told_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_file_is_reported_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong with it comes at once, and no supervisor runs."""
     monkeypatch.setenv("SEURON_HOME", str(tmp_path / "home"))
     file = tmp_path / "cluster.toml"
@@ -35,14 +35,16 @@ def test_a_wrong_file_is_told_before_anything_is_started(tmp_path: Path, monkeyp
 
 def test_status_says_what_is_held_and_what_to_do() -> None:
     """Groups, queues, dollars by run, and with a used-up budget the way on."""
-    groups = (GroupLook(GROUP, (Instance("all-1", "all", "running", 0.0),), 1),)
-    look = Look(0.0, groups, {"cpu": QueueDepth(7, 2)}, spent=5.0, budget=5.0, problems=("the broker is away",))
+    groups = (GroupState(GROUP, (Instance("all-1", "all", "running", 0.0),), 1),)
+    look = ClusterSnapshot(
+        0.0, groups, {"cpu": QueueDepth(7, 2)}, spent=5.0, budget=5.0, problems=("the broker is away",)
+    )
     ledger = Ledger(runs={"first": 3.0})
     text = "\n".join(cluster_lines("c.toml", look, ledger))
     for words in ("$5.00 spent of a budget of $5.00", "1 of 4 instances", "7 tasks wait, 2 run", "run first: $3.00"):
         assert words in text
     assert "the broker is away" in text
     assert "raise" not in text
-    held = Look(0.0, groups, {"cpu": QueueDepth(7, 0)}, spent=5.0, budget=5.0, held=("cpu",))
+    held = ClusterSnapshot(0.0, groups, {"cpu": QueueDepth(7, 0)}, spent=5.0, budget=5.0, held=("cpu",))
     assert "raise `budget_dollars` in c.toml" in "\n".join(cluster_lines("c.toml", held, ledger))
     assert "no step" in "".join(cluster_lines("c.toml", None, Ledger()))

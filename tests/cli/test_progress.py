@@ -1,4 +1,4 @@
-"""What a terminal and a log file show while a run is at work."""
+"""What a terminal and a log file show while a run is active."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from seuron.cli.progress import TerminalProgress
-from seuron.client import RunStatus, StageProgress
+from seuron.client import RunStatus
 from seuron.commands import Answer
-from seuron.commands.wording import status_answer
+from seuron.commands.formatting import status_answer
+from seuron.engine.progress import StageProgress
 from seuron.engine.states import RunState
 
 
@@ -21,7 +22,7 @@ def look(done: int) -> Answer:
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_each_step_is_shown_once(terminal: bool) -> None:
-    """A file gets a line for each change and each message, a terminal bars with what is at work and to go."""
+    """A file gets a line for each change and each message, a terminal bars with what is running and left."""
     console = Console(file=StringIO(), force_terminal=terminal, width=120)
     with TerminalProgress(console) as progress:
         progress(Answer("starting Airflow"))

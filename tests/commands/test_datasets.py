@@ -10,7 +10,7 @@ from dataset_examples import FILE, SHAPE, bring_up_to_date, make_dataset, repair
 from runs_on_disk import smooth_affinities
 
 import seuron
-from seuron.commands import BAD_PARAMETERS, NOT_FOUND, Answer, Session, obey
+from seuron.commands import BAD_PARAMETERS, NOT_FOUND, Answer, Session, execute
 from seuron.datasets.files import Dataset
 
 
@@ -25,7 +25,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 def said(*words: str) -> Answer:
     """What is answered to words."""
-    return obey(Session(seuron.connect(), who="ada"), words)
+    return execute(Session(seuron.connect(), who="ada"), words)
 
 
 def data_of(*words: str) -> Any:
@@ -85,6 +85,6 @@ def test_another_deployments_datasets_are_those_of_the_folder_that_is_named(
 
 def test_rights(dataset: Dataset) -> None:
     """Who may only look cannot change what readers see."""
-    session = Session(seuron.connect(), who="ada", may=frozenset({"look"}))
-    assert "takes the right to 'run'" in obey(session, ["datasets", "rollback", "tissue"]).text
-    assert not obey(session, ["datasets", "list"]).failed
+    session = Session(seuron.connect(), who="ada", permissions=frozenset({"look"}))
+    assert "takes the right to 'run'" in execute(session, ["datasets", "rollback", "tissue"]).text
+    assert not execute(session, ["datasets", "list"]).failed

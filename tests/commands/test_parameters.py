@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from seuron.cli import app
 from seuron.client import connect
-from seuron.commands import BAD_PARAMETERS, NOT_FOUND, OK, Session, obey
+from seuron.commands import BAD_PARAMETERS, NOT_FOUND, OK, Session, execute
 from seuron.engine.local import run_local
 from seuron.pipelines.segmentation.params import SegmentationParams
 
@@ -25,25 +25,25 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
 
 def test_values_are_kept_and_the_difference_is_shown(session: Session) -> None:
     """Update, look, compare: the session keeps what was set, a preset's values included, until it is taken out."""
-    first = obey(session, ["params", "set", "preset=serial-sections-40nm", "mip=1"])
+    first = execute(session, ["params", "set", "preset=serial-sections-40nm", "mip=1"])
     assert "mip: - -> 1" in first.text
     assert "chunk_size: - -> 512,512,256" in first.text
-    second = obey(session, ["update", "parameters", "mip=2"])
+    second = execute(session, ["update", "parameters", "mip=2"])
     assert second.text == "mip: 1 -> 2"
-    shown = obey(session, ["show", "parameters"])
+    shown = execute(session, ["show", "parameters"])
     assert shown.data["mip"] == 2
     assert "* mip" in shown.text
     assert "* watershed_high" not in shown.text, "what is the default is not marked"
-    assert "mip: 0 -> 2" in obey(session, ["params", "diff"]).text
-    assert obey(session, ["params", "set", "mip=null"]).text == "mip: 2 -> -"
+    assert "mip: 0 -> 2" in execute(session, ["params", "diff"]).text
+    assert execute(session, ["params", "set", "mip=null"]).text == "mip: 2 -> -"
     assert "mip" not in session.parameters
-    assert obey(session, ["params", "set"]).text == "nothing changes"
+    assert execute(session, ["params", "set"]).text == "nothing changes"
 
 
 def test_a_wrong_value_is_never_kept(session: Session) -> None:
     """The session stays as it was, and the message says what is allowed."""
-    obey(session, ["params", "set", "mip=1"])
-    refused = obey(session, ["params", "set", "mip=-3", "watershed_hgih=2"])
+    execute(session, ["params", "set", "mip=1"])
+    refused = execute(session, ["params", "set", "mip=-3", "watershed_hgih=2"])
     assert refused.code == BAD_PARAMETERS
     assert len(refused.data["problems"]) == 2
     assert "did you mean `watershed_high`" in refused.text
@@ -53,7 +53,7 @@ def test_a_wrong_value_is_never_kept(session: Session) -> None:
 @pytest.mark.parametrize("name", SegmentationParams.model_fields)
 def test_every_parameter_is_explained(session: Session, name: str) -> None:
     """Each has its meaning, its default or that it must be given, and its group."""
-    told = obey(session, ["params", "explain", name])
+    told = execute(session, ["params", "explain", name])
     field = SegmentationParams.model_fields[name]
     assert str(field.description) in told.text
     assert ("it must be given" in told.text) == field.is_required()
@@ -62,28 +62,30 @@ def test_every_parameter_is_explained(session: Session, name: str) -> None:
 
 def test_what_is_allowed_is_said(session: Session) -> None:
     """Enums, limits and units are those that the checks use."""
-    assert "allowed: one of error, zero" in obey(session, ["params", "explain", "missing_blocks"]).text
-    assert "a number, at least 0 and at most 1" in obey(session, ["params", "explain", "watershed_high"]).text
-    assert "unit: voxels" in obey(session, ["params", "explain", "chunk_size"]).text
-    assert "did you mean watershed_dust" in obey(session, ["params", "explain", "watershed_dst"]).text
+    assert "allowed: one of error, zero" in execute(session, ["params", "explain", "missing_blocks"]).text
+    assert "a number, at least 0 and at most 1" in execute(session, ["params", "explain", "watershed_high"]).text
+    assert "unit: voxels" in execute(session, ["params", "explain", "chunk_size"]).text
+    assert "did you mean watershed_dust" in execute(session, ["params", "explain", "watershed_dst"]).text
 
 
 def test_a_chat_gives_whole_paths(session: Session) -> None:
     """Nobody in a chat knows in which folder the bot runs; a shell's folder is the user's own."""
-    refused = obey(session, ["params", "check", "affinities=data/a", "output=runs/first"])
+    refused = execute(session, ["params", "check", "affinities=data/a", "output=runs/first"])
     assert refused.code == BAD_PARAMETERS
     assert [problem.split("`")[1] for problem in refused.data["problems"]] == ["affinities", "output"]
-    session.here = True
-    shown = obey(session, ["params", "show", "output=runs/first"])
+    session.is_local = True
+    shown = execute(session, ["params", "show", "output=runs/first"])
     assert shown.data["output"] == str(Path.cwd() / "runs" / "first")
 
 
 def test_check_finds_all_that_a_start_would(session: Session, tmp_path: Path) -> None:
     """Types, combinations and volumes at once; and good parameters are said to be good."""
     source = save(tmp_path / "affinities", smooth_affinities((16, 16, 16)))
-    good = obey(session, ["params", "check", f"affinities={source}", f"output={tmp_path / 'out'}"])
+    good = execute(session, ["params", "check", f"affinities={source}", f"output={tmp_path / 'out'}"])
     assert (good.code, good.text) == (OK, "nothing is wrong")
-    bad = obey(session, ["params", "check", f"affinities={tmp_path / 'none'}", f"output={tmp_path / 'out'}", "mip=x"])
+    bad = execute(
+        session, ["params", "check", f"affinities={tmp_path / 'none'}", f"output={tmp_path / 'out'}", "mip=x"]
+    )
     assert bad.code == BAD_PARAMETERS
     assert {problem.split("`")[1] for problem in bad.data["problems"]} == {"affinities", "mip"}
     assert not (tmp_path / "out").exists()
@@ -95,10 +97,10 @@ def test_two_runs_are_compared(session: Session, tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder, threshold in zip(folders, (0.3, 0.5), strict=True):
         run_local(parameters(source, folder, agglomeration_threshold=threshold))
-    found = obey(session, ["params", "diff", str(folders[0]), f"run={folders[1]}"])
+    found = execute(session, ["params", "diff", str(folders[0]), f"run={folders[1]}"])
     assert set(found.data) == {"agglomeration_threshold", "output"}
     assert found.data["agglomeration_threshold"] == {"before": 0.3, "after": 0.5}
-    assert obey(session, ["params", "diff", "nowhere"]).code == NOT_FOUND
+    assert execute(session, ["params", "diff", "nowhere"]).code == NOT_FOUND
 
 
 def test_the_shell_keeps_values_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

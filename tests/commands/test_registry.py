@@ -14,19 +14,19 @@ from seuron.commands import (
     BAD_PARAMETERS,
     NOT_FOUND,
     Answer,
+    Argument,
     Command,
     Session,
     UnknownCommandError,
     Values,
-    Word,
-    bind,
     command_named,
     commands,
+    execute,
     find,
-    obey,
+    parse_arguments,
 )
-from seuron.commands.given import sets_of
 from seuron.commands.registry import add, phrases
+from seuron.commands.run_parameters import parameter_sets
 from seuron.errors import ParameterErrors
 
 #: What users of the reference say (its appendix), for all that there is here as well.
@@ -48,7 +48,7 @@ SAID_BEFORE = {
 
 @pytest.mark.parametrize(("said", "name"), SAID_BEFORE.items())
 def test_the_references_phrases_are_understood(said: str, name: str) -> None:
-    """Who comes from the reference system goes on with the words that they know."""
+    """Users of the reference system keep the words that they know."""
     assert find(said.split())[0].name == name
 
 
@@ -65,10 +65,10 @@ def test_every_command_is_explained() -> None:
     """Each has a sentence, a right that it takes, and a sentence for each of its parameters."""
     for made in commands():
         assert made.summary.endswith((".", ")")), made.name
-        assert made.may in ("look", "run", "machines", "admin")
+        assert made.permission in ("look", "run", "machines", "admin")
         assert made.name in made.usage
         for parameter in made.parameters:
-            assert parameter.takes_values or parameter.word.help, f"{made.name} {parameter.name}"
+            assert parameter.takes_values or parameter.argument.help, f"{made.name} {parameter.name}"
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ def test_a_phrase_belongs_to_one_command() -> None:
 
 def greet(
     session: Session,
-    name: Annotated[str, Word("who")],
-    times: Annotated[int, Word("how often")] = 1,
+    name: Annotated[str, Argument("who")],
+    times: Annotated[int, Argument("how often")] = 1,
     *,
-    loud: Annotated[bool, Word("in capitals")] = False,
-    tone: Annotated[Literal["warm", "cold"], Word("how")] = "warm",
-    file: Annotated[str, Word("where to", here=True)] = "",
+    loud: Annotated[bool, Argument("in capitals")] = False,
+    tone: Annotated[Literal["warm", "cold"], Argument("how")] = "warm",
+    file: Annotated[str, Argument("where to", local_only=True)] = "",
 ) -> Answer:
     """Greet somebody."""
     return Answer(name)
 
 
-def gather(session: Session, *, name: Annotated[list[str] | None, Word("who")] = None) -> Answer:
+def gather(session: Session, *, name: Annotated[list[str] | None, Argument("who")] = None) -> Answer:
     """Gather several."""
     return Answer("")
 
@@ -116,17 +116,17 @@ def gather(session: Session, *, name: Annotated[list[str] | None, Word("who")] =
 def test_a_list_is_given_word_by_word() -> None:
     """A parameter that is a list may be given as often as one likes, in order; others once only."""
     made = Command("gather", (), "look", "", gather)
-    assert bind(made, ["name=ada", "name=bob", "name=ada"]) == {"name": ["ada", "bob", "ada"]}
-    assert bind(made, []) == {}
+    assert parse_arguments(made, ["name=ada", "name=bob", "name=ada"]) == {"name": ["ada", "bob", "ada"]}
+    assert parse_arguments(made, []) == {}
     assert made.usage == "gather [name=...]"
 
 
 def make(
     session: Session,
     values: Values,
-    against: Annotated[str, Word("what")] = "",
+    against: Annotated[str, Argument("what")] = "",
     *,
-    wait: Annotated[bool, Word("wait")] = True,
+    wait: Annotated[bool, Argument("wait")] = True,
 ) -> Answer:
     """Make something."""
     return Answer("")
@@ -149,7 +149,7 @@ MAKE = Command("make", (), "run", "", make)
 )
 def test_words_become_parameters(words: str, given: dict[str, object]) -> None:
     """By place, by name, flags alone: the signature says what each word is and of what type."""
-    assert bind(GREET, shlex.split(words)) == given
+    assert parse_arguments(GREET, shlex.split(words)) == given
 
 
 @pytest.mark.parametrize(
@@ -166,17 +166,17 @@ def test_words_become_parameters(words: str, given: dict[str, object]) -> None:
         ("ada loud=perhaps", "expected yes or no"),
     ],
 )
-def test_wrong_words_are_told(words: str, said: str) -> None:
+def test_wrong_words_are_reported(words: str, said: str) -> None:
     """What was wrong, what was given, what is allowed; a parameter of the user's machine is none in a chat."""
     with pytest.raises(ParameterErrors) as error:
-        bind(GREET, shlex.split(words))
+        parse_arguments(GREET, shlex.split(words))
     assert said in str(error.value)
 
 
-def test_all_wrong_words_are_told_at_once() -> None:
+def test_all_wrong_words_are_reported_at_once() -> None:
     """Nobody should have to come back three times."""
     with pytest.raises(ParameterErrors) as error:
-        bind(GREET, ["tone=blue", "tmies=3"])
+        parse_arguments(GREET, ["tone=blue", "tmies=3"])
     assert len(error.value.problems) == 3
 
 
@@ -185,40 +185,42 @@ def test_other_settings_are_the_pipelines(values: dict[str, int | str]) -> None:
     """What is no parameter of the command is one of the pipeline, as JSON where it is that; words win over a file."""
     words = [f"{name}={value}" for name, value in values.items()]
     attached = dict.fromkeys(values, "old") | {"other": [1, 2]}
-    bound = bind(MAKE, [*words, "wait=no", "defaults"], attached)
+    bound = parse_arguments(MAKE, [*words, "wait=no", "defaults"], attached)
     assert bound == {"values": Values({**attached, **values}), "wait": False, "against": "defaults"}
 
 
 def test_rights_are_asked_before_anything_is_done() -> None:
-    """Who may only look cannot cancel, and is told so; a wrong command is an answer too."""
-    session = Session(connect("http://127.0.0.1:1"), "eve", may=frozenset({"look"}))
-    refused = obey(session, ["cancel", "first"])
+    """Who may only look cannot cancel, and the answer says so; a wrong command is an answer too."""
+    session = Session(connect("http://127.0.0.1:1"), "eve", permissions=frozenset({"look"}))
+    refused = execute(session, ["cancel", "first"])
     assert refused.code == NOT_FOUND
     assert "eve may not give the command `cancel`" in refused.text
-    assert "cancel" not in {made["name"] for made in obey(session, ["help"]).data}
-    assert obey(session, ["frobnicate"]).code == NOT_FOUND
-    assert obey(session, ["status"]).code == NOT_FOUND, "nobody answers at that address"
-    assert obey(session, ["params", "check"]).code == BAD_PARAMETERS
+    assert "cancel" not in {made["name"] for made in execute(session, ["help"]).data}
+    assert execute(session, ["frobnicate"]).code == NOT_FOUND
+    assert execute(session, ["status"]).code == NOT_FOUND, "nobody answers at that address"
+    assert execute(session, ["params", "check"]).code == BAD_PARAMETERS
 
 
 def test_help_explains_a_command() -> None:
     """`help cancel` says how it is written, what it does and what else it is called."""
-    told = obey(Session(connect("http://127.0.0.1:1"), "ada"), ["help", "cancel run"])
+    told = execute(Session(connect("http://127.0.0.1:1"), "ada"), ["help", "cancel run"])
     assert "cancel RUN [why=...]" in told.text
     assert "stop run" in told.text
     assert told.data["name"] == command_named("cancel").name
 
 
 def test_a_batch_is_several_sets() -> None:
-    """A list in a file is a batch; a set goes on from the one before, and words are for all of them."""
-    values = bind(MAKE, ["mip=1"], [{"output": "a", "x": 1}, {"output": "b"}, {"output": "c", "x": 2}])["values"]
-    assert [dict(found) for found in sets_of(values)] == [
+    """A list in a file is a batch; a set begins with the values of the one before, and words are for all of them."""
+    values = parse_arguments(MAKE, ["mip=1"], [{"output": "a", "x": 1}, {"output": "b"}, {"output": "c", "x": 2}])[
+        "values"
+    ]
+    assert [dict(found) for found in parameter_sets(values)] == [
         {"output": "a", "x": 1, "mip": 1},
         {"output": "b", "x": 1, "mip": 1},
         {"output": "c", "x": 2, "mip": 1},
     ]
     with pytest.raises(ParameterErrors, match="set 2: got 3"):
-        bind(MAKE, [], [{}, 3])  # type: ignore[list-item]
+        parse_arguments(MAKE, [], [{}, 3])  # type: ignore[list-item]
     with pytest.raises(ParameterErrors, match="list of sets is empty"):
-        bind(MAKE, [], [])
-    assert "is for `run`" in obey(Session(connect("http://127.0.0.1:1"), "ada"), ["plan"], [{}, {}]).text
+        parse_arguments(MAKE, [], [])
+    assert "is for `run`" in execute(Session(connect("http://127.0.0.1:1"), "ada"), ["plan"], [{}, {}]).text

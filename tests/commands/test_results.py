@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from seuron.box import Box
 from seuron.cli import app
-from seuron.client import Deployment, RunHandle
-from seuron.commands import BAD_PARAMETERS, FAILED, NOT_FOUND, OK, Answer, Session, obey, results
-from seuron.commands.reading import is_path, path_of
+from seuron.client import DeploymentClient, RunHandle
+from seuron.commands import BAD_PARAMETERS, FAILED, NOT_FOUND, OK, Answer, Session, execute, results
+from seuron.commands.argument_types import absolute_path, is_path
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
 from seuron.evaluation import read_scores
 from seuron.pipelines.segmentation.analysis import explain_run, region_graph, sweep_run
-from seuron.reporting.sweeps import sweep_json
+from seuron.pipelines.segmentation.analysis.sweep_page import sweep_json
 from seuron.storage import local_folder
 from seuron.volumes import create_volume
 from seuron.volumes.pyramid import build_pyramid
@@ -42,13 +42,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def looking() -> Session:
     """Somebody in a chat, of a deployment on another machine, who may look and no more."""
-    return Session(Deployment(ELSEWHERE), "eve", may=frozenset({"look"}))
+    return Session(DeploymentClient(ELSEWHERE), "eve", permissions=frozenset({"look"}))
 
 
 @pytest.fixture
 def running() -> Session:
     """The same, of one who may run things."""
-    return Session(Deployment(ELSEWHERE), "ada", may=frozenset({"look", "run"}))
+    return Session(DeploymentClient(ELSEWHERE), "ada", permissions=frozenset({"look", "run"}))
 
 
 def folder_of(run: Run) -> Path:
@@ -74,7 +74,7 @@ def test_a_sweep_is_the_same_in_a_chat_and_in_the_shell(run: Run, looking: Sessi
     looking.pictures, told = tmp_path / "pictures", list[Answer]()
     looking.on_progress = told.append
     words = [run.output.removeprefix("file://"), "thresholds=0.2:0.8:0.2", "rules=none", "rules=run", "small=100"]
-    answer = obey(looking, ["sweep", *words])
+    answer = execute(looking, ["sweep", *words])
     assert answer.code == OK, answer.text
     found = sweep_run(run, [0.2, 0.4, 0.6, 0.8], rules={"none": (), "run": run.params.rules}, small=100)
     assert answer.data == sweep_json(found)
@@ -89,7 +89,7 @@ def test_a_sweep_is_the_same_in_a_chat_and_in_the_shell(run: Run, looking: Sessi
 
 
 def test_one_at_a_time_has_a_run_in_memory(run: Run, looking: Session) -> None:
-    """Who comes second is told so, waits, and gets the same answer; an error leaves the way free."""
+    """The second command says so, waits, and gets the same answer; an error leaves the way free."""
     told, waits = list[str](), threading.Event()
 
     def tell(answer: Answer) -> None:
@@ -98,27 +98,27 @@ def test_one_at_a_time_has_a_run_in_memory(run: Run, looking: Session) -> None:
 
     looking.on_progress = tell
     words, answers_ = ["sweep", str(folder_of(run)), "thresholds=0.3"], list[Answer]()
-    assert obey(looking, ["explain", str(folder_of(run)), "1", "999999999"]).failed
+    assert execute(looking, ["explain", str(folder_of(run)), "1", "999999999"]).failed
     with results._AT_WORK:
-        thread = threading.Thread(target=lambda: answers_.append(obey(looking, words)))
+        thread = threading.Thread(target=lambda: answers_.append(execute(looking, words)))
         thread.start()
         assert waits.wait(10)
-        assert told == ["waiting until what somebody else asked for is done"]
+        assert told == ["waiting until the command of another user is done"]
     thread.join(60)
-    assert answers_[0].data == obey(looking, words).data
+    assert answers_[0].data == execute(looking, words).data
 
 
 def test_an_explanation_is_the_same_everywhere(run: Run, looking: Session) -> None:
     """Ids or voxels, by place; what is neither is refused with what is wanted; the viewer is where its server is."""
     graph = region_graph(run)
     a, b, folder = str(graph.a[0]), str(graph.b[0]), str(folder_of(run))
-    answer = obey(looking, ["explain", folder, a, b])
+    answer = execute(looking, ["explain", folder, a, b])
     assert answer.data == {**explain_run(run, int(a), int(b)).model_dump(mode="json"), "view": None}
     assert answer.data == shell("explain", folder, a, b)
     assert a in answer.text.splitlines()[0]
-    assert obey(looking, ["explain", folder, a]).code == BAD_PARAMETERS
-    assert "`B`: got 'x'" in obey(looking, ["explain", folder, a, "x"]).text
-    assert "on its machine" in obey(looking, ["explain", folder, a, b, "view"]).text
+    assert execute(looking, ["explain", folder, a]).code == BAD_PARAMETERS
+    assert "`B`: got 'x'" in execute(looking, ["explain", folder, a, "x"]).text
+    assert "on its machine" in execute(looking, ["explain", folder, a, b, "view"]).text
 
 
 def test_scores_are_those_of_the_run(run: Run, looking: Session, running: Session, tmp_path: Path) -> None:
@@ -126,12 +126,12 @@ def test_scores_are_those_of_the_run(run: Run, looking: Session, running: Sessio
     looking.pictures = tmp_path / "pictures"
     own, folder = read_scores(run.storage), folder_of(run)
     assert own is not None
-    by_run = obey(looking, ["evaluate", str(folder)])
-    by_layers = obey(running, ["evaluate", str(folder / "segmentation"), str(run.params.ground_truth)])
+    by_run = execute(looking, ["evaluate", str(folder)])
+    by_layers = execute(running, ["evaluate", str(folder / "segmentation"), str(run.params.ground_truth)])
     assert by_run.data == by_layers.data == own.model_dump(mode="json")
     assert shell("evaluate", str(folder)) == by_run.data
     assert [picture.name for picture in by_run.pictures] == ["scores.png"]
-    part = obey(looking, ["evaluate", str(folder), "bbox=10,20,30,26,36,46"])
+    part = execute(looking, ["evaluate", str(folder), "bbox=10,20,30,26,36,46"])
     assert part.data["voxels"] + part.data["ignored_voxels"] == 16**3
 
 
@@ -143,7 +143,7 @@ def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp
     coarse = make_run(tmp_path / "coarse", affinities, truth, mip=1)
     own = read_scores(coarse.storage)
     assert own is not None
-    answer = obey(looking, ["evaluate", str(folder_of(coarse))])
+    answer = execute(looking, ["evaluate", str(folder_of(coarse))])
     assert answer.code == OK, answer.text
     assert answer.data == own.model_dump(mode="json")
 
@@ -163,9 +163,9 @@ def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp
         (["evaluate", "runs/first"], "`segmentation`: got 'runs/first'; give the whole path"),
     ],
 )
-def test_wrong_words_are_told(run: Run, running: Session, words: list[str], said: str) -> None:
+def test_wrong_words_are_reported(run: Run, running: Session, words: list[str], said: str) -> None:
     """What was wrong, what was given, what is allowed; nobody in a chat has a folder that a path could begin at."""
-    answer = obey(running, [word.replace("RUN", str(folder_of(run))) for word in words])
+    answer = execute(running, [word.replace("RUN", str(folder_of(run))) for word in words])
     assert answer.code == BAD_PARAMETERS
     assert said in answer.text
 
@@ -179,16 +179,16 @@ def test_what_is_no_run_is_for_those_who_may_run(run: Run, looking: Session, run
     layers = ["evaluate", f"{folder}/segmentation", str(run.params.ground_truth)]
     labels = ["sweep", folder, f"truth={run.params.ground_truth}"]
     for asked in (words, layers, layers[:2], labels):
-        refused = obey(looking, asked)
+        refused = execute(looking, asked)
         assert refused.code == NOT_FOUND, refused.text
         assert "eve may not have" in refused.text
-    allowed = obey(running, words)
+    allowed = execute(running, words)
     assert [point["variant"] for point in allowed.data["points"]] == ["my"]
 
 
 def test_what_lies_elsewhere_is_not_guessed_at(looking: Session, running: Session, tmp_path: Path) -> None:
     """A folder of another machine is said to be one; a run that only looks gone keeps its objects."""
-    gone = obey(running, ["evaluate", "/no/such/segmentation", "/no/such/labels"])
+    gone = execute(running, ["evaluate", "/no/such/segmentation", "/no/such/labels"])
     assert gone.code == NOT_FOUND
     assert "is not on this machine" in gone.text
     handle = RunHandle(looking.deployment, "segmentation", "id", "file:///no/such/run")
@@ -198,13 +198,13 @@ def test_what_lies_elsewhere_is_not_guessed_at(looking: Session, running: Sessio
     affinities = store(tmp_path / "affinities", smooth((16, 16, 16), 3))
     shared = make_run(tmp_path / "run", affinities, None, store=str(tmp_path / "store"))
     (tmp_path / "run").rename(tmp_path / "away")
-    refused = obey(running, ["gc", str(tmp_path / "store"), "delete"])
+    refused = execute(running, ["gc", str(tmp_path / "store"), "delete"])
     assert refused.code == FAILED
     assert "may be on a machine of" in refused.text
     assert set(shared.store.objects()), "they are all there"
 
 
-def test_gc_tells_first_and_removes_when_told(running: Session, looking: Session, tmp_path: Path) -> None:
+def test_gc_lists_first_and_removes_on_request(running: Session, looking: Session, tmp_path: Path) -> None:
     """It counts what no run refers to and says how to remove that; only `delete` removes, only for who may run."""
     affinities = store(tmp_path / "affinities", smooth((16, 16, 16), 3))
     make_run(tmp_path / "a", affinities, None, store=str(tmp_path / "store"))
@@ -214,8 +214,8 @@ def test_gc_tells_first_and_removes_when_told(running: Session, looking: Session
     for task in tuple((tmp_path / "a").glob("tasks/*.json")):
         task.unlink()
     assert needed < every
-    assert "takes the right to 'run'" in obey(looking, ["gc", str(run_folder)]).text
-    told = obey(running, ["gc", str(run_folder)])
+    assert "takes the right to 'run'" in execute(looking, ["gc", str(run_folder)]).text
+    told = execute(running, ["gc", str(run_folder)])
     assert f"`gc {run_folder} delete` removes them" in told.text
     assert set(told.data["objects"]) == every - needed
     assert not told.data["removed"]
@@ -223,7 +223,7 @@ def test_gc_tells_first_and_removes_when_told(running: Session, looking: Session
     assert shell("gc", str(tmp_path / "store")) == told.data
     shown = CliRunner().invoke(app, ["gc", str(tmp_path / "store")]).stdout
     assert f"`gc {tmp_path}/store --delete` removes them" in shown
-    removed = obey(running, ["gc", str(run_folder), "delete"])
+    removed = execute(running, ["gc", str(run_folder), "delete"])
     assert removed.data == {**told.data, "removed": True}
     assert set(run.store.objects()) == needed
 
@@ -232,14 +232,14 @@ def test_gc_touches_nothing_that_is_no_store(running: Session, tmp_path: Path) -
     """A folder of other things is refused by name, and what lies beside a store's objects is not taken for one."""
     (tmp_path / "data" / "ab" / "letters").mkdir(parents=True)
     (tmp_path / "data" / "ab" / "letters" / "dear").write_text("x")
-    refused = obey(running, ["gc", str(tmp_path / "data"), "delete"])
+    refused = execute(running, ["gc", str(tmp_path / "data"), "delete"])
     assert refused.code == NOT_FOUND
     assert "is no store" in refused.text
     run = make_run(tmp_path / "run", store(tmp_path / "affinities", smooth((16, 16, 16), 3)), None)
     beside = folder_of(run) / "objects" / "ab" / "letters"
     beside.mkdir(parents=True)
     (beside / "dear").write_text("x")
-    assert obey(running, ["gc", str(folder_of(run)), "delete"]).data["objects"] == []
+    assert execute(running, ["gc", str(folder_of(run)), "delete"]).data["objects"] == []
     assert (beside / "dear").exists()
 
 
@@ -247,18 +247,18 @@ def test_a_word_is_a_place_or_a_name(looking: Session, tmp_path: Path, monkeypat
     """In a chat a name is a run's; at this machine it may be a folder too. Schemes and whole paths are places."""
     monkeypatch.chdir(tmp_path)
     Path("first").mkdir()
-    here = Session(Deployment(ELSEWHERE), "ada", here=True)
+    here = Session(DeploymentClient(ELSEWHERE), "ada", is_local=True)
     assert is_path(here, "first")
     assert not is_path(looking, "first")
-    assert path_of(here, "first", "p") == str(tmp_path / "first")
-    assert path_of(looking, "gs://bucket/x", "p") == "gs://bucket/x"
+    assert absolute_path(here, "first", "p") == str(tmp_path / "first")
+    assert absolute_path(looking, "gs://bucket/x", "p") == "gs://bucket/x"
     with pytest.raises(ParameterErrors, match="whole path"):
-        path_of(looking, "a/b", "p")
+        absolute_path(looking, "a/b", "p")
 
 
 def test_python_has_the_same_verbs(run: Run) -> None:
     """A handle sweeps and explains as the commands do."""
-    handle = RunHandle(Deployment(ELSEWHERE), "segmentation", "", run.output)
+    handle = RunHandle(DeploymentClient(ELSEWHERE), "segmentation", "", run.output)
     assert handle.sweep([0.3], ["none"]).variants == ["none"]
     graph = region_graph(run)
     pair = int(graph.a[0]), int(graph.b[0])

@@ -13,7 +13,7 @@ from chaos.object_store import ALIAS, ObjectStore
 
 from seuron.box import Box
 from seuron.datasets.drafts import make_draft
-from seuron.datasets.versions import Published
+from seuron.datasets.versions import PublishedVersions
 from seuron.storage import Storage, join
 from seuron.volumes import create_volume, open_volume
 
@@ -34,11 +34,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def published(store: ObjectStore) -> Published:
-    return Published(store.url("bucket", uuid4().hex, "published"))
+def published(store: ObjectStore) -> PublishedVersions:
+    return PublishedVersions(store.url("bucket", uuid4().hex, "published"))
 
 
-def write(published: Published, number: int, value: int) -> None:
+def write(published: PublishedVersions, number: int, value: int) -> None:
     """A version whose layers are full of a value."""
     for name in ("segmentation", "supervoxels"):
         path = join(published.folder(number), name)
@@ -53,7 +53,7 @@ def value_at(path: str) -> int:
     return int(value)
 
 
-def test_readers_are_redirected_to_a_whole_version(published: Published) -> None:
+def test_readers_are_redirected_to_a_whole_version(published: PublishedVersions) -> None:
     """The same path leads to the new version once it is published; who has a volume open keeps the old one."""
     write(published, 1, 5)
     published.publish(1, "a", [])
@@ -72,14 +72,14 @@ def test_readers_are_redirected_to_a_whole_version(published: Published) -> None
     assert value_at(path) == 5
 
 
-def test_a_draft_is_a_copy_that_can_change(published: Published) -> None:
+def test_a_draft_is_a_copy_that_can_change(published: PublishedVersions) -> None:
     """A draft holds the bytes of its base; what is written into it leaves the base as it was."""
     write(published, 1, 5)
-    Storage(published.folder(1)).put("working/claim.json", b"{}")
+    Storage(published.folder(1)).put("locks/task.json", b"{}")
     published.publish(1, "a", [])
     folder = Storage(make_draft(published, 2, 1))
     base = Storage(published.folder(1))
-    names = [name for name in base.every_name() if name != "working/claim.json"]
+    names = [name for name in base.every_name() if name != "locks/task.json"]
     assert folder.every_name() == names
     assert all(folder.stored(name) == base.stored(name) for name in names)
     open_volume(join(folder.path, "segmentation")).write(BOX, np.full((*BOX.shape, 1), 9, np.uint64, order="F"))
@@ -87,12 +87,12 @@ def test_a_draft_is_a_copy_that_can_change(published: Published) -> None:
     assert value_at(join(base.path, "segmentation")) == 5
 
 
-def test_old_versions_are_removed(published: Published) -> None:
+def test_old_versions_are_removed(published: PublishedVersions) -> None:
     """A version that is not kept leaves nothing behind."""
     for number in (1, 2, 3):
         write(published, number, number)
         published.publish(number, str(number), [])
-    removed, _ = published.forget(1)
+    removed, _ = published.prune(1)
     assert removed == [1]
     assert Storage(published.folder(1)).every_name() == []
     assert value_at(join(published.path, "current", "segmentation")) == 3

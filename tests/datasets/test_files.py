@@ -1,4 +1,4 @@
-"""Datasets' files: what is taken, and that everything wrong is told at once."""
+"""Datasets' files: what is taken, and that all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_example_is_right(tmp_path: Path) -> None:
     assert isinstance(params, SegmentationParams)
     assert (params.agglomeration_threshold, params.model) == (0.3, "boundary-fib25")
     assert params.store == "gs://lab/cortex/published/store"
-    assert dataset.schedule.words == "cron 0 3 * * * (Europe/Zurich)"
+    assert dataset.schedule.text == "cron 0 3 * * * (Europe/Zurich)"
 
 
 def test_relative_paths_begin_at_the_file(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_relative_paths_begin_at_the_file(tmp_path: Path) -> None:
     assert values["store"] == "gs://b/c/store"
 
 
-def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
-    """Wrong names at each level are told with the nearest known one, and wrong values with their place."""
+def test_everything_wrong_is_reported_at_once(tmp_path: Path) -> None:
+    """Wrong names at each level are reported with the nearest known one, and wrong values with their place."""
     file = tmp_path / "a.toml"
     file.write_text(
         """
@@ -120,7 +120,7 @@ def test_no_file_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, tex
 
 
 def test_files_beside_each_other(tmp_path: Path) -> None:
-    """Two that publish to one place, circles, and followers of nobody are told; others are as they were."""
+    """Two that publish to one place, circles, and followers of nobody are reported; others are as they were."""
     write(tmp_path, "alone")
     write(tmp_path, "twin", publish="published/alone")
     write(tmp_path, "one", '[schedule]\nafter = "two"\n')

@@ -12,12 +12,13 @@ from dataset_examples import SECTIONS, SHAPE, make_dataset, repair, write_sectio
 from dataset_examples import bring_up_to_date as step
 from runs_on_disk import bytes_of, smooth_affinities
 
+from seuron.datasets.change_detection import FIRST, detect_changes, same_as_last
 from seuron.datasets.drafts import make_draft
 from seuron.datasets.files import Dataset, read_dataset
-from seuron.datasets.looking import FIRST, look, same_as_last
 from seuron.engine.execute import run_task
 from seuron.engine.local import run_local
-from seuron.engine.run import Run, prepare_run
+from seuron.engine.run import Run
+from seuron.engine.setup import parse_run, prepare_run
 from seuron.errors import ParameterErrors
 from seuron.storage import Storage
 
@@ -48,7 +49,7 @@ def folder(dataset: Dataset, number: int) -> Path:
 def full_run(dataset: Dataset, output: Path) -> dict[str, str]:
     """The bytes of the layers of a run from nothing, with a store of its own."""
     values = {**dataset.values(str(output)), "store": None}
-    run_local(dataset.pipeline.steps.parse(values))
+    run_local(parse_run(dataset.pipeline, values))
     return bytes_of(output)
 
 
@@ -141,11 +142,11 @@ def test_killed_while_the_draft_is_copied(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """A copy that was killed after any number of files is finished by the next try, with the same bytes."""
-    import seuron.storage
+    import seuron.storage.files
 
     step(dataset)
     repair(tmp_path / "input")
-    before, link, left = bytes_of(folder(dataset, 1)), seuron.storage._link_or_copy, after
+    before, link, left = bytes_of(folder(dataset, 1)), seuron.storage.files._link_or_copy, after
 
     def dying(source: Path, target: Path) -> None:
         nonlocal left
@@ -155,7 +156,7 @@ def test_killed_while_the_draft_is_copied(
         link(source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(seuron.storage, "_link_or_copy", dying)
+        patched.setattr(seuron.storage.files, "_link_or_copy", dying)
         with pytest.raises(Killed):
             make_draft(dataset.published, 2, 1)
     assert Storage(dataset.published.folder(2)).get("run.json") is None
@@ -165,12 +166,12 @@ def test_killed_while_the_draft_is_copied(
 
 
 def test_killed_in_the_run_and_the_input_changes_again(dataset: Dataset, tmp_path: Path) -> None:
-    """A run that ended half-way goes on in its folder, with the input as it is by then."""
+    """A run that ended half-way resumes in its folder, with the input as it is by then."""
     step(dataset)
     repair(tmp_path / "input")
     run = prepare_run(dataset.params(make_draft(dataset.published, 2, 1)))
-    for task in list(run.plan.tasks)[:5]:
-        run_task(run, task)
+    for task in run.plan.tasks[:5]:
+        run_task(run, task.id)
     assert dataset.published.current_folder().endswith("0001")
     repair(tmp_path / "input", 99)
     assert step(dataset).number == 2
@@ -178,18 +179,18 @@ def test_killed_in_the_run_and_the_input_changes_again(dataset: Dataset, tmp_pat
 
 
 def test_a_file_that_does_not_fit_its_volume(dataset: Dataset) -> None:
-    """A resolution that the volume does not have, and parameters that cannot be, are told together."""
+    """A resolution that the volume does not have, and parameters that cannot be, are reported together."""
     wrong = changed_file(dataset, "[8, 8, 40]", "[8, 8, 30]")
     wrong = changed_file(wrong, "watershed_dust = 3", 'watershed_dust = 3\nground_truth = "nothing"')
     with pytest.raises(ParameterErrors) as caught:
-        look(wrong)
+        detect_changes(wrong)
     assert len(caught.value.problems) == 2
     assert "`resolution`: the file says [8.0, 8.0, 30.0] nm, the volume [8.0, 8.0, 40.0] nm" in str(caught.value)
 
 
 def test_an_input_that_is_being_written_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     """The same look twice in a row settles it; a change in between begins again."""
-    assert not same_as_last(dataset.published, look(dataset))
+    assert not same_as_last(dataset.published, detect_changes(dataset))
     repair(tmp_path / "input")
-    assert not same_as_last(dataset.published, look(dataset))
-    assert same_as_last(dataset.published, look(dataset))
+    assert not same_as_last(dataset.published, detect_changes(dataset))
+    assert same_as_last(dataset.published, detect_changes(dataset))

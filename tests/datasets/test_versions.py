@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seuron.datasets.drafts import discard_draft
-from seuron.datasets.versions import Published
+from seuron.datasets.versions import PublishedVersions
 from seuron.errors import NotFoundError, RunError
 from seuron.storage import Storage
 
@@ -92,19 +92,18 @@ STEPS = st.lists(
 )
 
 
-def do(published: Published, folder: Path, operation: tuple[Any, ...]) -> None:
+def do(published: PublishedVersions, folder: Path, operation: tuple[Any, ...]) -> None:
     if operation[0] == "publish":
         number = published.next_number()
         make_version(folder, number)
         published.publish(number, f"key {number}", ["a change"])
     elif operation[0] == "forget":
-        published.forget(operation[1])
+        published.prune(operation[1])
     else:
         with suppress(NotFoundError):
             published.rollback(operation[1] if len(operation) > 1 else None)
 
 
-@settings(deadline=None, max_examples=60)
 @given(STEPS, st.lists(st.integers(0, 40), max_size=4))
 def test_readers_see_one_whole_version_whatever_is_killed(operations: list[tuple[Any, ...]], kills: list[int]) -> None:
     """At every step of every operation, and after a kill at any step, each reader sees all of one version."""
@@ -125,29 +124,29 @@ def test_readers_see_one_whole_version_whatever_is_killed(operations: list[tuple
                     raise Killed
 
         for operation in operations:
-            before = Published(name).current()
-            published = Published(name, Watched(folder, step))
+            before = PublishedVersions(name).current()
+            published = PublishedVersions(name, Watched(folder, step))
             try:
                 do(published, folder, operation)
             except Killed:
-                Published(name).settle()
-                after = Published(name).current()
+                PublishedVersions(name).recover()
+                after = PublishedVersions(name).current()
                 if before is not None and operation[0] == "forget":
                     assert after == before
             seen = read_all(folder)
-            assert all(version == seen[0] for version in seen), "both ways lead to the same version after a settle"
+            assert all(version == seen[0] for version in seen), "both ways lead to the same version after a recover"
         if had:
             assert len(read_all(folder)) == 2
-        known = {f"{version.number:04d}" for version in Published(name).versions()}
+        known = {f"{version.number:04d}" for version in PublishedVersions(name).versions()}
         folders = {path.name for path in folder.glob("versions/*")}
-        assert known <= folders <= known | {f"{Published(name).next_number():04d}"}
+        assert known <= folders <= known | {f"{PublishedVersions(name).next_number():04d}"}
 
 
 def test_a_publication_that_was_killed_is_finished_by_the_next_look(tmp_path: Path) -> None:
     """A version that is published and that nobody was sent to yet becomes the current one."""
     for number in (1, 2):
         make_version(tmp_path, number)
-    Published(str(tmp_path)).publish(1, "a", [])
+    PublishedVersions(str(tmp_path)).publish(1, "a", [])
     steps = 0
 
     def step() -> None:
@@ -157,28 +156,28 @@ def test_a_publication_that_was_killed_is_finished_by_the_next_look(tmp_path: Pa
             raise Killed
 
     with pytest.raises(Killed):
-        Published(str(tmp_path), Watched(tmp_path, step)).publish(2, "b", [])
-    published = Published(str(tmp_path))
+        PublishedVersions(str(tmp_path), Watched(tmp_path, step)).publish(2, "b", [])
+    published = PublishedVersions(str(tmp_path))
     current, newest = published.current(), published.newest()
     assert current is not None
     assert newest is not None
     assert (current.number, newest.number) == (1, 2)
-    published.settle()
+    published.recover()
     assert published.current() == newest
     assert read_all(tmp_path) == [{"2"}, {"2"}]
 
 
 def test_a_rollback_stands(tmp_path: Path) -> None:
     """What was rolled back stays so until the next publication, also after settling and forgetting."""
-    published = Published(str(tmp_path))
+    published = PublishedVersions(str(tmp_path))
     for number in (1, 2, 3):
         make_version(tmp_path, number)
         published.publish(number, str(number), [])
     assert published.rollback().number == 2
     assert published.rollback(1).number == 1
-    published.settle()
+    published.recover()
     published.publish(3, "3", [])
-    assert published.forget(1)[0] == [2]
+    assert published.prune(1)[0] == [2]
     current = published.current()
     assert current is not None
     assert current.number == 1
@@ -190,7 +189,7 @@ def test_a_rollback_stands(tmp_path: Path) -> None:
 
 def test_wrong_versions_are_refused(tmp_path: Path) -> None:
     """A version that is not there, and a number out of turn, name what there is."""
-    published = Published(str(tmp_path))
+    published = PublishedVersions(str(tmp_path))
     with pytest.raises(NotFoundError, match="no version is published yet"):
         published.rollback()
     with pytest.raises(NotFoundError, match="no version is published yet"):
@@ -207,7 +206,7 @@ def test_wrong_versions_are_refused(tmp_path: Path) -> None:
 
 def test_a_discarded_draft_leaves_the_versions(tmp_path: Path) -> None:
     """Removing what was begun for the next version touches no published one."""
-    published = Published(str(tmp_path))
+    published = PublishedVersions(str(tmp_path))
     for number in (1, 2):
         make_version(tmp_path, number)
     published.publish(1, "a", [])

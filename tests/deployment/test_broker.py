@@ -15,13 +15,13 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
-from seuron.compute.groups import WorkerReport
-from seuron.compute.machine import Machine
-from seuron.compute.workers import Service, connect, forget, reported_offers, reports, running, write_report
+from seuron.cluster.groups import WorkerReport
+from seuron.cluster.local_machine import LocalMachine
+from seuron.cluster.workers import BrokerWorkers, WorkerService, connect, forget, write_report
 from seuron.deployment.broker import ADDRESS, Broker
 from seuron.deployment.environment import broker_url, service_environment
 from seuron.deployment.home import Home
-from seuron.engine.queues import QueueOffer
+from seuron.engine.queues import QueueCapacity
 from seuron.errors import ComputeError, RunError
 
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)")
@@ -53,7 +53,7 @@ def test_the_password_is_in_no_command_and_no_environment(
     """Any process may read another's command line, so the password is in files that only the owner reads."""
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     broker = Broker.prepare(home)
-    environment = service_environment(home, "scheduler", 8123, tmp_path, Machine(2, 0), celery=True)
+    environment = service_environment(home, "scheduler", 8123, tmp_path, LocalMachine(2, 0), celery=True)
     assert environment["AIRFLOW__CORE__EXECUTOR"].endswith("CeleryExecutor")
     assert broker.password not in " ".join(broker.command)
     assert [name for name, value in environment.items() if broker.password in value] == []
@@ -91,7 +91,7 @@ def test_an_environment_without_a_broker_is_an_error() -> None:
 def test_options_of_the_users_own_replace_the_deployments(home: Home, tmp_path: Path) -> None:
     """`settings.json` in the state folder has the last word."""
     home.settings.write_text('{"core.parallelism": "7"}')
-    environment = service_environment(home, "scheduler", 8123, tmp_path, Machine(2, 0))
+    environment = service_environment(home, "scheduler", 8123, tmp_path, LocalMachine(2, 0))
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "7"
 
 
@@ -127,22 +127,25 @@ def test_reports_are_read_as_they_were_written(broker: Broker) -> None:
     """Each worker has one report, the last; it expires, and the offers are those of the workers that report."""
     client = connect(broker.url)
     old, new = (WorkerReport("a", now, 1, 2.5, True, 0.25, 0.5) for now in (1.0, 2.0))
-    service = Service(("cpu", "memory"), 4, 2**30, 0)
+    service = WorkerService(("cpu", "memory"), 4, 2**30, 0)
     for report in (old, new, WorkerReport("b", 3.0, 0, 0.0, False, 0.0, 0.0)):
         write_report(client, report, service)
-    assert [(report.instance, report.time) for report in reports(broker.url)] == [("a", 2.0), ("b", 3.0)]
-    assert reports(broker.url)[0] == new
-    assert set(reported_offers(broker.url)) == {QueueOffer("cpu", 2**30), QueueOffer("memory", 2**30)}
+    assert [(report.instance, report.time) for report in BrokerWorkers(broker.url).reports()] == [
+        ("a", 2.0),
+        ("b", 3.0),
+    ]
+    assert BrokerWorkers(broker.url).reports()[0] == new
+    assert set(BrokerWorkers(broker.url).capacities()) == {QueueCapacity("cpu", 2**30), QueueCapacity("memory", 2**30)}
     assert 0 < client.ttl("seuron:worker:a") <= 30
     forget(client, "a")
-    assert [report.instance for report in reports(broker.url)] == ["b"]
+    assert [report.instance for report in BrokerWorkers(broker.url).reports()] == ["b"]
 
 
 @needs_redis
 def test_a_worker_or_a_broker_that_does_not_answer_is_an_error(broker: Broker) -> None:
     """The message names the worker, and never the address, which holds a password."""
-    with pytest.raises(ComputeError, match="'nobody' does not answer"):
-        running(broker.url, "nobody")
+    with pytest.raises(ComputeError, match="'nobody' does not report"):
+        BrokerWorkers(broker.url).drain("nobody")
     with pytest.raises(ComputeError) as raised:
-        reports(f"redis://:secret@{ADDRESS}:1/0")
+        BrokerWorkers(f"redis://:secret@{ADDRESS}:1/0").reports()
     assert "secret" not in str(raised.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seuron.compute.machine import Machine
+from seuron.cluster.local_machine import LocalMachine
 from seuron.deployment.environment import ADDRESS, MAX_MAP_LENGTH, service_environment
 from seuron.deployment.home import Home
 from seuron.deployment.postgres import socket_folder
@@ -18,7 +18,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     """The scheduler's environment, made in a shell that already talks to another Airflow."""
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", "http://elsewhere")
-    return service_environment(Home(tmp_path), "scheduler", 8123, tmp_path / "socket", Machine(cores=4, gpus=0))
+    return service_environment(Home(tmp_path), "scheduler", 8123, tmp_path / "socket", LocalMachine(cores=4, gpus=0))
 
 
 def test_settings_of_the_shell_stay_outside(environment: dict[str, str]) -> None:
@@ -47,8 +47,8 @@ def test_every_plan_can_be_expanded() -> None:
 
 def test_pools_follow_the_machine() -> None:
     """A pool for each need; work for a GPU runs on the cores where there is none."""
-    assert Machine(cores=4, gpus=0).pools == {"cpu": 4, "gpu": 4, "memory": 2, "manager": 2}
-    assert Machine(cores=1, gpus=2).pools == {"cpu": 1, "gpu": 2, "memory": 1, "manager": 2}
+    assert LocalMachine(cores=4, gpus=0).pools == {"cpu": 4, "gpu": 4, "memory": 2, "manager": 2}
+    assert LocalMachine(cores=1, gpus=2).pools == {"cpu": 1, "gpu": 2, "memory": 1, "manager": 2}
 
 
 def test_the_socket_has_a_short_name(tmp_path: Path) -> None:

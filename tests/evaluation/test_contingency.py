@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -47,7 +47,6 @@ def same(a: ContingencyTable, b: ContingencyTable) -> bool:
     return all(np.array_equal(first[key], second[key]) for key in first)
 
 
-@settings(max_examples=150, deadline=None)
 @given(label_pairs())
 def test_a_table_counts_every_pair(pair: tuple[NDArray[np.uint64], NDArray[np.uint64]]) -> None:
     """Sorted, each pair once, any memory order, any 64-bit id."""
@@ -59,7 +58,6 @@ def test_a_table_counts_every_pair(pair: tuple[NDArray[np.uint64], NDArray[np.ui
     assert (table.segments.dtype, table.truths.dtype, table.voxels.dtype) == (np.uint64, np.uint64, np.int64)
 
 
-@settings(max_examples=60, deadline=None)
 @given(label_pairs(), st.integers(0, 6), st.permutations(range(2)))
 def test_tables_of_parts_add_up_to_the_whole(
     pair: tuple[NDArray[np.uint64], NDArray[np.uint64]], cut: int, order: list[int]
@@ -70,7 +68,6 @@ def test_tables_of_parts_add_up_to_the_whole(
     assert same(merge([parts[i] for i in order]), contingency(segmentation, truth))
 
 
-@settings(max_examples=60, deadline=None)
 @given(label_pairs(), st.permutations(NUMBERS))
 def test_a_renamed_table_is_that_of_renamed_labels(
     pair: tuple[NDArray[np.uint64], NDArray[np.uint64]], names: list[int]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from seuron.volumes.pyramid import build_pyramid
 labels = hnp.arrays(np.int64, st.just((3, 4, 5)), elements=st.integers(0, 5))
 
 
-@settings(max_examples=150, deadline=None)
 @given(labels, labels)
 def test_scores_equal_scikit_image(segmentation: NDArray[np.int64], truth: NDArray[np.int64]) -> None:
     """With truth 0 ignored and prediction 0 one segment, as its ignore settings do."""
@@ -44,7 +43,6 @@ def test_scores_equal_scikit_image(segmentation: NDArray[np.int64], truth: NDArr
             assert mine == pytest.approx(theirs, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(labels, labels, st.permutations(range(1, 6)))
 def test_names_of_segments_do_not_matter(
     segmentation: NDArray[np.int64], truth: NDArray[np.int64], names: list[int]

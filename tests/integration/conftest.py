@@ -1,61 +1,132 @@
-"""A real deployment for the session, in a folder of its own, and small affinity volumes to run on."""
+"""One real deployment for all tests that can share it, runs that were finished on it, and volumes to run on."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import airflow_runs
 import numpy as np
 import pytest
+from airflow_runs import Ended
+from api_server import Server, api_server
 from scipy.ndimage import gaussian_filter
+from watchdog import run_folder
+from webhooks import Hook, listening
 
 from seuron.box import Box
 from seuron.client import AirflowClient
 from seuron.deployment import Deployment, Home
+from seuron.notifications.settings import FILE_VARIABLE
 
 PROJECT = Path(__file__).resolve().parents[2]
+DAG = "segmentation"
 
 #: Four chunks make 16 tasks: enough to stop a run in its middle, few enough to wait for.
 SETTINGS = {"chunk_size": "40,32,64", "batch_chunks": 1, "watershed_high": 0.8, "watershed_size": 20}
 SHAPE = (80, 64, 64)
 
 #: What differs between two runs of the same parameters by its nature: paths, clocks, process ids.
-OWN_FILES = ("run.json", "report.html", "costs.json", "troubles.json", "tasks/", "working/", "stopped/", "gates/")
+OWN_FILES = ("run.json", "report.html", "costs.json", "retries.json", "tasks/", "locks/", "stopped/", "gates/")
+
+
+#: The fixture that starts a deployment, and the group of the tests that use it: they share a worker.
+GROUPS = {"deployment": "airflow", "server": "api-server"}
+#: What undoes a fixture that lives until the session ends, by group, or for all of this folder; twice does no harm.
+_ENDS: dict[str, Callable[[], object]] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of each module that needs a deployment into that deployment's group."""
+    here = [item for item in items if isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent]
+    groups = {item.path: group for item in here for fixture, group in GROUPS.items() if fixture in item.fixturenames}
+    for item in here:
+        if item.path in groups:
+            item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End a deployment with the last test of its group: it would take a tenth of a core until the end of all tests.
+
+    With the last test of this folder the environment is again as it was.
+    """
+    if nextitem is None or nextitem.path.parent != Path(__file__).parent:
+        over = list(reversed(_ENDS))
+    else:
+        over = [name for name in _ENDS if name == _group(item) != _group(nextitem)]
+    for name in over:
+        _ENDS.pop(name)()
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    return str(mark.args[0]) if mark else ""
 
 
 @pytest.fixture(scope="session")
-def environment() -> Iterator[dict[str, str]]:
-    """The environment of commands: a state folder for the session, compiled kernels kept between sessions."""
+def ends() -> dict[str, Callable[[], object]]:
+    """Where such a fixture says how it is undone."""
+    return _ENDS
+
+
+@pytest.fixture(scope="session")
+def environment(ends: dict[str, Callable[[], object]]) -> Iterator[dict[str, str]]:
+    """The environment of commands: a state folder for the session."""
     # Not pytest's own folder, which it locks to one user: as root, the database runs as another.
-    folder = tempfile.mkdtemp(prefix="seuron-test-")
-    kernels = PROJECT / ".pytest_cache" / "numba"
-    kernels.mkdir(parents=True, exist_ok=True)
-    added = {"SEURON_HOME": folder, "NUMBA_CACHE_DIR": str(kernels), "PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
-    before = {name: os.environ.get(name) for name in added}
-    os.environ.update(added)
+    folder = tempfile.mkdtemp(prefix="airflow-", dir=run_folder())
+    patch = pytest.MonkeyPatch()
+    # The toy pipeline is added as the owner of a deployment adds one.
+    paths = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
+    added = {"SEURON_HOME": folder, "PYTHONPATH": paths, "COLUMNS": "200", "SEURON_PIPELINES": "toy=toy_pipeline"}
+    for name, value in added.items():
+        patch.setenv(name, value)
+    ends["environment"] = patch.undo
     yield dict(os.environ)
-    for name, value in before.items():
-        os.environ.pop(name)
-        if value is not None:
-            os.environ[name] = value
+    patch.undo()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def deployment(environment: dict[str, str]) -> Iterator[Deployment]:
-    """Airflow, its database and its scheduler, really running; nothing of them is left afterwards."""
-    made = Deployment(Home(Path(environment["SEURON_HOME"])))
+def hook() -> Iterator[Hook]:
+    """The webhook that the deployment notifies."""
+    with listening() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def deployment(environment: dict[str, str], hook: Hook, ends: dict[str, Callable[[], object]]) -> Iterator[Deployment]:
+    """Airflow, its database and its scheduler, really running; nothing of them is left afterwards.
+
+    A webhook is notified of all that happens on it.
+    """
+    home = Home(Path(environment["SEURON_HOME"]))
+    file = home.folder / "notifications.toml"
+    events = '["failed", "succeeded", "cancelled", "retry"]'
+    file.write_text(f'[[notify]]\nhow = "webhook"\naddress = "{hook.address}"\nevents = {events}\n')
+    home.settings.write_text(json.dumps(airflow_runs.SETTINGS))
+    made, patch = Deployment(home), pytest.MonkeyPatch()
+    patch.setenv(FILE_VARIABLE, str(file))
+
+    def end() -> None:
+        made.stop()
+        patch.undo()
+
+    ends["airflow"] = end
     try:
         made.start(seconds=600)
         yield made
     finally:
-        made.stop()
+        end()
 
 
 @pytest.fixture
@@ -63,6 +134,14 @@ def client(deployment: Deployment) -> Iterator[AirflowClient]:
     """A connection to the deployment."""
     with AirflowClient(deployment.url) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def server(ends: dict[str, Callable[[], object]]) -> Iterator[Server]:
+    """Airflow's API server alone, with passwords."""
+    with ExitStack() as stack:
+        ends["api-server"] = stack.close
+        yield stack.enter_context(api_server())
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +193,7 @@ def local_run(
 def command(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a `seuron` command to its end, as a user would."""
 
-    def run(*words: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "seuron.cli", *words],
             env=environment,
@@ -137,3 +216,42 @@ def results() -> Callable[[Path], dict[str, bytes]]:
         return {name: files[name].read_bytes() for name in kept}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def finished_runs(
+    deployment: Deployment,
+    conf: Callable[..., dict[str, Any]],
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Ended, Ended]:
+    """Two runs with different parameters that were done at the same time, `other` by the command: only to look at."""
+    folder = tmp_path_factory.mktemp("finished")
+    changes: dict[str, Any] = {"agglomeration_threshold": 0.5, "chunk_size": "64,64,64"}
+    with AirflowClient(deployment.url) as client:
+        first = client.trigger(DAG, conf(folder / "cortex"))
+        settings = [f"{name}={value}" for name, value in conf(folder / "other", **changes).items()]
+        done = command("run", DAG, *settings, seconds=600)
+        assert done.returncode == 0, done.stderr
+        assert client.wait(DAG, first, seconds=480) == "success", client.task_errors(DAG, first)
+        (second,) = [run.run_id for run in client.dag_runs(DAG) if run.output.endswith("/other")]
+    return Ended(first, folder / "cortex", {}), Ended(second, folder / "other", changes, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def finished(finished_runs: tuple[Ended, Ended]) -> Ended:
+    """The first of them: `cortex`, of four chunks."""
+    return finished_runs[0]
+
+
+@pytest.fixture(scope="session")
+def refused(
+    deployment: Deployment, conf: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Ended:
+    """A run, `broken`, that has failed: its input is not there, which only the checks in Airflow can see."""
+    folder = tmp_path_factory.mktemp("refused")
+    wrong = {"affinities": str(folder / "nothing")}
+    with AirflowClient(deployment.url) as client:
+        run_id = client.trigger(DAG, conf(folder / "broken", **wrong))
+        assert client.wait(DAG, run_id, seconds=240) == "failed"
+    return Ended(run_id, folder / "broken", wrong)

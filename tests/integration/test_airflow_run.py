@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from airflow_runs import Ended
 
 from seuron.box import Box
 from seuron.client import AirflowClient
@@ -30,7 +33,7 @@ def _records(output: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (output / "tasks").glob("*.json")}
 
 
-def _wait_for_records(output: Path, number: int, seconds: float = 120) -> dict[str, bytes]:
+def _wait_for_records(output: Path, number: int, seconds: float = 480) -> dict[str, bytes]:
     """Return once so many tasks are finished."""
     deadline = time.monotonic() + seconds
     while len(found := _records(output)) < number:
@@ -45,7 +48,7 @@ def _planned(output: Path) -> int:
     return len(Run.open(str(output)).plan.tasks)
 
 
-def _expect_success(client: AirflowClient, run_id: str, seconds: float = 240) -> None:
+def _expect_success(client: AirflowClient, run_id: str, seconds: float = 600) -> None:
     state = client.wait(DAG, run_id, seconds=seconds)
     assert state == "success", client.task_errors(DAG, run_id)
 
@@ -58,57 +61,66 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def test_two_runs_at_once_have_the_local_runners_bytes(
-    client: AirflowClient, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+    finished_runs: tuple[Ended, Ended], local_run: LocalRun, results: Results
 ) -> None:
     """Two runs with different parameters at the same time each give what the local runner gives."""
-    changes: list[dict[str, Any]] = [{}, {"agglomeration_threshold": 0.5, "chunk_size": "64,64,64"}]
-    outputs = [tmp_path / "one", tmp_path / "two"]
-    runs = [client.trigger(DAG, conf(output, **change)) for output, change in zip(outputs, changes, strict=True)]
-    for run_id in runs:
-        _expect_success(client, run_id)
-    for output, change in zip(outputs, changes, strict=True):
-        assert results(output) == results(local_run(**change))
-    assert results(outputs[0]) != results(outputs[1])
+    for run in finished_runs:
+        assert results(run.output) == results(local_run(**run.changes))
+    assert results(finished_runs[0].output) != results(finished_runs[1].output)
 
 
-def test_labels_progress_and_overhead_of_a_run(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+def test_labels_progress_and_overhead_of_a_run(client: AirflowClient, finished: Ended) -> None:
     """A run's tasks carry the plan's labels, its progress is complete, and its overhead is a share."""
     from seuron.engine.run import Run
 
-    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="80,64,64"))
-    _expect_success(client, run_id)
-    run = Run.open(str(tmp_path / "run"))
-    labels = {task.label for task in client.task_instances(DAG, run_id) if task.map_index >= 0}
-    assert labels == {task.label for task in run.plan.tasks.values()}
-    progress = client.progress(DAG, run_id)
+    run = Run.open(str(finished.output))
+    labels = {task.label for task in client.task_instances(DAG, finished.run_id) if task.map_index >= 0}
+    assert labels == {task.label for task in run.plan.tasks}
+    progress = client.progress(DAG, finished.run_id)
     assert progress.finished
     assert sum(tier.done for tier in progress.tiers if ".tier_" in tier.task_id) == len(run.plan.tasks)
     order = [tier.stage for tier in progress.tiers]
     assert order.index("watershed") < order.index("agglomeration") < order.index("report")
-    work = {run.plan.tasks[record.task_id].label: record.seconds for record in run.records()}
-    overhead = client.overhead(DAG, run_id, work)
+    work = {run.plan.task(record.task_id).label: record.seconds for record in run.records()}
+    overhead = client.overhead(DAG, finished.run_id, work)
     assert overhead.tasks == len(work)
     assert 0 < overhead.critical_seconds <= overhead.work_seconds < overhead.wall_seconds
     assert 0 < overhead.share(slots=2) < 1
 
 
-def test_a_killed_scheduler_changes_nothing(
-    client: AirflowClient, deployment: Deployment, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+def test_a_killed_scheduler_and_supervisor_change_nothing(
+    deployment: Deployment, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:
-    """The scheduler and its tasks die half-way: the supervisor starts it again and the bytes are the same."""
+    """The scheduler and its tasks die in the first half: the supervisor starts it again.
+
+    Then the supervisor alone is killed: the next start clears its orphans away, the database and tasks included, and
+    the run goes on by itself. What was finished is not computed again, and the bytes are the same.
+    """
     output = tmp_path / "run"
-    run_id = client.trigger(DAG, conf(output))
-    _wait_for_records(output, 3)
+    with AirflowClient(deployment.url) as client:
+        run_id = client.trigger(DAG, conf(output))
+    _wait_for_records(output, 2)
     before = marked_processes(deployment.home.folder, "scheduler")
     assert before
     _kill(before)
     finished = _records(output)
+    _wait_for_records(output, len(finished) + 2)
+    supervisor = deployment.status().supervisor
+    assert supervisor is not None
+    orphans = {process.pid for process in marked_processes(deployment.home.folder)}
+    os.kill(supervisor, signal.SIGKILL)
+    finished |= _records(output)
     assert len(finished) < _planned(output)
-    _expect_success(client, run_id)
+    deployment.start(seconds=600)
+    assert deployment.status().healthy
+    assert not {process.pid for process in marked_processes(deployment.home.folder)} & orphans
+    with AirflowClient(deployment.url) as client:
+        _expect_success(client, run_id)
     assert results(output) == results(local_run())
     assert finished.items() <= _records(output).items()
 
 
+@pytest.mark.long
 def test_a_deployment_killed_whole_resumes(
     deployment: Deployment, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:
@@ -127,7 +139,7 @@ def test_a_deployment_killed_whole_resumes(
     assert not deployment.status().running
     finished = _records(output)
     assert len(finished) < _planned(output)
-    deployment.start()
+    deployment.start(seconds=600)
     with AirflowClient(deployment.url) as client:
         _expect_success(client, run_id)
     assert results(output) == results(local_run())
@@ -135,16 +147,17 @@ def test_a_deployment_killed_whole_resumes(
 
 
 def test_a_finished_run_given_again_computes_nothing(
-    deployment: Deployment, conf: Conf, command: Command, tmp_path: Path
+    finished_runs: tuple[Ended, Ended], command: Command, conf: Conf
 ) -> None:
     """The same command twice: the second sees that all is done, and succeeds."""
-    settings = [f"{name}={value}" for name, value in conf(tmp_path / "run", chunk_size="80,64,64").items()]
-    first = command("run", "segmentation", *settings)
-    assert first.returncode == 0, first.stderr
-    finished = _records(tmp_path / "run")
-    second = command("run", "segmentation", *settings)
+    run = finished_runs[1]
+    settings = [f"{name}={value}" for name, value in conf(run.output, **run.changes).items()]
+    assert "report.html" in run.stdout
+    assert "everything was finished already" not in run.stdout
+    before = _records(run.output)
+    second = command("run", "segmentation", *settings, seconds=600)
     assert second.returncode == 0, second.stderr
-    assert _records(tmp_path / "run") == finished
+    assert _records(run.output) == before
     assert "report.html" in second.stdout
     assert "everything was finished already" in second.stdout
 
@@ -159,17 +172,14 @@ def test_the_command_names_every_bad_parameter_at_once(command: Command, conf: C
     assert not (tmp_path / "run").exists()
 
 
-def test_a_bad_run_from_the_form_fails_at_once(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+def test_a_bad_run_from_the_form_fails_at_once(client: AirflowClient, refused: Ended) -> None:
     """Parameters that only the checks can refuse fail `prepare` on its first try, with one clear message."""
-    wrong = conf(tmp_path / "run", affinities=str(tmp_path / "nothing"), watershed_low=0.1)
-    run_id = client.trigger(DAG, wrong)
-    assert client.wait(DAG, run_id, seconds=60) == "failed"
-    failed = client.task_instances(DAG, run_id, states=["failed"])
+    failed = client.task_instances(DAG, refused.run_id, states=["failed"])
     assert [(task.task_id, task.try_number) for task in failed] == [("prepare", 1)]
-    (error,) = client.task_errors(DAG, run_id)
+    (error,) = client.task_errors(DAG, refused.run_id)
     assert "`affinities`" in error.message
     assert "nothing" in error.message
-    assert run_id.split("+")[0].replace(":", "%3A") in error.url
+    assert refused.run_id.split("+")[0].replace(":", "%3A") in error.url
 
 
 @pytest.fixture
@@ -192,21 +202,7 @@ def test_bad_voxels_fail_their_task_once(
     settings = conf(tmp_path / "run", affinities=poisoned)
     done = command("run", "segmentation", *(f"{name}={value}" for name, value in settings.items()))
     assert done.returncode == 1
-    assert "watershed 0 (1, 0, 0)" in done.stderr
+    assert "watershed 0 leaf (1, 0, 0)" in done.stderr
     assert "DataError" in done.stderr
     assert "40" in done.stderr
     assert f"{deployment.url}/dags/segmentation/runs/" in done.stderr
-
-
-def test_a_cancelled_run_ends_and_can_be_taken_up(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
-    """Cancelling fails the run; a new one into the same folder goes on from what was finished."""
-    output = tmp_path / "run"
-    run_id = client.trigger(DAG, conf(output))
-    _wait_for_records(output, 2)
-    assert client.active_run(DAG, str(output)) == run_id
-    client.cancel(DAG, run_id)
-    assert client.wait(DAG, run_id, seconds=30) == "failed"
-    assert client.active_run(DAG, str(output)) is None
-    finished = _records(output)
-    _expect_success(client, client.trigger(DAG, conf(output)))
-    assert finished.items() <= _records(output).items()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 from compose import ROOT, Listener, Native, metrics_of, postgres_programs, read_compose
+from watchdog import run_folder
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)"),
@@ -31,7 +32,7 @@ RARE = {"airflow_task_instances_without_heartbeats_killed", "airflow_ti_schedule
 def native(environment: dict[str, str]) -> Iterator[Native]:
     """Every service of the default profile, in the order of the file's dependencies."""
     # Not pytest's own folder, which it locks to one user: as root, the database runs as another.
-    folder = Path(tempfile.mkdtemp(prefix="seuron-compose-"))
+    folder = Path(tempfile.mkdtemp(prefix="compose-", dir=run_folder()))
     folder.chmod(0o755)
     variables = {"SEURON_METRICS": "True", "SEURON_CPU_SLOTS": "2"}
     made = Native(folder, read_compose(variables))
@@ -48,13 +49,13 @@ def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_
     health checks hold, and everything that the dashboard asks for is sent.
     """
     listener = Listener(native.ports["statsd-exporter"])
-    native.wait_until(lambda: native.healthy("manager") and native.healthy("cpu"), 120)
+    native.wait_until(lambda: native.healthy("manager") and native.healthy("cpu"), 480)
     user, password = "admin", native.passwords()["admin"]
     with httpx.Client(base_url=native.url, timeout=30) as client:
         assert client.get("/api/v2/dags").status_code == 401
         token = client.post("/auth/token", json={"username": user, "password": password}).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
-        native.wait_until(lambda: client.get("/api/v2/dags/segmentation").status_code == 200, 60)
+        native.wait_until(lambda: client.get("/api/v2/dags/segmentation").status_code == 200, 480)
         body = {"logical_date": None, "conf": conf(tmp_path / "run", chunk_size="80,64,64")}
         run = client.post("/api/v2/dags/segmentation/dagRuns", json=body).json()["dag_run_id"]
 
@@ -62,7 +63,7 @@ def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_
             state = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}").json()["state"]
             return state in ("success", "failed")
 
-        native.wait_until(ended, 240)
+        native.wait_until(ended, 600)
         tasks = client.get(f"/api/v2/dags/segmentation/dagRuns/{run}/taskInstances?limit=100").json()["task_instances"]
         failed = [
             (task["task_id"], task["state"]) for task in tasks if task["state"] not in ("success", "skipped", "removed")
@@ -81,7 +82,7 @@ def _expect_metrics(listener: Listener, native: Native) -> None:
     dashboard = json.loads((ROOT / "docker/grafana/dashboards/seuron.json").read_text())
     expressions = [query["expr"] for panel in dashboard["panels"] for query in panel["targets"]]
     wanted = {name for expression in expressions for name in metrics_of(expression)}
-    deadline = time.monotonic() + 45
+    deadline = time.monotonic() + 240
     while (missing := wanted - RARE - listener.tags.keys()) and time.monotonic() < deadline:
         time.sleep(1)
     assert missing == set(), sorted(listener.tags)

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_runs import SETTINGS
 from compose import free_port
+from watchdog import run_folder
 from webhooks import Hook, listening
 
 from seuron.client import AirflowClient
-from seuron.compute.cluster_file import read_cluster
-from seuron.compute.drivers import process_groups
-from seuron.compute.records import Records
+from seuron.cluster.config import read_cluster
+from seuron.cluster.drivers import process_groups
+from seuron.cluster.records import Records
 from seuron.deployment import Deployment, Home
 from seuron.deployment.cluster import records_folder
 from seuron.deployment.processes import marked_processes
@@ -83,7 +85,7 @@ class Cluster:
 
     def looks(self) -> int:
         """How many steps there were by now, at least: as many as four seconds have been since the first second."""
-        look = self.records.look()
+        look = self.records.snapshot()
         return 0 if look is None else int(look.time // 4)
 
     def told(self, output: Path) -> list[str]:
@@ -98,7 +100,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
     """A deployment of this module's own."""
-    home = Home(Path(tempfile.mkdtemp(prefix="seuron-cluster-")))
+    home = Home(Path(tempfile.mkdtemp(prefix="cluster-", dir=run_folder())))
     with pytest.MonkeyPatch.context() as patched, listening() as hook:
         patched.setenv("SEURON_CLUSTER_SECONDS", "4")
         notifications = home.folder / "notifications.toml"
@@ -106,9 +108,10 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
         patched.setenv("SEURON_NOTIFICATIONS", str(notifications))
         made = Cluster(home, hook)
         made.write()
+        home.settings.write_text(json.dumps(SETTINGS))
         # A port of its own at once: another deployment that starts now has the default one in mind as well.
         home.supervisor_state.write_text(json.dumps({"port": free_port()}))
-        made.deployment.start(cluster=made.file)
+        made.deployment.start(cluster=made.file, seconds=600)
         yield made
         made.deployment.stop()
     left = marked_processes(home.folder)
@@ -122,7 +125,7 @@ def client(cluster: Cluster) -> Iterator[AirflowClient]:
         yield made
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 480) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -143,19 +146,19 @@ def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
     """No instance before, some during, none after; the bytes are those of a run without Airflow."""
     assert cluster.instances() == []
     submitted = time.time()
-    run_id = client.trigger(DAG, conf(tmp_path / "run"))
+    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="40,64,64"))
     wait_until(cluster.instances)
-    state = client.wait(DAG, run_id, seconds=280)
+    state = client.wait(DAG, run_id, seconds=600)
     assert state == "success", client.task_errors(DAG, run_id)
     first = _first_start(client, run_id)
     assert first is not None
     print(f"\nfrom submit to the first task on a cold pool: {first - submitted:.1f} s")
-    assert results(tmp_path / "run") == results(local_run())
-    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
+    assert results(tmp_path / "run") == results(local_run(chunk_size="40,64,64"))
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [])
     names = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
     for name in ("machines_affinities", "machines_affinities_done", "machines_watershed", "machines_watershed_done"):
         assert names[name] == "success"
-    assert client.forget_runs("cluster", 3)  # as the step does itself, with more
+    assert client.delete_old_runs("cluster", 3)  # as the step does itself, with more
     assert len(list(client.pages("/dags/cluster/dagRuns", "dag_runs", {"state": "success"}))) <= 5
     ledger = cluster.records.ledger()
     assert ledger.runs[run_id] > 0
@@ -170,11 +173,11 @@ def test_a_cancelled_run_lets_its_machines_go(
     run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="24,24,24"))
     wait_until(lambda: _first_start(client, run_id))
     client.cancel(DAG, run_id)
-    assert client.wait(DAG, run_id, seconds=120) == "failed"
+    assert client.wait(DAG, run_id, seconds=480) == "failed"
     states = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
     assert states["machines_watershed_done"] == "success"
     assert states["ended"] == "failed"
-    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 90)
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [])
 
 
 @pytest.mark.long
@@ -188,14 +191,14 @@ def test_a_budget_that_is_used_up_holds_the_run(
     spent = cluster.records.ledger().dollars
     cluster.write(budget=spent + 1e-6)
     run_id = client.trigger(DAG, conf(tmp_path / "run"))
-    wait_until(lambda: (look := cluster.records.look()) is not None and look.held == ("cpu",))
+    wait_until(lambda: (look := cluster.records.snapshot()) is not None and look.held == ("cpu",))
     assert cluster.instances() == []
     assert client.run_state(DAG, run_id) == "running"
     # Between the setup, which knows what will wait, and the tasks that do wait, a look sees none.
     wait_until(lambda: any("raise `budget_dollars`" in line for line in status_lines(cluster)))
     wait_until(lambda: cluster.told(tmp_path / "run"))
     cluster.write(budget=spent + 100.0)
-    assert client.wait(DAG, run_id, seconds=200) == "success"
+    assert client.wait(DAG, run_id, seconds=480) == "success"
     wait_until(lambda: "succeeded" in cluster.told(tmp_path / "run"))
     assert cluster.told(tmp_path / "run") == ["held", "continued", "succeeded"]
 
@@ -212,18 +215,18 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
     output, finer = tmp_path / "run", "24,24,24"
     cluster.write()
     held = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=0.5))
-    wait_until(lambda: _first_start(client, held), 240)
+    wait_until(lambda: _first_start(client, held))
     cluster.write(dearer=1e4)
     wait_until(lambda: client.count_tasks(DAG, held, "up_for_reschedule"))
-    wait_until(lambda: not client.count_tasks(DAG, held, "running"), 120)
+    wait_until(lambda: not client.count_tasks(DAG, held, "running"))
     done = client.count_tasks(DAG, held, "success")
-    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [], 240)
+    wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [])
     assert client.run_state(DAG, held) == "running"
     assert client.count_tasks(DAG, held, "success") == done
     assert cluster.told(output) == ["held"]
     assert any("of its budget of $0.50" in line for line in status_lines(cluster))
     client.cancel(DAG, held)
-    assert client.wait(DAG, held, seconds=120) == "failed"
+    assert client.wait(DAG, held, seconds=480) == "failed"
 
     cluster.write()
     still = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=0.5))
@@ -232,7 +235,7 @@ def test_a_run_that_has_spent_its_own_budget_starts_nothing_more(
     wait_until(lambda: cluster.looks() >= seen)
     assert cluster.targets() == 0, "neither the setup around its stages nor a step asks for machines"
     client.cancel(DAG, still)
-    assert client.wait(DAG, still, seconds=120) == "failed"
+    assert client.wait(DAG, still, seconds=480) == "failed"
 
     again = client.trigger(DAG, conf(output, chunk_size=finer, budget_dollars=50))
     assert client.wait(DAG, again, seconds=600) == "success", client.task_errors(DAG, again)

@@ -21,10 +21,11 @@ import yaml
 from compose import ROOT, Listener, Native, metrics_of, postgres_programs, read_with_cluster
 from compute_engine.machines import ProcessMachines
 from compute_engine.server import ComputeEngine
+from watchdog import run_folder
 
+from seuron.airflow_rest.login import PasswordLogin
 from seuron.client import AirflowClient
-from seuron.client.login import PasswordLogin
-from seuron.compute.records import Records
+from seuron.cluster.records import Records
 
 pytestmark = [
     pytest.mark.chaos,  # minutes on an idle machine, and much longer beside other tests
@@ -91,7 +92,7 @@ class Manager:
 def manager(environment: dict[str, str]) -> Iterator[Manager]:
     """The cluster made as a user would, and the manager's services up; nothing of them is left afterwards."""
     # Not pytest's own folder, which it locks to one user: as root, the database runs as another.
-    folder = Path(tempfile.mkdtemp(prefix="seuron-manager-"))
+    folder = Path(tempfile.mkdtemp(prefix="manager-", dir=run_folder()))
     folder.chmod(0o755)
     variables = {
         "SEURON_ADDRESS": "127.0.0.1",
@@ -145,7 +146,7 @@ def test_a_manager_with_passwords_scales_its_groups(manager: Manager, conf: Conf
         assert states["machines_watershed"] == "success"
         native.wait_until(lambda: manager.instances() == [], 240)
         assert list(client.pages("/dags/cluster/dagRuns", "dag_runs", {"state": "failed"})) == []
-    look = manager.records.look()
+    look = manager.records.snapshot()
     assert look is not None
     assert look.problems == ()
     assert manager.records.ledger().runs[run_id] > 0

@@ -11,10 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow_runs import Ended
 
 import seuron
 from seuron.client import AirflowClient, RunHandle, RunStatus
-from seuron.commands import CANCELLED, FAILED, NOT_FOUND, OK, Answer, Session, obey
+from seuron.commands import CANCELLED, FAILED, NOT_FOUND, OK, Answer, Session, execute
 from seuron.deployment import Deployment
 from seuron.engine.states import RunState, Stop, read_stop
 from seuron.storage import Storage
@@ -37,14 +38,19 @@ def session(deployment: Deployment) -> Iterator[Session]:
 
 def started(session: Session, values: dict[str, Any]) -> RunHandle:
     words = [f"{name}={value}" for name, value in values.items()]
-    answer = obey(session, ["run", "segmentation", *words, "wait=no"])
+    answer = execute(session, ["run", "segmentation", *words, "wait=no"])
     assert answer.code == OK, answer.text
     return session.deployment.find(str(values["output"]))
 
 
-def wait_for_records(output: Path, number: int, seconds: float = 200) -> None:
+def records(output: Path) -> dict[str, bytes]:
+    """What the finished tasks have written, by name."""
+    return {path.name: path.read_bytes() for path in (output / "tasks").glob("*.json")}
+
+
+def wait_for_records(output: Path, number: int, seconds: float = 480) -> None:
     deadline = time.monotonic() + seconds
-    while len(list((output / "tasks").glob("*.json"))) < number:
+    while len(records(output)) < number:
         assert time.monotonic() < deadline, f"not {number} tasks after {seconds} s"
         time.sleep(0.05)
 
@@ -60,12 +66,14 @@ def test_a_cancelled_run_is_cancelled_everywhere_and_goes_on(
 ) -> None:
     """Status, list, shell, the note in Airflow and the run's folder say who cancelled it and why, none says failed.
 
-    Continued, it ends with the local runner's bytes; the start that was cancelled stays so in the list.
+    Continued, it goes on from what was finished, and ends with the local runner's bytes; the start that was cancelled
+    stays so in the list.
     """
     output = tmp_path / "tissue"
     handle = started(session, conf(output))
     wait_for_records(output, 2)
-    cancelled = obey(session, ["cancel", "run", "tissue", "why=wrong threshold"])
+    assert client.active_run(DAG, str(output)) == handle.id
+    cancelled = execute(session, ["cancel", "run", "tissue", "why=wrong threshold"])
     assert cancelled.code == OK, cancelled.text
     assert cancelled.data["state"] == "cancelled"
     assert cancelled.text.startswith("tissue is cancelled by ada on ")
@@ -74,23 +82,26 @@ def test_a_cancelled_run_is_cancelled_everywhere_and_goes_on(
     assert stop is not None
     assert (stop.kind, stop.who, stop.why) == ("cancelled", "ada", "wrong threshold")
     assert client.run_state(DAG, handle.id) == "failed", "Airflow knows no other word"
+    assert client.active_run(DAG, str(output)) is None
+    finished = records(output)
     assert read_stop(Storage(output), handle.id) is not None
-    assert "cancelled by ada" in obey(session, ["runs"]).text
+    assert "cancelled by ada" in execute(session, ["runs"]).text
     shown = command("status", "tissue", "--json")
     assert json.loads(shown.stdout)["state"] == "cancelled"
     assert "wrong threshold" in json.loads(shown.stdout)["stop"]
     watched = command("status", str(output), "--watch")
     assert watched.returncode == CANCELLED
-    assert obey(session, ["cancel", "tissue"]).code == FAILED, "it has ended already"
+    assert execute(session, ["cancel", "tissue"]).code == FAILED, "it has ended already"
 
     client.write_note(DAG, handle.id, "somebody wrote over the note")
     assert handle.status().state is RunState.CANCELLED, "the folder knows it still"
 
-    again = obey(session, ["continue", "tissue"])
+    again = execute(session, ["continue", "tissue"])
     assert again.code == OK, again.text
     assert "tasks with" in again.text
+    assert finished.items() <= records(output).items()
     assert results(output) == results(local_run())
-    states = {row["id"]: row["state"] for row in obey(session, ["runs", "starts"]).data}
+    states = {row["id"]: row["state"] for row in execute(session, ["runs", "starts"]).data}
     assert states[handle.id] == "cancelled"
     assert session.deployment.find("tissue").status().state is RunState.SUCCEEDED
 
@@ -102,9 +113,9 @@ def test_a_paused_run_is_held_and_a_stage_is_done_again(
     output = tmp_path / "slab"
     started(session, conf(output))
     wait_for_records(output, 1)
-    paused = obey(session, ["pause", "slab", "why=others first"])
+    paused = execute(session, ["pause", "slab", "why=others first"])
     assert paused.data["state"] == "held"
-    assert "paused by ada" in obey(session, ["status", "slab"]).text
+    assert "paused by ada" in execute(session, ["status", "slab"]).text
     done = command("continue", "slab")
     assert done.returncode == OK, done.stderr
     assert "report.html" in done.stdout
@@ -112,12 +123,12 @@ def test_a_paused_run_is_held_and_a_stage_is_done_again(
 
     seen: list[Answer] = []
     session.on_progress = seen.append
-    redone = obey(session, ["redo", "slab", "labels"])
+    redone = execute(session, ["redo", "slab", "labels"])
     assert redone.code == OK, redone.text
     assert "slab does again: 2 labels, 2 pyramid, 1 report" in [answer.text for answer in seen]
     assert "5 tasks" in redone.text
     assert results(output) == results(local_run())
-    assert "did you mean 'labels'" in obey(session, ["redo", "slab", "lables"]).text
+    assert "did you mean 'labels'" in execute(session, ["redo", "slab", "lables"]).text
 
 
 def test_progress_only_goes_forward(session: Session, conf: Conf, tmp_path: Path) -> None:
@@ -135,49 +146,48 @@ def test_progress_only_goes_forward(session: Session, conf: Conf, tmp_path: Path
     assert last.sentence.startswith("watched: succeeded, after ")
 
 
-def test_a_failed_run_says_why(session: Session, command: Command, conf: Conf, tmp_path: Path) -> None:
+def test_a_failed_run_says_why(session: Session, command: Command, refused: Ended) -> None:
     """Failed is failed: exit code 1, the cause and the log's place, in every way of asking."""
-    wrong = conf(tmp_path / "wrong", affinities=str(tmp_path / "nothing"))
-    handle = session.deployment.start(DAG, wrong)
+    handle = session.deployment.find(refused.run_id)
     status = handle.wait(seconds=120)
     assert status.state is RunState.FAILED
     (error,) = handle.errors()
     assert "`affinities`" in error.message
-    assert error.message in obey(session, ["status", handle.id]).text
+    assert error.message in execute(session, ["status", handle.id]).text
     followed = command("status", handle.id, "--watch")
     assert followed.returncode == FAILED
     assert "`affinities`" in followed.stderr
-    (log,) = obey(session, ["logs", handle.id]).data
+    (log,) = execute(session, ["logs", handle.id]).data
     assert log["label"] == "prepare"
     assert any("`affinities`" in line for line in log["lines"])
-    assert "did you mean prepare" in obey(session, ["logs", handle.id, "preprae"]).text
+    assert "did you mean prepare" in execute(session, ["logs", handle.id, "preprae"]).text
 
 
 def test_another_machine_sees_the_same(
-    deployment: Deployment, session: Session, command: Command, conf: Conf, tmp_path: Path
+    deployment: Deployment, session: Session, command: Command, finished: Ended
 ) -> None:
     """Through its address alone a deployment answers as from its own machine, but for folders that are not here."""
-    output = tmp_path / "remote"
-    handle = started(session, conf(output, chunk_size="80,64,64"))
-    assert handle.wait(seconds=240).state is RunState.SUCCEEDED
     wrong = Session(seuron.connect(deployment.url, token="wrong"), "eve")
-    refused = obey(wrong, ["runs"])
+    refused = execute(wrong, ["runs"])
     assert (refused.code, refused.data["kind"]) == (NOT_FOUND, "RefusedError")
     wrong.deployment.close()
     token = httpx.get(f"{deployment.url}/auth/token", trust_env=False).json()["access_token"]
     far = Session(seuron.connect(deployment.url, token), "bob")
-    assert not far.deployment.here
-    mine, theirs = (obey(asking, ["status", "remote"]).data for asking in (session, far))
+    assert not far.deployment.is_local
+    mine, theirs = (execute(asking, ["status", "cortex"]).data for asking in (session, far))
     assert {**mine, "stages": []} == {**theirs, "stages": []}
-    assert "remote: succeeded" in obey(far, ["report", "remote"]).text, "the folder is shared with this machine"
-    output.rename(tmp_path / "gone")
-    gone = obey(far, ["report", "remote"])
-    assert gone.code == FAILED
-    assert "not on this one" in gone.text
-    counted = obey(far, ["status", "remote"]).data
+    assert "cortex: succeeded" in execute(far, ["report", "cortex"]).text, "the folder is shared with this machine"
+    gone = finished.output.rename(finished.output.with_name("gone"))
+    try:
+        missing = execute(far, ["report", "cortex"])
+        assert missing.code == FAILED
+        assert "not on this one" in missing.text
+        counted = execute(far, ["status", "cortex"]).data
+    finally:
+        gone.rename(finished.output)
     assert counted["state"] == "succeeded"
     assert counted["done"] == counted["total"] == mine["total"], "Airflow counts what the folder cannot"
     listed = command("--url", str(deployment.url), "runs", "--json")
-    assert handle.id in {row["id"] for row in json.loads(listed.stdout)}
-    assert command("--url", str(deployment.url), "cancel", "remtoe").returncode == NOT_FOUND
+    assert mine["id"] in {row["id"] for row in json.loads(listed.stdout)}
+    assert command("--url", str(deployment.url), "cancel", "crotex").returncode == NOT_FOUND
     far.deployment.close()

@@ -25,13 +25,14 @@ from seuron.datasets.files import Dataset, datasets_folder, read_dataset
 from seuron.deployment import Deployment
 from seuron.engine.local import run_local
 from seuron.engine.run import Run
+from seuron.engine.setup import parse_run
 
 pytestmark = pytest.mark.long
 
 ASSET = "tissue-uploaded"
 #: A busy machine takes minutes for what an idle one does in seconds.
 SECONDS = 540.0
-REST = ("look", "draft", "run", "wait", "publish", "forget", "tell")
+REST = ("detect", "draft", "run", "wait", "publish", "prune", "notify")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Registered:
 
     def whole(self, output: Path) -> dict[str, str]:
         """The bytes of the layers of a run from nothing, of the input as it is now."""
-        run_local(self.dataset.pipeline.steps.parse({**self.dataset.values(str(output)), "store": None}))
+        run_local(parse_run(self.dataset.pipeline, {**self.dataset.values(str(output)), "store": None}))
         return bytes_of(output)
 
 
@@ -107,7 +108,7 @@ def watched(register: Register) -> Registered:
 
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    """Look again until something is there, and give it."""
+    """Poll until something is there, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, f"{what}: not after {seconds:g} s"
@@ -167,7 +168,7 @@ def test_an_asset_event_makes_a_version_and_that_makes_another_datasets(
 
     send_event(client)
     skipped = outcomes(client, told, next_run(client, told, seen))
-    assert skipped == {"turn": "success", **dict.fromkeys(REST, "skipped")}
+    assert skipped == {"acquire": "success", **dict.fromkeys(REST, "skipped")}
 
     write_sections(told.input, voxels, SECTIONS, SHAPE[2])
     send_event(client)
@@ -195,7 +196,7 @@ def test_a_watched_input_makes_a_version_when_it_rests(
     # The newest of these made the version, or came after it.
     wait_until(lambda: all(run.finished for run in client.dag_runs(watched.dag)), "the end of the looks")
     seen |= {run.run_id for run in client.dag_runs(watched.dag)}
-    assert outcomes(client, watched, next_run(client, watched, seen))["look"] == "skipped"
+    assert outcomes(client, watched, next_run(client, watched, seen))["detect"] == "skipped"
 
     write_sections(watched.input, voxels, SECTIONS, SHAPE[2])
     first = outcomes(client, watched, next_run(client, watched, seen))

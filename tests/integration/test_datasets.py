@@ -18,6 +18,7 @@ from seuron.client import AirflowClient
 from seuron.datasets.files import Dataset, datasets_folder, read_dataset
 from seuron.engine.local import run_local
 from seuron.engine.run import Run
+from seuron.engine.setup import parse_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 DAG = "dataset_tissue"
@@ -80,7 +81,7 @@ def read(dataset: Dataset) -> dict[str, str]:
 
 def full_run(dataset: Dataset, output: Path) -> dict[str, str]:
     """The bytes of the layers of a run from nothing."""
-    run_local(dataset.pipeline.steps.parse({**dataset.values(str(output)), "store": None}))
+    run_local(parse_run(dataset.pipeline, {**dataset.values(str(output)), "store": None}))
     return bytes_of(output)
 
 
@@ -100,8 +101,8 @@ def test_a_dataset_from_its_first_version_to_a_rollback(
     first = read(dataset)
     assert [version["number"] for version in run_now(command)["versions"]] == [1]
     assert states(client) == {
-        "turn": "success",
-        **dict.fromkeys(("look", "draft", "run", "wait", "publish", "forget", "tell"), "skipped"),
+        "acquire": "success",
+        **dict.fromkeys(("detect", "draft", "run", "wait", "publish", "prune", "notify"), "skipped"),
     }
 
     write_sections(folder / "input", voxels, SECTIONS, SHAPE[2])
@@ -145,7 +146,7 @@ def test_a_failed_run_publishes_nothing_and_the_next_one_goes_on(
     client.cancel("segmentation", active)
     assert client.wait(DAG, run_id, seconds=SECONDS) == "failed"
     assert states(client)["wait"] == "failed"
-    assert states(client)["tell"] == "success"
+    assert states(client)["notify"] == "success"
     assert read(dataset) == before
     assert records.is_dir()
     assert run_now(command)["versions"][-1]["number"] == number

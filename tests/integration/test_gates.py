@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_runs import Ended
 
 import seuron
 from seuron.client import AirflowClient
 from seuron.client.gates import WaitingGate, answer_gate, refusal_of, successor_of, waiting_gates
-from seuron.commands import NOT_FOUND, OK, Session, obey
+from seuron.commands import NOT_FOUND, OK, Session, execute
 from seuron.deployment import Deployment
 from seuron.engine.gates import answers, last_answer
 from seuron.engine.states import read_stop
@@ -20,6 +21,7 @@ from seuron.errors import RunError
 from seuron.storage import Storage
 
 DAG = "segmentation"
+TWO_CHUNKS, ONE_CHUNK = "40,64,64", "80,64,64"
 Conf = Callable[..., dict[str, Any]]
 
 
@@ -46,11 +48,11 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
     run that had these parameters from the start. What does not depend on them is not done again.
     """
     output = tmp_path / "run"
-    run_id = client.trigger(DAG, conf(output, inspect_after=["agglomeration"]))
+    run_id = client.trigger(DAG, conf(output, chunk_size=TWO_CHUNKS, inspect_after=["agglomeration"]))
     gate = _gate(client, run_id)
     assert gate.stage == "agglomeration"
     assert not (output / "report.html").exists()
-    leaf = (output / "tasks/watershed-0-0_0_0.json").read_bytes()
+    leaf = (output / "tasks/watershed-0-leaf-0_0_0.json").read_bytes()
 
     answer_gate(client, gate, "redo", "agglomeration_threshold=7 chunk_sice=3")
     again = _gate(client, run_id, tries=2)
@@ -69,11 +71,11 @@ def test_a_redo_gives_the_bytes_of_a_fresh_run(
 
     answer_gate(client, _gate(client, successor), "approve")
     assert client.wait(DAG, successor, seconds=480) == "success", client.task_errors(DAG, successor)
-    made, fresh = results(output), results(local_run(agglomeration_threshold=0.5))
+    made, fresh = results(output), results(local_run(chunk_size=TWO_CHUNKS, agglomeration_threshold=0.5))
     assert fresh.items() <= made.items()
     left = {name.partition("/")[0] for name in made.keys() - fresh.keys()}
-    assert left <= {"objects", "gates", "stopped"}  # tables of the first threshold, and who answered what
-    assert (output / "tasks/watershed-0-0_0_0.json").read_bytes() == leaf
+    assert left <= {"objects", "keys", "gates", "stopped"}  # of the first threshold, and who answered what
+    assert (output / "tasks/watershed-0-leaf-0_0_0.json").read_bytes() == leaf
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf
     list what waits, and answer it.
     """
     output = tmp_path / "run"
-    run_id = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
+    run_id = client.trigger(DAG, conf(output, chunk_size=ONE_CHUNK, inspect_after=["watershed", "labels"]))
     first = _gate(client, run_id)
     assert first.stage == "watershed"
     answer_gate(client, first, "approve")
@@ -99,9 +101,9 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf
         answer_gate(client, first, "end")
     second = _gate(client, run_id)
     assert second.stage == "labels"
-    waiting = obey(session, ["inspections"])
+    waiting = execute(session, ["inspections"])
     assert [(row["run"], row["stage"]) for row in waiting.data] == [(run_id, "labels")]
-    assert obey(session, ["end", run_id, "why=too dark"]).code == OK
+    assert execute(session, ["end", run_id, "why=too dark"]).code == OK
     assert client.wait(DAG, run_id, seconds=480) == "failed"
     assert not (output / "report.html").exists()
     ended = last_answer(Storage(output), run_id)
@@ -111,23 +113,21 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf
     assert stop is not None
     assert (stop.kind, stop.who, stop.why) == ("cancelled", session.who, "too dark")
     assert client.dag_run(DAG, run_id).note == stop.note, "nobody has written below it"
-    assert f"cancelled by {session.who}" in obey(session, ["status", run_id]).text
-    again = client.trigger(DAG, conf(output, inspect_after=["watershed", "labels"]))
+    assert f"cancelled by {session.who}" in execute(session, ["status", run_id]).text
+    again = client.trigger(DAG, conf(output, chunk_size=ONE_CHUNK, inspect_after=["watershed", "labels"]))
     gate = _gate(client, again)
     assert gate.stage == "labels"  # the watershed was approved, and is the same
     answer_gate(client, gate, "redo", "chunk_sice=3")
     _gate(client, again, tries=2)
-    assert "chunk_size" in obey(session, ["inspections"]).text
-    assert obey(session, ["approve", again]).code == OK
-    assert obey(session, ["approve", again]).code == NOT_FOUND
+    assert "chunk_size" in execute(session, ["inspections"]).text
+    assert execute(session, ["approve", again]).code == OK
+    assert execute(session, ["approve", again]).code == NOT_FOUND
     assert client.wait(DAG, again, seconds=480) == "success", client.task_errors(DAG, again)
     assert [answer.choice for answer in answers(Storage(output), "labels")] == ["end", "redo", "approve"]
 
 
-def test_a_run_without_gates_starts_no_process_for_them(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+def test_a_run_without_gates_starts_no_process_for_them(client: AirflowClient, finished: Ended) -> None:
     """Every gate of such a run is skipped by the scheduler, without a try."""
-    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="80,64,64"))
-    assert client.wait(DAG, run_id, seconds=480) == "success"
-    gates = [task for task in client.task_instances(DAG, run_id) if task.task_id.endswith(".inspect")]
+    gates = [task for task in client.task_instances(DAG, finished.run_id) if task.task_id.endswith(".inspect")]
     assert len(gates) == 8
     assert {(task.state, task.try_number, task.map_index) for task in gates} == {("skipped", 0, -1)}

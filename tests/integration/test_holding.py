@@ -13,11 +13,11 @@ import pytest
 
 import seuron
 from seuron.client import AirflowClient
-from seuron.commands import OK, Session, obey
-from seuron.compute.run_costs import COSTS, RunCosts, Span
-from seuron.engine.run import prepare_run
+from seuron.cluster.costs.run_costs import COSTS, RunCosts, Span
+from seuron.commands import OK, Session, execute
+from seuron.engine.setup import parse_run, prepare_run
 from seuron.engine.states import RunState
-from seuron.pipelines.segmentation.checks import parse_run
+from seuron.pipelines.segmentation import PIPELINE
 from seuron.storage import Storage
 
 DAG = "segmentation"
@@ -40,11 +40,11 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     """
     output = tmp_path / "thrifty"
     settings = conf(output, chunk_size="80,64,64")
-    prepare_run(parse_run({**settings, "budget_dollars": 1.0}))
+    prepare_run(parse_run(PIPELINE, {**settings, "budget_dollars": 1.0}))
     spent = RunCosts({"earlier": Span(0.0, 60.0, 1.5, {}, {})}, run_budget=1.0)
     Storage(output).put(COSTS, json.dumps(asdict(spent)).encode())
     run_id = client.trigger(DAG, {**settings, "budget_dollars": 1.0})
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 480
     while not client.count_tasks(DAG, run_id, "up_for_reschedule"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -57,7 +57,7 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     status = handle.status()
     assert (status.state, status.dollars, status.budget) == (RunState.HELD, 1.5, 1.0)
     for words in (["status", "thrifty"], ["runs", "active"], ["status"]):
-        text = obey(session, words).text
+        text = execute(session, words).text
         assert "1.50 of 1.00" in text
         assert "the run has cost $1.50 of its budget of $1.00" in text
 
@@ -65,14 +65,14 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     file.write_text('[[notify]]\nhow = "log"\n')
     monkeypatch.setenv("SEURON_NOTIFICATIONS", str(file))
     with caplog.at_level("INFO", "seuron.notifications"):
-        assert obey(session, ["pause", "thrifty", "why=too dear"]).code == OK
-        assert obey(session, ["continue", "thrifty", "wait=no"]).code == OK
+        assert execute(session, ["pause", "thrifty", "why=too dear"]).code == OK
+        assert execute(session, ["continue", "thrifty", "wait=no"]).code == OK
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("thrifty: ")]
-    assert ["paused by ada" in told[0], "too dear" in told[0], told[1].startswith("thrifty: goes on")] == [True] * 3
-    assert obey(session, ["cancel", "thrifty"]).code == OK
+    assert ["paused by ada" in told[0], "too dear" in told[0], told[1].startswith("thrifty: continues")] == [True] * 3
+    assert execute(session, ["cancel", "thrifty"]).code == OK
 
     words = [f"{name}={value}" for name, value in settings.items()]
-    answer = obey(session, ["run", "segmentation", *words, "budget_dollars=9"])
+    answer = execute(session, ["run", "segmentation", *words, "budget_dollars=9"])
     assert answer.code == OK, answer.text
     assert results(output) == results(local_run(chunk_size="80,64,64"))
     session.deployment.close()

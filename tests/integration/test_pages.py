@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
+from airflow_runs import Ended
 from browser import browser
 
 from seuron.client import AirflowClient
 from seuron.pipelines.segmentation.params import SegmentationParams
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 240_000
 
 
-def test_the_page_of_a_run_shows_stages_and_labels(
-    client: AirflowClient, conf: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_the_page_of_a_run_shows_stages_and_labels(client: AirflowClient, finished: Ended) -> None:
     """A finished run's page: success, every stage in the grid, tasks by layer and place."""
-    run_id = client.trigger("segmentation", conf(tmp_path / "run"))
-    assert client.wait("segmentation", run_id, seconds=240) == "success"
     with browser() as opened:
         page = opened.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(client.run_url("segmentation", run_id))
+        page.goto(client.run_url("segmentation", finished.run_id))
         page.get_by_text("Success").first.wait_for(timeout=PATIENCE_MS)
         for stage in ("prepare", "watershed", "agglomeration", "labels", "pyramid", "report"):
             page.get_by_text(stage, exact=True).first.wait_for(timeout=PATIENCE_MS)
-        page.get_by_text("watershed 0 (1, 1, 0)").first.wait_for(timeout=PATIENCE_MS)
+        page.get_by_text("watershed 0 leaf (1, 1, 0)").first.wait_for(timeout=PATIENCE_MS)
 
 
 def test_the_form_has_every_parameter(client: AirflowClient) -> None:

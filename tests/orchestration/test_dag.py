@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 
 from seuron.box import Box
-from seuron.engine.plan import MAX_TIERS
-from seuron.pipelines.segmentation.params import INSPECTED_STAGES, SegmentationParams
-from seuron.pipelines.segmentation.plan import VolumeFacts, make_plan
+from seuron.engine.registry import pipeline_names
+from seuron.engine.run import make_plan
+from seuron.pipelines.segmentation import PIPELINE
+from seuron.pipelines.segmentation.facts import VolumeFacts
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 HEAVY = ("torch", "cloudvolume", "numba", "h5py", "tensorstore", "pyarrow", "scipy")
 
 
 def test_every_dag_file_parses(parsed: dict[str, Any]) -> None:
-    """`dags/` imports without an error and without a database, one DAG a file."""
+    """`dags/` imports without an error and without a database, with a DAG for each pipeline."""
     assert parsed["import_errors"] == {}
-    assert parsed["dags"] == sorted(path.stem for path in DAGS.glob("*.py"))
+    assert parsed["dags"] == sorted(
+        [*(path.stem for path in DAGS.glob("*.py") if path.stem != "pipelines"), *pipeline_names()]
+    )
 
 
 def test_parsing_loads_nothing_heavy(parsed: dict[str, Any]) -> None:
@@ -34,30 +38,30 @@ def test_dag_files_are_wiring_only() -> None:
         tree = ast.parse(path.read_text())
         kinds = {type(node) for node in tree.body[1:]}
         assert ast.get_docstring(tree), path
-        assert kinds <= {ast.ImportFrom, ast.Import, ast.Assign}, path
+        assert kinds <= {ast.ImportFrom, ast.Import, ast.Assign, ast.Expr}, path
         assert "Variable" not in path.read_text(), path
 
 
-def test_the_docstring_is_the_page(parsed: dict[str, Any]) -> None:
-    """`doc_md` is the module's docstring."""
-    assert parsed["doc"] == ast.get_docstring(ast.parse((DAGS / "segmentation.py").read_text()), clean=False)
+def test_the_description_is_the_page(parsed: dict[str, Any]) -> None:
+    """`doc_md` is the pipeline's description."""
+    assert parsed["doc"] == PIPELINE.description
 
 
 def test_one_mapped_task_for_every_tier(parsed: dict[str, Any]) -> None:
     """Every tier that a plan may have has one mapped task, and beside these only gates are mapped."""
     mapped = {name for name, task in parsed["tasks"].items() if task["mapped"]}
-    tiers = {f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)}
-    assert mapped == tiers | {f"{stage}.inspect" for stage in INSPECTED_STAGES}
+    tiers = {f"{stage.name}.tier_{tier}" for stage in PIPELINE.stages for tier in range(stage.tiers)}
+    assert mapped == tiers | {f"{stage}.inspect" for stage in PIPELINE.inspectable}
 
 
 def test_tiers_form_one_row(parsed: dict[str, Any]) -> None:
     """Each tier waits for the tier before it, or the gate between them; what is skipped blocks nothing."""
     row = [
         name
-        for stage, tiers in MAX_TIERS.items()
+        for stage in PIPELINE.stages
         for name in (
-            *(f"{stage}.tier_{tier}" for tier in range(tiers)),
-            *([f"{stage}.inspect"] if stage in INSPECTED_STAGES else []),
+            *(f"{stage.name}.tier_{tier}" for tier in range(stage.tiers)),
+            *([f"{stage.name}.inspect"] if stage.name in PIPELINE.inspectable else []),
         )
     ]
     for before, name in zip(["prepare", *row], row, strict=False):
@@ -73,7 +77,7 @@ def test_pools_are_of_the_work_that_the_plan_asks_for(parsed: dict[str, Any], fr
     params = SegmentationParams(**source, output="/run", ground_truth="/truth", chunk_size=(64, 64, 64), batch_chunks=1)
     layers = dict.fromkeys(["supervoxels", "segmentation"], 6)
     facts = VolumeFacts(Box((0, 0, 0), (640, 640, 640)), (10.0, 10.0, 10.0), "uint8", layers, "x")
-    plan = make_plan(params, facts)
-    for task in plan.tasks.values():
+    plan = make_plan(PIPELINE, params, facts)
+    for task in plan.tasks:
         node = parsed["tasks"][f"{task.stage}.tier_{task.tier}"]
         assert (node["pool"], node["queue"]) == (task.work, task.work), task.id

@@ -97,12 +97,12 @@ def test_schedules_are_those_of_the_files(parsed: dict[str, Any]) -> None:
 
 
 def test_the_nodes_are_a_row(parsed: dict[str, Any]) -> None:
-    """Each node waits for the one before it; what is told does not decide how the run ends, which `forget` does."""
+    """Each node waits for the one before it; the notice does not decide how the run ends, which `prune` does."""
     nodes = parsed["dags"]["dataset_hand"]["nodes"]
-    row = ["turn", "look", "draft", "run", "wait", "publish"]
+    row = ["acquire", "detect", "draft", "run", "wait", "publish"]
     assert all(after in nodes[before] for before, after in pairwise(row))
-    assert nodes["publish"] == ["forget", "tell"]
-    assert (nodes["forget"], nodes["tell"]) == ([], [])
+    assert nodes["publish"] == ["notify", "prune"]
+    assert (nodes["prune"], nodes["notify"]) == ([], [])
 
 
 def test_parsing_loads_nothing_heavy(parsed: dict[str, Any]) -> None:

@@ -9,13 +9,16 @@ from jsonschema import Draft202012Validator
 from pydantic_core import PydanticUndefined
 
 from seuron.params import parse_parameters
-from seuron.params.presets import PRESETS
-from seuron.pipelines.segmentation.params import INSPECTED_STAGES, SegmentationParams
+from seuron.params.run_parameters import fields_by_group
+from seuron.pipelines.segmentation import PIPELINE
+from seuron.pipelines.segmentation.params import SegmentationParams
 
 
 def test_the_form_has_the_models_fields_in_order(parsed: dict[str, Any]) -> None:
-    """No field is missing, added or elsewhere; the choice of a preset comes first."""
-    assert list(parsed["schemas"]) == ["preset", *SegmentationParams.model_fields]
+    """No field is missing, added or elsewhere: the choice of a preset, the pipeline's own, then those of every run."""
+    fields = [name for group in fields_by_group(SegmentationParams).values() for name in group]
+    assert list(parsed["schemas"]) == ["preset", *fields]
+    assert sorted(fields) == sorted(SegmentationParams.model_fields)
 
 
 def test_the_form_shows_what_the_model_documents(parsed: dict[str, Any]) -> None:
@@ -26,7 +29,7 @@ def test_the_form_shows_what_the_model_documents(parsed: dict[str, Any]) -> None
         assert schema["section"] == extra["group"]
         unit = f" ({extra['unit']})" if extra["unit"] else ""
         assert schema["description_md"] == f"{field.description}{unit}"
-        choices = list(INSPECTED_STAGES) if name == "inspect_after" else []
+        choices = list(PIPELINE.inspectable) if name == "inspect_after" else []
         assert schema.get("examples", []) == (field.examples or choices)
 
 
@@ -70,9 +73,9 @@ def test_the_form_refuses_what_the_model_refuses(parsed: dict[str, Any]) -> None
 def test_the_form_offers_the_presets(parsed: dict[str, Any]) -> None:
     """Every preset by its name, with what data it is for, and none of them chosen."""
     schema = parsed["schemas"]["preset"]
-    assert schema["enum"] == ["none", *PRESETS]
+    assert schema["enum"] == ["none", *PIPELINE.presets]
     assert parsed["defaults"]["preset"] == "none"
-    assert all(preset.data in schema["description_md"] for preset in PRESETS.values())
+    assert all(preset.data in schema["description_md"] for preset in PIPELINE.presets.values())
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
     from seuron.orchestration.form import filled
 
-    return lambda values: filled(SegmentationParams, values)
+    return lambda values: filled(PIPELINE, values)
 
 
 def test_a_preset_fills_what_was_left_at_its_default(parsed: dict[str, Any], filled) -> None:
@@ -88,7 +91,7 @@ def test_a_preset_fills_what_was_left_at_its_default(parsed: dict[str, Any], fil
     form = {**parsed["defaults"], "image": "/image", "output": "/run", "watershed_dust": 7}
     plain = parse_parameters(SegmentationParams, filled(form))
     assert plain == SegmentationParams(image="/image", output="/run", watershed_dust=7)
-    for name, preset in PRESETS.items():
+    for name, preset in PIPELINE.presets.items():
         made = parse_parameters(SegmentationParams, filled({**form, "preset": name}))
         expected = {**preset.values, "image": "/image", "output": "/run", "watershed_dust": 7}
         assert made == parse_parameters(SegmentationParams, expected)

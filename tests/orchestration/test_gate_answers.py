@@ -10,10 +10,11 @@ import pytest
 from runs_on_disk import parameters, save, smooth_affinities
 
 from seuron.engine.gates import Answerer, EndedRunError, answers, last_answer, stop_of
-from seuron.engine.run import Run, prepare_run
+from seuron.engine.run import Run
+from seuron.engine.setup import prepare_run
 from seuron.engine.states import read_stop
 from seuron.orchestration.gates import answer
-from seuron.orchestration.notes import KEY
+from seuron.orchestration.run_notes import KEY
 
 
 @pytest.fixture

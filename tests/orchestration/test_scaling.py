@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from seuron.compute.situation import QueueDepth
-from seuron.engine.plan import MAX_TIERS
-from seuron.orchestration.work import NodeWork, first_work
+from seuron.cluster.cluster_state import QueueDepth
+from seuron.orchestration.pending_work import NodeWork, first_pending_work
+from seuron.pipelines.segmentation import PIPELINE
 
-ROW = [f"{stage}.tier_{tier}" for stage, tiers in MAX_TIERS.items() for tier in range(tiers)]
+ROW = [f"{stage.name}.tier_{tier}" for stage in PIPELINE.stages for tier in range(stage.tiers)]
 
 
 def test_without_a_cluster_there_is_nothing_of_it(parsed: dict[str, Any]) -> None:
@@ -32,7 +32,12 @@ def test_with_a_cluster_steps_are_scheduled(parsed_with_cluster: dict[str, Any])
     ("name", "before", "first", "last"),
     [
         ("affinities", "prepare", "affinities.tier_0", "affinities.tier_0"),
-        ("watershed", "affinities.inspect", "watershed.tier_0", f"evaluation.tier_{MAX_TIERS['evaluation'] - 1}"),
+        (
+            "watershed",
+            "affinities.inspect",
+            "watershed.tier_0",
+            f"evaluation.tier_{PIPELINE.stage('evaluation').tiers - 1}",
+        ),
     ],
 )
 def test_machines_are_set_up_around_stages(
@@ -76,5 +81,5 @@ def test_the_first_tier_with_tasks_is_what_comes() -> None:
         "d.tier_0": {"queue": "cpu", "tasks": 9, "seconds": 5.0},
     }
     nodes = ["a.tier_0", "missing.tier_0", "b.tier_0", "c.tier_0", "d.tier_0"]
-    assert first_work(work, nodes) == {"memory": QueueDepth(3, 0, planned_seconds=7.0)}
-    assert first_work(work, nodes[:3]) == {}
+    assert first_pending_work(work, nodes) == {"memory": QueueDepth(3, 0, planned_seconds=7.0)}
+    assert first_pending_work(work, nodes[:3]) == {}

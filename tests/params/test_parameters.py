@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from seuron.errors import ParameterErrors
 from seuron.params import parse_parameters, parse_settings
-from seuron.pipelines.registry import PIPELINES
+from seuron.pipelines.segmentation import PIPELINE
 from seuron.pipelines.segmentation.params import Path, SegmentationParams
 
 GOOD: dict[str, Any] = {"affinities": "a", "output": "o"}
@@ -106,7 +106,7 @@ def test_a_frame_holds_the_box() -> None:
 def test_the_command_line_makes_every_path_absolute() -> None:
     """Tasks run in another folder: no parameter that is a path may stay relative to the caller's."""
     hints = get_type_hints(SegmentationParams, include_extras=True)
-    assert {name for name, hint in hints.items() if hint == Path} <= set(PIPELINES["segmentation"].paths)
+    assert {name for name, hint in hints.items() if hint == Path} <= set(PIPELINE.paths)
     assert hints["semantic"] == Path
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from cells import BOX, RESOLUTION, cells, membranes, write_layer
 
-from seuron.engine.run import Run, TaskRecord
+from seuron.engine.records import TaskRecord
+from seuron.engine.run import Run
 from seuron.evaluation import evaluate_volumes, write_scores
+from seuron.pipelines.segmentation import PIPELINE
+from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import VolumeFacts
 from seuron.reporting.report import render_report
 from seuron.storage import local_folder
 from seuron.volumes import open_volume
@@ -32,7 +34,7 @@ def _records(run: Run) -> None:
                     task_id=task.id,
                     stage=task.stage,
                     tier=task.tier,
-                    key=run.keys[task.id],
+                    key=run.keys.of(task),
                     seconds=seconds,
                     cpu_seconds=0.9 * seconds,
                     peak_bytes=300_000_000 + number,
@@ -45,8 +47,9 @@ def _records(run: Run) -> None:
             free[lane] += seconds
 
 
-def _facts(scales: int) -> VolumeFacts:
-    return VolumeFacts(BOX, RESOLUTION, "uint8", {"segmentation": scales}, "test")
+def _facts(scales: int, *own: str) -> VolumeFacts:
+    """Facts of a run that writes the label layers, and the layers `own`."""
+    return VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys((*own, "supervoxels", "segmentation"), scales), "test")
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +86,7 @@ def scored_run(layers: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         watershed_size=600,
         chunk_size=(64, 64, 64),
     )
-    run = Run(params, _facts(3))
+    run = Run(PIPELINE, params, _facts(3, "affinities"))
     run.save()
     affinities = open_volume(layers["affinities"]).read(BOX)
     write_layer(output / "affinities", affinities, "image")
@@ -102,6 +105,8 @@ def scored_html(scored_run: Run) -> str:
 @pytest.fixture
 def affinity_run(layers: dict[str, str], tmp_path: Path) -> Run:
     """A run that has just begun: affinities were given, there is no image and no ground truth."""
-    run = Run(SegmentationParams(affinities=layers["affinities"], output=str(tmp_path / "run <b>")), _facts(3))
+    run = Run(
+        PIPELINE, SegmentationParams(affinities=layers["affinities"], output=str(tmp_path / "run <b>")), _facts(3)
+    )
     run.save()
     return run

@@ -5,22 +5,25 @@ from __future__ import annotations
 import base64
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from seuron.box import Box
-from seuron.engine.plan import Plan, Stage, Task
-from seuron.engine.run import Run, TaskRecord
+from seuron.engine.plan import Estimate, Plan, StagePlan, Tier
+from seuron.engine.records import TaskRecord
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation import PIPELINE
+from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import VolumeFacts
+from seuron.pipelines.segmentation.segment_sizes import segment_sizes
 from seuron.reporting import quantities
-from seuron.reporting.pictures import PIXELS, grey, label_colours, overlay, png_uri, sections
-from seuron.reporting.sizes import segment_sizes
+from seuron.reporting.pictures import PIXELS, grey, label_colours, overlay, png_uri, section_pictures
 from seuron.reporting.timings import stage_timings, sum_counts, timeline
 from seuron.volumes import create_volume, open_volume
 from seuron.volumes.pyramid import build_pyramid
@@ -29,18 +32,19 @@ BOX = Box((0, 0, 0), (10, 10, 10))
 
 
 def _plan(count: int) -> Plan:
-    tasks = tuple(Task(f"t{i}", "watershed", 0, (i, 0, 0), BOX, "cpu") for i in range(count))
-    return Plan((Stage("watershed", (tasks,)), Stage("evaluation", ())))
+    tier = Tier.of_whole(BOX, Estimate(1.0, 1), indices=Box((0, 0, 0), (count, 1, 1)))
+    return Plan((StagePlan("watershed", (replace(tier, stage="watershed"),)), StagePlan("evaluation", ())))
 
 
 def _record(number: int, start: float, end: float, **counts: float) -> TaskRecord:
-    return TaskRecord(f"t{number}", "watershed", 0, "key", end - start, 1.0, 100 * number, start, end, "m:1", counts)
+    return TaskRecord(
+        f"watershed-0-{number}_0_0", "watershed", 0, "key", end - start, 1.0, 100 * number, start, end, "m:1", counts
+    )
 
 
 spans = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 10)), min_size=1, max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
 @given(spans)
 def test_lanes_never_overlap_and_idle_time_is_exact(found: list[tuple[int, int]]) -> None:
     """Against a slow twin that looks at every half second."""
@@ -98,7 +102,7 @@ def test_segments_are_counted_from_the_layer(tmp_path: Path) -> None:
 
 def test_every_size_has_its_bin() -> None:
     """From one voxel to the largest that fits, at the edges of bins too."""
-    from seuron.reporting.sizes import Sizes
+    from seuron.pipelines.segmentation.segment_sizes import Sizes
 
     voxels = np.array([10**17, 5000, 4999, 2, 1], np.int64)
     sizes = Sizes(np.arange(5, dtype=np.uint64), voxels, 0, 0)
@@ -122,8 +126,10 @@ def test_pictures_show_the_middle_section_the_right_way_round(tmp_path: Path) ->
     volume.write(box, image)
     build_pyramid(volume)
     params = SegmentationParams(image=volume.path, output=str(tmp_path))
-    run = Run(params, VolumeFacts(box, (8.0, 8.0, 40.0), "uint8", {}, "x"))
-    flat, front, side = sections(run, {"image": volume.path, "missing": str(tmp_path / "nothing"), "none": None})
+    run = Run(PIPELINE, params, VolumeFacts(box, (8.0, 8.0, 40.0), "uint8", {}, "x"))
+    flat, front, side = section_pictures(
+        run, {"image": volume.path, "missing": str(tmp_path / "nothing"), "none": None}
+    )
     assert (flat.where, front.where, side.where) == ("z = 305", "y = 215", "x = 120")
     assert (flat.width_nm, flat.height_nm, side.width_nm, side.height_nm) == (320, 240, 240, 440)
     pixels = _pixels(flat.uri)
@@ -143,10 +149,11 @@ def test_a_big_layer_is_drawn_from_a_coarse_scale(tmp_path: Path) -> None:
         volume.write(part, np.full(part.shape, part.minimum[0] // 12, np.uint8))
     build_pyramid(volume)
     run = Run(
+        PIPELINE,
         SegmentationParams(image=volume.path, output=str(tmp_path)),
         VolumeFacts(box, (4.0, 4.0, 40.0), "uint8", {}, "x"),
     )
-    shown = _pixels(sections(run, {"image": volume.path})[0].uri)
+    shown = _pixels(section_pictures(run, {"image": volume.path})[0].uri)
     assert PIXELS // 2 <= max(shown.shape) <= PIXELS
     assert shown[0, 0] < shown[0, -1]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from seuron.reporting.histogram import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, size_histogram
-from seuron.reporting.sizes import Sizes
+from seuron.pipelines.segmentation.segment_sizes import Sizes
+from seuron.pipelines.segmentation.size_histogram import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, size_histogram
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 10**12), max_size=30))
 def test_each_bin_that_holds_segments_has_a_bar(voxels: list[int]) -> None:
     """Whatever the sizes, a bar stands where there are segments and only there, and the fullest bin is the highest."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -55,7 +55,6 @@ def is_colour(pixels: NDArray[np.int64], x: float, y: float, colour: tuple[int, 
     return bool((found == colour).all(axis=2).any())
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 5), min_size=2, max_size=8), st.integers(0, 3))
 def test_each_point_of_a_curve_is_drawn(values: list[float], others: int) -> None:
     """Wherever a chart stands, every point of its curve is where the chart's own scale puts it."""
@@ -88,7 +87,6 @@ def scores(merges: list[float], splits: list[float]) -> Scores:
     )
 
 
-@settings(max_examples=20, deadline=None)
 @given(*[st.lists(st.floats(1e-3, 3), max_size=10).map(lambda bits: sorted(bits, reverse=True))] * 2)
 def test_bars_are_as_long_as_their_bits(merges: list[float], splits: list[float]) -> None:
     """Both sides have one scale, so that one sees which kind of error costs more; no bar stands for nothing."""

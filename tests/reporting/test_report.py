@@ -16,18 +16,17 @@ import pytest
 from browser import browser
 from small_runs import make_run, smooth, store
 
-from seuron.compute.groups import Group
-from seuron.compute.money import Ledger, MoneyLook
-from seuron.compute.records import Event, Look, Records
-from seuron.compute.run_costs import ActiveRun, tell_runs
+from seuron.cluster.costs.ledger import Ledger, Usage
+from seuron.cluster.costs.run_costs import ActiveRun, update_run_costs
+from seuron.cluster.groups import Group
+from seuron.cluster.records import ClusterEvent, ClusterSnapshot, Records
 from seuron.engine.run import Run
 from seuron.evaluation import read_scores
 from seuron.params import parse_parameters
 from seuron.params.model import parse_settings
 from seuron.pipelines.segmentation.analysis import vetoes
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.reporting import write_report
-from seuron.reporting.report import render_report
+from seuron.reporting.report import render_report, write_report
 from seuron.storage import local_folder
 
 #: Elements that have no end tag.
@@ -140,8 +139,8 @@ def test_a_run_that_has_just_begun_shows_what_there_is(affinity_run: Run) -> Non
 
 def test_missing_scores_and_filled_blocks_are_not_hidden(scored_run: Run, tmp_path: Path) -> None:
     """What the reader must know before trusting the result stands at the top."""
-    run = Run(scored_run.params.model_copy(update={"output": str(tmp_path)}), scored_run.facts)
-    record = scored_run.record(next(iter(run.plan.tasks)))
+    run = Run(scored_run.pipeline, scored_run.params.model_copy(update={"output": str(tmp_path)}), scored_run.facts)
+    record = scored_run.record(run.plan.tasks[0].id)
     assert record is not None
     run.finish(type(record)(**{**record.__dict__, "counts": {"filled_blocks": 3.0}}))
     text = flat(Page(render_report(run)).text)
@@ -158,7 +157,7 @@ def test_rules_are_told_with_how_many_contacts_they_forbade(tmp_path: Path, affi
     run = make_run(tmp_path / "run", store(tmp_path / "affinities", smooth((24, 20, 16), 1)), None, constraints=rules)
     forbidden = Counter(veto.rule for veto in vetoes(run))
     assert forbidden["<dumbbell>"] > 1
-    begun = Run(run.params.model_copy(update={"output": str(tmp_path / "begun")}), run.facts)
+    begun = Run(run.pipeline, run.params.model_copy(update={"output": str(tmp_path / "begun")}), run.facts)
     for told, counts in ((run, forbidden), (begun, Counter[str]())):
         page = Page(render_report(told))
         section = flat(page.text).split("Rules rulekindwhere the mean iscontacts forbidden ")[1]
@@ -176,24 +175,22 @@ def test_what_a_run_cost_on_a_cluster_is_told(tmp_path: Path, affinity_run: Run)
     groups = (Group("spot", "cpu", "a", slots=2, memory_bytes=2**32, max_size=4, price=0.5),)
     records, busy = Records(tmp_path / "cluster"), {"r": {"cpu": 2}}
     records.folder.mkdir()
-    ledger = (
-        Ledger().after(MoneyLook(0.0, {"spot": 2}, busy), groups).after(MoneyLook(3600.0, {"spot": 2}, busy), groups)
-    )
+    ledger = Ledger().after(Usage(0.0, {"spot": 2}, busy), groups).after(Usage(3600.0, {"spot": 2}, busy), groups)
     records.write_ledger(Ledger(last=ledger.last))
-    records.write_look(Look(time=0.0))
-    tell_runs(records, groups, [ActiveRun("r", run.output, 0.0)])
+    records.write_snapshot(ClusterSnapshot(time=0.0))
+    update_run_costs(records, groups, [ActiveRun("r", run.output, 0.0)])
     records.write_ledger(ledger)
-    records.write_look(Look(time=3600.0, spent=ledger.dollars, budget=1.0, held=("cpu",)))
-    records.add(Event(60.0, lost=("spot-1 (spot)",)))
-    tell_runs(records, groups, [ActiveRun("r", run.output, 0.0)])
+    records.write_snapshot(ClusterSnapshot(time=3600.0, spent=ledger.dollars, budget=1.0, held=("cpu",)))
+    records.add(ClusterEvent(60.0, lost=("spot-1 (spot)",)))
+    update_run_costs(records, groups, [ActiveRun("r", run.output, 0.0)])
     text = flat(Page(render_report(run)).text)
     assert "$0.50 for this run" in text
     assert "of a budget of $1.00" in text
     assert "held: the budget of the cluster is used up ($1.00), and the run waits" in text
     assert "spot2.000.5001.00" in text
     assert "spot-1 (spot) is gone and was not asked to go" in text
-    records.write_look(Look(time=3600.0, spent=ledger.dollars))
-    tell_runs(
+    records.write_snapshot(ClusterSnapshot(time=3600.0, spent=ledger.dollars))
+    update_run_costs(
         records, groups, [ActiveRun("r", run.output, 0.0, budget=0.4), ActiveRun("again", run.output, 3600.0, 0.4)]
     )
     text = flat(Page(render_report(run)).text)

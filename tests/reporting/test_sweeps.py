@@ -15,12 +15,18 @@ from hypothesis import strategies as st
 
 from seuron.engine.run import Run
 from seuron.evaluation import Agreement
+from seuron.pipelines.segmentation import PIPELINE
 from seuron.pipelines.segmentation.analysis import Sweep, SweepPoint
 from seuron.pipelines.segmentation.analysis.sweep import SegmentSizes
+from seuron.pipelines.segmentation.analysis.sweep_page import (
+    legend,
+    point_marks,
+    render_plot,
+    render_sweep,
+    write_sweep,
+)
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.reporting import write_sweep
 from seuron.reporting.charts import Chart, Curve, spread, ticks
-from seuron.reporting.sweeps import legend, point_marks, render_plot, render_sweep
 from seuron.storage import Storage
 from seuron.storage.tables import read_table
 
@@ -56,7 +62,7 @@ def sweep_of(*variants: str, scored: bool = True) -> Sweep:
 
 @pytest.fixture
 def run(affinity_run: Run, tmp_path: Path) -> Run:
-    return Run(SegmentationParams(affinities="/a", output=str(tmp_path / "run <b>")), affinity_run.facts)
+    return Run(PIPELINE, SegmentationParams(affinities="/a", output=str(tmp_path / "run <b>")), affinity_run.facts)
 
 
 def test_all_files_say_the_same(run: Run) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import scaled
 
 from seuron.errors import PermanentError
 from seuron.synth import SyntheticVolume, synthesize
@@ -37,7 +38,7 @@ def test_another_seed_is_another_volume(volume: SyntheticVolume) -> None:
     assert (other.labels > 0).mean() > 0.99
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=scaled(12))
 @given(
     shape=st.tuples(*[st.integers(1, 40)] * 3),
     seed=st.integers(0, 2**31),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seuron.box import Box
@@ -31,7 +31,6 @@ def names_of(info: dict[str, Any]) -> set[str]:
     return names
 
 
-@settings(max_examples=60, deadline=None)
 @given(corners, sizes, more, more, st.sampled_from([(8.0, 8.0, 8.0), (4.0, 4.0, 40.0)]))
 def test_stale_blocks_are_those_of_the_old_grid_alone(
     corner: tuple[int, int, int],

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from profiles import scaled
 
 from seuron.box import Box, Triple
 from seuron.errors import DataError, VolumeError
@@ -48,7 +49,6 @@ shapes = st.tuples(*[st.integers(1, 9)] * 3)
 factors = st.tuples(*[st.sampled_from([1, 2])] * 3)
 
 
-@settings(max_examples=60, deadline=None)
 @given(shapes, factors, st.sampled_from(["uint8", "uint16", "float32", "uint32", "uint64"]), st.integers(0, 2**32))
 def test_pooling_equals_the_slow_twin(shape: Triple, factor: Triple, dtype: str, seed: int) -> None:
     """Any size, odd or one voxel, any type, ties included."""
@@ -92,7 +92,7 @@ def test_every_scale_is_the_slow_twin_of_the_one_below(tmp_path: Path, kind: Kin
         np.testing.assert_array_equal(scale.read(scale.box), below)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=scaled(8))
 @given(st.integers(1, 4), st.permutations(range(4)), st.booleans())
 def test_the_bytes_do_not_depend_on_the_split(
     tmp_path_factory: pytest.TempPathFactory, blocks: int, order: list[int], twice: bool

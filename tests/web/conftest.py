@@ -1,0 +1,40 @@
+"""A small finished run, as it lies on disk: cells, their membranes, affinities and labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cells import BOX, RESOLUTION, cells, membranes, write_layer
+
+from seuron.engine.run import Run
+from seuron.pipelines.segmentation import PIPELINE
+from seuron.pipelines.segmentation.facts import VolumeFacts
+from seuron.pipelines.segmentation.params import SegmentationParams
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with all layers; image and ground truth lie outside its folder, as a user's own would."""
+    data = tmp_path_factory.mktemp("own data")
+    output = tmp_path_factory.mktemp("runs") / "small run"
+    truth = cells(BOX.shape, 40, 0)
+    affinities = membranes(truth)
+    noise = np.random.default_rng(1).normal(0, 18, BOX.shape)
+    image = np.clip(affinities.min(axis=-1) * 0.55 + 60 + noise, 0, 255).astype(np.uint8)
+    paths = {
+        "image": write_layer(data / "image", image, "image"),
+        "truth": write_layer(data / "truth", truth, "segmentation"),
+    }
+    for name, voxels in (("supervoxels", truth * 2 + (image > 150)), ("segmentation", truth)):
+        write_layer(output / name, voxels.astype(np.uint64), "segmentation")
+    write_layer(output / "affinities", affinities, "image")
+    params = SegmentationParams(image=paths["image"], ground_truth=paths["truth"], output=str(output))
+    run = Run(
+        PIPELINE,
+        params,
+        VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys(("affinities", "supervoxels", "segmentation"), 2), "test"),
+    )
+    run.save()
+    for task in run.plan.tasks:  # the names of records say that the layers are written
+        run.storage.put(f"tasks/{task.id}.json", b"{}")
+    return run
