@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from seuron.client import AirflowClient
+from seuron.airflow_rest import AirflowClient
 from seuron.deployment import Deployment, Home
 from seuron.deployment.environment import SERVICE_MARK
 from seuron.deployment.home import PROJECT

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from seuron.compute.settings import PolicySettings
-from seuron.compute.simulation import Outage, Policy, Result, Workload, World, simulate
-from seuron.compute.simulation.cases import cluster, large, medium, small
-from seuron.compute.simulation.rivals import FixedPool, Ours, Reference
-from seuron.compute.simulation.world import CALM
+from cluster_simulator import Outage, Policy, Result, Workload, World, simulate
+from cluster_simulator.cases import cluster, large, medium, small
+from cluster_simulator.rivals import FixedPool, Ours, Reference
+from cluster_simulator.world import CALM
+
+from seuron.cluster.settings import PolicySettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling-policy.md"
 SEEDS = 5

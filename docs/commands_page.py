@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
-from seuron.client import Deployment, RunHandle
-from seuron.commands import EXIT_CODES, Command, Parameter, commands, find
+from seuron.client import DeploymentClient, RunHandle
+from seuron.commands import EXIT_CODES, Command, CommandParameter, commands, find
+from seuron.engine.registry import BUILT_IN, pipeline_named
 from seuron.engine.states import MEANINGS
-from seuron.params.presets import PRESETS
 
 #: The commands of the reference's bot: its phrases, ours where there is one, and what is to be said of it.
 REFERENCE: tuple[tuple[str, str, str], ...] = (
@@ -56,7 +56,7 @@ def _head() -> str:
     return (
         "# Commands\n\n"
         "Every command is written once, in `seuron/commands/`, and every way in has it: the shell as `seuron ...`, "
-        "a chat by the same words, Python through `seuron.commands.obey`.\n\n"
+        "a chat by the same words, Python through `seuron.commands.execute`.\n\n"
         "A run is named by the last part of its folder, by Airflow's id, or by a beginning that fits only one; "
         "`latest` is the one started last.\n"
         'What is written with `=` is given by name (`why="too large"`, in the shell `--why "too large"`), '
@@ -75,7 +75,7 @@ def _head() -> str:
 
 def _exit_codes() -> str:
     rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
-    rows.append("| 130 | Ctrl-C; a run in Airflow goes on |")
+    rows.append("| 130 | Ctrl-C; a run in Airflow continues |")
     note = (
         "\n\n`cluster create --check` has 3 where something would change, and `worker` codes of its own: "
         "`seuron COMMAND --help` names them."
@@ -106,22 +106,23 @@ def _command(made: Command) -> str:
     if said:
         lines += ["", "| | | |", "|---|---|---|", *map(_parameter, said)]
     also = f" Also: {', '.join(f'*{alias}*' for alias in made.aliases)}." if made.aliases else ""
-    return "\n".join([*lines, "", f"Takes the right to *{made.may}*.{also}"])
+    return "\n".join([*lines, "", f"Takes the right to *{made.permission}*.{also}"])
 
 
-def _parameter(parameter: Parameter) -> str:
+def _parameter(parameter: CommandParameter) -> str:
     default = "required" if parameter.required else "" if parameter.default in ("", None) else f"`{parameter.default}`"
     kind = parameter.kind
     allowed = f" ({', '.join(map(str, get_args(kind)))})" if get_origin(kind) is Literal else ""
-    only = " Only in the shell." if parameter.word.here else ""
-    return f"| `{parameter.name}` | {default} | {parameter.word.help}{allowed}{'.' if only else ''}{only} |"
+    only = " Only in the shell." if parameter.argument.local_only else ""
+    return f"| `{parameter.name}` | {default} | {parameter.argument.help}{allowed}{'.' if only else ''}{only} |"
 
 
 def _presets() -> str:
     parts = ["## The presets"]
-    for name, preset in PRESETS.items():
+    found = [(pipeline, item) for pipeline in map(pipeline_named, BUILT_IN) for item in pipeline.presets.items()]
+    for pipeline, (name, preset) in found:
         values = ", ".join(f"`{key}={_written(value)}`" for key, value in preset.values.items())
-        parts.append(f"**{name}**: {preset.data}.\n{values}.\nSource: {preset.source}.")
+        parts.append(f"**{name}** of `{pipeline.name}`: {preset.data}.\n{values}.\nSource: {preset.source}.")
     return "\n\n".join(parts)
 
 
@@ -146,10 +147,10 @@ def _python() -> str:
     after = (
         "Errors are those of `seuron.errors`: ParameterErrors with all problems, NotFoundError, UnreachableError, "
         "RefusedError, RunError.\n"
-        "`seuron.commands.obey(Session(deployment, who), words)` gives any command above and its answer: `text`, "
+        "`seuron.commands.execute(Session(deployment, who), words)` gives any command above and its answer: `text`, "
         "`data`, `links`, `pictures`, `code`."
     )
-    parts = ["## Python", example, "### seuron.connect() gives a deployment", _methods(Deployment)]
+    parts = ["## Python", example, "### seuron.connect() gives a deployment", _methods(DeploymentClient)]
     return "\n\n".join([*parts, "### A deployment gives runs", _methods(RunHandle), after])
 
 

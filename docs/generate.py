@@ -7,36 +7,47 @@ from dags/. A test fails when the pages in the repository are not what this writ
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from commands_page import commands_page
+from pydantic.fields import FieldInfo
 
-from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.engine.pipeline import Pipeline
+from seuron.engine.registry import BUILT_IN, VARIABLE, pipeline_named
+from seuron.params.run_parameters import fields_by_group
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Made by `python docs/generate.py`; edit the code it comes from. -->\n"
+HOW = """\
+Give them as `seuron run PIPELINE NAME=VALUE` or `--name VALUE`, as JSON with `--params FILE.json`, or in the form of
+the pipeline's DAG in Airflow. Three numbers may be written `128,128,64` or `[128, 128, 64]`."""
 
 
 def parameters_page() -> str:
-    """Every parameter of a segmentation: default, unit and meaning, by group."""
-    lines = [NOTE, "# Parameters\n", (SegmentationParams.__doc__ or "").strip().replace("\n    ", "\n"), ""]
-    lines += [
-        "Give them as `seuron run segmentation NAME=VALUE` or `--name VALUE`, as JSON with `--params FILE.json`,",
-        "or in the form of the DAG `segmentation` in Airflow.",
-        "Three numbers may be written `128,128,64` or `[128, 128, 64]`.",
-    ]
-    group = ""
-    for name, field in SegmentationParams.model_fields.items():
-        extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        if extra["group"] != group:
-            group = extra["group"]
-            lines += [f"\n## {group}\n", "| parameter | default | unit | meaning |", "|---|---|---|---|"]
-        default = "required" if field.is_required() else _written(field.default)
-        lines.append(f"| `{name}` | {default} | {extra['unit']} | {field.description} |")
-    return "\n".join(lines) + "\n"
+    """Every parameter of each built-in pipeline: default, unit and meaning, by group."""
+    parts = [f"{NOTE}\n# Parameters", HOW]
+    parts += [_pipeline_parameters(pipeline_named(name)) for name in BUILT_IN]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pipeline_parameters(pipeline: Pipeline) -> str:
+    parts = [f"## {pipeline.name}", inspect.cleandoc(pipeline.params.__doc__ or pipeline.help)]
+    for group, fields in fields_by_group(pipeline.params).items():
+        rows = [_parameter_row(name, field) for name, field in fields.items()]
+        parts.append(f"### {group}")
+        parts.append("\n".join(["| parameter | default | unit | meaning |", "|---|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _parameter_row(name: str, field: FieldInfo) -> str:
+    extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = "required" if field.is_required() else _written(field.default)
+    return f"| `{name}` | {default} | {extra['unit']} | {field.description} |"
 
 
 def _written(value: Any) -> str:
@@ -47,10 +58,10 @@ def _written(value: Any) -> str:
 
 def dags_page() -> str:
     """Every DAG: its own documentation, and its nodes with their pools and what they wait for."""
-    lines = [NOTE, "# DAGs\n"]
+    lines = [NOTE, "# DAGs"]
     for path in sorted((ROOT / "dags").glob("*.py")):
         for dag in _dags_of(path):
-            lines += [f"`dags/{path.name}`, DAG `{dag.dag_id}`.\n", (dag.doc_md or "").strip(), ""]
+            lines += [f"\n`dags/{path.name}`, DAG `{dag.dag_id}`.\n", (dag.doc_md or "").strip(), ""]
             lines += ["| node | tasks | pool | waits for |", "|---|---|---|---|"]
             lines += [_row(task) for task in dag.topological_sort() if not task.task_id.startswith("batches.")]
     lines += [
@@ -58,11 +69,21 @@ def dags_page() -> str:
         "A mapped node has as many tasks as the run's plan puts into its tier; a node without any is skipped.",
         "The nodes `inspect` ask a person where `inspect_after` names their stage, and are skipped elsewhere.",
         "The empty nodes `batches.*`, not listed, hold the lists that the tiers expand by.",
-        "With a cluster, `segmentation` also has the setups `machines_affinities` and `machines_watershed` and their",
-        "teardowns, around `affinities` and around `watershed` to `evaluation`. A last node, `ended`, fails where the",
-        "run was cancelled. And `cluster` is scheduled.",
+        "With a cluster, a last node of a pipeline, `ended`, fails where the run was cancelled, and `cluster` is "
+        "scheduled. These setups, and their teardowns, stand around stages then:",
+        "",
+        *(line for name in BUILT_IN for line in _machines(pipeline_named(name))),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _machines(pipeline: Pipeline) -> Iterator[str]:
+    """The setups of a pipeline's machines, with the stages that they are for."""
+    from seuron.orchestration.pipeline_dag import machine_spans
+
+    for first, last in machine_spans(pipeline):
+        stages = f"`{first.name}`" if first is last else f"`{first.name}` to `{last.name}`"
+        yield f"- `{pipeline.name}`: `machines_{first.name}` for {stages}"
 
 
 def _row(task: Any) -> str:
@@ -85,6 +106,7 @@ def _dags_of(path: Path) -> list[Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ.setdefault("AIRFLOW_HOME", home)
+        os.environ.pop(VARIABLE, None)  # a deployment's own pipelines are not in these pages
         pages = {
             "parameters.md": parameters_page(),
             "dags.md": dags_page(),

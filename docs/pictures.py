@@ -21,14 +21,14 @@ from playwright.sync_api import Page, sync_playwright
 
 from seuron.client import AirflowClient
 from seuron.client.gates import waiting_gates
-from seuron.commands.reading import thresholds
+from seuron.commands.argument_types import parse_thresholds
 from seuron.commands.results import THRESHOLDS
 from seuron.engine.run import Run
 from seuron.pipelines.segmentation.analysis import sweep_run
-from seuron.reporting.sweeps import render_plot
+from seuron.pipelines.segmentation.analysis.sweep_page import render_plot
 from seuron.storage import local_folder
 from seuron.synth import synthesize
-from seuron.viewer import stop_server, view_run
+from seuron.web.viewer import stop_server, view_run
 
 IMAGES = Path(__file__).parent / "images"
 FLAGS = [
@@ -57,7 +57,7 @@ def synthetic() -> None:
 
 def sweep_plot(run: Run) -> None:
     """The plot of a sweep over the run's thresholds."""
-    plot = render_plot(sweep_run(run, thresholds(THRESHOLDS, "thresholds")))
+    plot = render_plot(sweep_run(run, parse_thresholds(THRESHOLDS, "thresholds")))
     (IMAGES / "sweep.svg").write_text(plot)
     print("docs/images/sweep.svg")
 
