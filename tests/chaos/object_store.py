@@ -1,7 +1,7 @@
 """A small object store in memory that speaks as much of S3 as boto3 asks for, and can be made slow or fail.
 
 Objects are whole or absent, as in the real ones. `delay` is what each request waits, and of every
-`refuse_each` requests one is answered by 503 SlowDown. `parts` counts the requests for parts of objects.
+`refuse_each` requests one is answered by 503 SlowDown. `parts` names the objects of which parts were requested.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ObjectStore:
     objects: dict[str, StoredObject] = field(default_factory=dict)
     requests: int = 0
     refused: int = 0
-    parts: int = 0
+    parts: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self.lock = threading.Lock()
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         content, status, headers = found.content, 200, {**found.headers, "ETag": f'"{found.tag}"'}
         if part := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             with self.server.store.lock:
-                self.server.store.parts += 1
+                self.server.store.parts.append(key)
             first, last = int(part[1]), int(part[2] or len(content) - 1)
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
             content, status = content[first : last + 1], 206
