@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-#: Names the folder of the run. It does not begin as the variables that deployments take away or set anew.
+#: Names the folder of this run of the tests. Services of a deployment inherit it, as they do not `AIRFLOW_*`.
 VARIABLE = "TEST_RUN_FOLDER"
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError)
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from small_runs import store
 
-from seuron.box import Box
 from seuron.engine.local import run_local
 from seuron.engine.run import Run
 from seuron.params import parse_parameters
@@ -22,9 +22,8 @@ from seuron.pipelines.segmentation import estimates, plan
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage.digests import digest_of_array, digest_of_data
 from seuron.storage.tables import read_table
-from seuron.volumes import create_volume, open_volume
+from seuron.volumes import open_volume
 
-CORNER = (10, 20, 30)
 RULES = [
     {"rule": "size", "name": "dumbbell", "smaller_over": 40, "below": 0.6},
     {
@@ -59,17 +58,6 @@ def affinities(shape: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
     """Affinities (X, Y, Z, 3) with blobs of some hundred voxels, full of ties."""
     spread = np.clip((smooth_integers((*shape, 3), seed, 4) - 128) * 5 + 150, 0, 255)
     return np.asfortranarray(spread.astype(np.uint8))
-
-
-def store(path: Path, voxels: NDArray[Any]) -> str:
-    """Store affinities (four axes) or labels as a volume that does not begin at the origin."""
-    box = Box.from_shape(CORNER, voxels.shape[:3])
-    kind: dict[str, Any] = {"channels": 3} if voxels.ndim == 4 else {"kind": "segmentation"}
-    made = create_volume(
-        str(path), box, (8, 8, 40), dtype=str(voxels.dtype), block_size=(16, 16, 16), pyramid=False, **kind
-    )
-    made.write(box, voxels)
-    return made.path
 
 
 def run(output: Path, **values: Any) -> Run:
