@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 Triple = tuple[int, int, int]
 
@@ -101,6 +102,12 @@ class Box:
     def grid_shape(self, cell: Sequence[int]) -> Triple:
         """How many cells of `cell` voxels cover the box along each axis, from its minimum on."""
         return self.grid(cell).shape
+
+    def cell_of_at_most(self, most: int, cell: Triple) -> Triple:
+        """A cell, doubled along each axis until no more than `most` of them cover the box."""
+        while prod(self.grid_shape(cell)) > most:
+            cell = triple([2 * c for c in cell])
+        return cell
 
     def cell(self, cell: Sequence[int], index: Sequence[int], origin: Sequence[int] | None = None) -> Box:
         """Cell `index` of a grid that starts at `origin` (by default the box's minimum), cut to the box."""

@@ -59,7 +59,7 @@ def cube(name: str, batches: int, batch_chunks: int, *, image: bool = False, chu
         Box((0, 0, 0), (side, side, side)),
         (8.0, 8.0, 40.0),
         "uint8",
-        {"supervoxels": 7, "segmentation": 7},
+        {"affinities": 7, "supervoxels": 7, "segmentation": 7},
         "net" if image else "",
     )
     plan = make_plan(PIPELINE, params, facts)

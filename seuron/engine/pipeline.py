@@ -64,7 +64,6 @@ class Layer:
     block_size: Triple = (64, 64, 64)
     stage: str = ""
     scales: int = 1
-    pyramid: str = ""
     shader: str = ""
     selected: bool = True
     mip: int = 0
@@ -146,7 +145,7 @@ class Pipeline(Generic[P, F]):
         stored_bytes: what a run leaves on disk, at most.
         report: what its report shows beside what all reports have.
         paths: the parameters that are paths.
-        chunks: how many chunks a task works on, for progress; None where tasks are not made of chunks.
+        chunks: how many chunks a task works on, for progress; 0 where tasks are not made of chunks.
         presets: named sets of values.
         aliases: other phrases for running it, in the bot.
     """

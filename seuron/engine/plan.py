@@ -24,11 +24,23 @@ Work = Literal["cpu", "gpu", "manager"]
 _ONE = Box((0, 0, 0), (1, 1, 1))
 
 
+#: What Python and its libraries take before a task does anything.
+BASE_BYTES = 400_000_000
+#: Tasks of a tier at most, where a stage can choose: Airflow expands a node to no more than 100,000.
+MAX_TIER_TASKS = 20_000
+
+
 class Estimate(NamedTuple):
     """What a task is expected to need: seconds of a core, and bytes of memory."""
 
     seconds: float
     memory_bytes: int
+
+    @classmethod
+    def of_voxels(cls, box: Box, mvox_per_second: float, bytes_per_voxel: int, held: int) -> Estimate:
+        """For a task that goes through the voxels of a box, `held` of them in memory at once at most."""
+        seconds = round(box.voxels / mvox_per_second / 1e6, 3)
+        return cls(seconds, BASE_BYTES + min(box.voxels, held) * bytes_per_voxel)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from seuron.engine.pipeline import Layer
 from seuron.engine.run import Run
-from seuron.pipelines.stages.pyramid import SCALES_PER_TASK
+from seuron.pipelines.stages.pyramid import PYRAMID, SCALES_PER_TASK
 from seuron.storage import local_folder
 from seuron.web.snapshot import RunSnapshot
 
@@ -34,7 +34,7 @@ def layer_versions(snapshot: RunSnapshot) -> dict[str, str]:
 def scales_made(snapshot: RunSnapshot, layer: Layer) -> int:
     """How many scales of a layer of the run's own are there: the first, and those that the pyramid has made."""
     made = 1
-    for tier in snapshot.run.plan.stage(layer.pyramid).tiers if layer.pyramid else ():
+    for tier in snapshot.run.plan.stage(PYRAMID).tiers if layer.scales > 1 else ():
         if layer.name not in tier.layers or _done(snapshot, tier.id_prefix(layer.name)) < tier.indices.voxels:
             return made
         made += SCALES_PER_TASK

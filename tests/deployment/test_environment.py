@@ -10,7 +10,7 @@ from seuron.cluster.local_machine import LocalMachine
 from seuron.deployment.environment import ADDRESS, MAX_MAP_LENGTH, service_environment
 from seuron.deployment.home import Home
 from seuron.deployment.postgres import socket_folder
-from seuron.pipelines.segmentation.plan import MAX_LEAVES
+from seuron.engine.plan import MAX_TIER_TASKS
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_task_has_one_thread(environment: dict[str, str]) -> None:
 
 def test_every_plan_can_be_expanded() -> None:
     """Airflow refuses a mapped task above its limit, which must not be below the widest tier."""
-    assert MAX_MAP_LENGTH > MAX_LEAVES
+    assert MAX_MAP_LENGTH > MAX_TIER_TASKS
 
 
 def test_pools_follow_the_machine() -> None:

@@ -75,7 +75,7 @@ def test_pools_are_of_the_work_that_the_plan_asks_for(parsed: dict[str, Any], fr
     """A node names the pool and queue of its tasks' kind of work, whatever the plan puts into its tier."""
     source = {"image": "/image"} if from_image else {"affinities": "/affinities"}
     params = SegmentationParams(**source, output="/run", ground_truth="/truth", chunk_size=(64, 64, 64), batch_chunks=1)
-    layers = dict.fromkeys(["supervoxels", "segmentation"], 6)
+    layers = dict.fromkeys(["affinities", "supervoxels", "segmentation"], 6)
     facts = VolumeFacts(Box((0, 0, 0), (640, 640, 640)), (10.0, 10.0, 10.0), "uint8", layers, "x")
     plan = make_plan(PIPELINE, params, facts)
     for task in plan.tasks:

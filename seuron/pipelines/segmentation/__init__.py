@@ -33,6 +33,7 @@ from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts
 from seuron.pipelines.segmentation.layers import layers, stored_bytes
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.presets import PRESETS
+from seuron.pipelines.stages.pyramid import pyramid_stage
 from seuron.pipelines.stages.report import report_stage
 
 if TYPE_CHECKING:
@@ -166,16 +167,7 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
             reads=dependencies.label_reads,
             settings=settings.label_settings,
         ),
-        Stage(
-            name="pyramid",
-            module="seuron.pipelines.stages.pyramid",
-            version=1,
-            work=_CPU * plan.PYRAMID_TIERS,
-            plan=plan.pyramid_tiers,
-            parameters=("block_size",),
-            reads=dependencies.pyramid_reads,
-            settings=settings.pyramid_settings,
-        ),
+        pyramid_stage(layers, origin=plan.grid_origin, parameters=("block_size",)),
         Stage(
             name="evaluation",
             module=f"{_STAGES}.evaluation",

@@ -95,14 +95,6 @@ def label_reads(run: SegmentationRun, task: Task) -> Reads:
         yield from _with_remaps(octree, octree.leaves.meeting(task.box))
 
 
-def pyramid_reads(run: SegmentationRun, task: Task) -> Reads:
-    if task.tier > 0:
-        yield from run.plan.stage("pyramid").tiers[task.tier - 1].meeting(task.box, task.layer)
-    else:
-        writer = "affinities" if task.layer == "affinities" else "labels"
-        yield from run.plan.stage(writer).tiers[0].meeting(task.box)
-
-
 def evaluation_reads(run: SegmentationRun, task: Task) -> Reads:
     if task.tier == 0:
         yield from run.plan.stage("labels").tiers[0].meeting(task.box)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 from seuron.box import Box, Triple
-from seuron.engine.plan import Estimate
+from seuron.engine.plan import BASE_BYTES, Estimate
 
 #: Mvox/s of a core, and bytes at most for a voxel that is held at once, by the task records of FIB-25 and
 #: the demonstration (docs/performance.md).
@@ -20,11 +20,8 @@ RATES: dict[str, tuple[float, int]] = {
     "agglomeration": (30.0, 4),
     "remap_segments": (300.0, 1),
     "labels": (15.0, 16),
-    "pyramid": (15.0, 24),
     "evaluation": (40.0, 40),
 }
-#: What Python and its libraries take before a task does anything.
-BASE_BYTES = 400_000_000
 #: Bytes that a task needs for each contact that it agglomerates or pools, and for each id that is open; and, where
 #: there are rules, for each number that there is of a cluster: three copies, while clusters are summed.
 BYTES_PER_CONTACT = 230
@@ -49,8 +46,7 @@ CLUSTERS_PER_LEAF = 100
 def of_voxels(stage: str, tier: int, box: Box, held: int) -> Estimate:
     """For a task that goes through the voxels of a box, `held` of them at once at most."""
     rate, bytes_per_voxel = RATES[stage]
-    share = 1.0 if tier == 0 else 0.1  # later tiers see coarser scales, or tables
-    return Estimate(round(box.voxels * share / rate / 1e6, 3), BASE_BYTES + min(box.voxels, held) * bytes_per_voxel)
+    return Estimate.of_voxels(box, rate if tier == 0 else 10 * rate, bytes_per_voxel, held)  # later tiers see tables
 
 
 def of_watershed_leaf(box: Box, chunk: Triple) -> Estimate:

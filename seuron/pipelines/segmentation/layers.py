@@ -28,7 +28,6 @@ def layers(params: SegmentationParams, facts: VolumeFacts) -> list[Layer]:
                 block_size=params.block_size,
                 stage="labels",
                 scales=facts.scales[name],
-                pyramid="pyramid",
                 selected=name == "segmentation",
             )
         )
@@ -51,7 +50,6 @@ def _affinities(params: SegmentationParams, facts: VolumeFacts) -> Layer:
         block_size=params.block_size,
         stage="affinities",
         scales=facts.scales["affinities"],
-        pyramid="pyramid",
         selected=False,
     )
 

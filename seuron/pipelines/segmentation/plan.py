@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from seuron.box import Box, Triple, triple
-from seuron.engine.plan import Estimate, Task, Tier
+from seuron.engine.plan import MAX_TIER_TASKS, Estimate, Task, Tier
 from seuron.pipelines.segmentation import estimates
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.stages.pyramid import SCALES_PER_TASK
 
 #: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
 OCTREE_TIERS = 5
@@ -35,19 +34,15 @@ ROUNDS = 2
 #: chunk to ten million.
 MERGE_SIDE = 4
 #: A leaf task should be worth its start: at least this many voxels where the volume has them,
-#: and never so few that there are more than `MAX_LEAVES` tasks in a tier.
+#: and never so few that there are more than `MAX_TIER_TASKS` tasks in a tier.
 LEAF_VOXELS = 12_000_000
-MAX_LEAVES = 20_000
 #: The net is run on at most this many voxels along an axis at once (16 bytes a voxel of memory), and
 #: there are at least so many tasks, where the volume allows it, to keep several workers busy.
 LARGEST_PATCH_CELL = 512
 FEWEST_PATCH_TASKS = 4
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
-#: Tiers of pyramid tasks at most.
-PYRAMID_TIERS = 4
-#: Voxels that the stages which go through their box in cells of their own size hold at once: pyramid and
-#: evaluation in 256^3, rounded up to blocks.
+#: Voxels that a task of the evaluation holds at once.
 CELL_VOXELS = 256**3
 #: The stage that carries an octree stage's final ids down again.
 REMAPPING: dict[str, str] = {"watershed": "remap_supervoxels", "agglomeration": "remap_segments"}
@@ -68,7 +63,7 @@ def choose_batch_side(params: SegmentationParams, box: Box) -> int:
     x, y, z = params.chunk_size
     nx, ny, nz = box.grid_shape(params.chunk_size)
     side = 1
-    while side < 8 and (side**3 * x * y * z < LEAF_VOXELS or nx * ny * nz / side**3 > MAX_LEAVES):
+    while side < 8 and (side**3 * x * y * z < LEAF_VOXELS or nx * ny * nz / side**3 > MAX_TIER_TASKS):
         side *= 2
     return side
 
@@ -111,18 +106,11 @@ def grid_origin(facts: VolumeFacts, unit: Triple) -> Triple:
     return triple([f + (b - f) % u for f, b, u in corners])
 
 
-def _at_most(most: int, box: Box, cell: Triple) -> Triple:
-    """A cell, doubled until no more than `most` of them cover the box."""
-    while math.prod(box.grid_shape(cell)) > most:
-        cell = triple([2 * c for c in cell])
-    return cell
-
-
 def affinity_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
     """The net on boxes of whole regions; none where affinities are given."""
     if params.image is None:
         return ()
-    cell = _at_most(MAX_LEAVES, facts.box, inference_cell(params, facts))
+    cell = facts.box.cell_of_at_most(MAX_TIER_TASKS, inference_cell(params, facts))
     held = math.prod(inference_cell(params, facts))
     return (_cover("affinities", facts, cell, grid_origin(facts, params.block_size), held),)
 
@@ -188,23 +176,6 @@ def label_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier
     """The label layers, region by region."""
     held = math.prod(region_size(params))
     return (_cover("labels", facts, _regions(params, facts), grid_origin(facts, params.block_size), held),)
-
-
-def pyramid_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
-    """Each tier makes up to `SCALES_PER_TASK` scales of every layer, in boxes that share no block.
-
-    A task's box is in voxels of scale 0; its tier says which scales it makes.
-    """
-    tiers = []
-    for number in range(PYRAMID_TIERS):
-        first = number * SCALES_PER_TASK
-        layers = tuple(layer for layer, scales in facts.scales.items() if scales > first + 1)
-        if not layers:
-            break
-        cell = _pyramid_cell(params, facts.box, first + SCALES_PER_TASK)
-        tier = _cover("pyramid", facts, cell, grid_origin(facts, cell), CELL_VOXELS, number)
-        tiers.append(replace(tier, layers=layers))
-    return tuple(tiers)
 
 
 def evaluation_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
@@ -280,11 +251,3 @@ def _remap_tier(stage: str, number: int, merge: Tier) -> Tier:
         return estimates.of_voxels(stage, number, box, 0)._replace(memory_bytes=merge.needs(index, box).memory_bytes)
 
     return replace(merge, role="", needs=needs)
-
-
-def _pyramid_cell(params: SegmentationParams, box: Box, scales: int) -> Triple:
-    """Voxels of scale 0 that are whole blocks `scales` scales up, and leave at most `MAX_LEAVES` cells.
-
-    Halving every axis at every scale is the most a pyramid does, so this holds for every pyramid.
-    """
-    return _at_most(MAX_LEAVES, box, triple([b << scales for b in params.block_size]))

@@ -9,14 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from seuron.box import Box, Triple
+from seuron.box import Box
 from seuron.engine.pipeline import Source
 from seuron.engine.plan import Task
 from seuron.pipelines.segmentation.dependencies import padded
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.octree import Octree, agglomeration_octree, watershed_octree
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.stages.pyramid import SCALES_PER_TASK
 
 #: Parameters that say where data come from: they enter keys as fingerprints of the blocks that a task sees,
 #: and as facts (`model` as the digest of its weights, `precision` as what it came to).
@@ -63,13 +62,6 @@ def label_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
     return {"place": _frame(run)}
 
 
-def pyramid_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
-    facts = run.facts
-    factors = _factors(facts.box.shape, facts.resolution_nm)[: (task.tier + 1) * SCALES_PER_TASK]
-    dtype = run.params.affinity_dtype if task.layer == "affinities" else "uint64"
-    return {"dtype": dtype, "place": {"factors": factors}}
-
-
 def _octree_settings(run: SegmentationRun, task: Task, octree: Octree) -> dict[str, Any]:
     ends = zip(task.box.corners, run.facts.box.corners, strict=True)
     place = {
@@ -97,14 +89,6 @@ def _code_of_predicates(constraints: str | None) -> tuple[str, ...]:
     functions = (rule.function() for rule in rules)
     files = (inspect.getsourcefile(getattr(function, "py_func", function)) for function in functions)
     return tuple(digest_of_bytes([Path(file).read_bytes()]) for file in files if file is not None)
-
-
-@lru_cache(maxsize=4)
-def _factors(shape: Triple, resolution_nm: tuple[float, float, float]) -> list[Triple]:
-    """`pyramid_factors`, which is asked for by every task of a plan."""
-    from seuron.volumes.precomputed import pyramid_factors
-
-    return pyramid_factors(shape, resolution_nm)
 
 
 def _patches(box: Box, run: SegmentationRun) -> dict[str, Any]:
