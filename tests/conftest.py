@@ -57,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """In the process that all others of the run come from: watch it, and compile the kernels once."""
     if "PYTEST_XDIST_WORKER" in os.environ or config.option.collectonly:
         return
+    if not hasattr(pytest.Item, "_nodeid"):  # where pytest-xdist 3.8 writes the groups
+        raise pytest.UsageError("pytest-xdist cannot group the tests of this pytest; `make install` installs one it can")
     watchdog.watch_this_run()
     if not _kernel_folder().exists() and os.environ.get("NUMBA_DISABLE_JIT") != "1":
         _compile_kernels()
