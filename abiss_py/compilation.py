@@ -19,10 +19,10 @@ from abiss_py.kernels.compile_events import on_compiled
 from abiss_py.octree import segment
 
 
-def load_kernels(say: Callable[[str], None] | None = None) -> int:
+def load_kernels(show: Callable[[str], None] | None = None) -> int:
     """Compile what is not kept, load the rest, and return how many functions were compiled.
 
-    `say` is given a line for each of them, with its seconds. Some voxels of each affinity type are segmented: the
+    `show` is given a line for each of them, with its seconds. Some voxels of each affinity type are segmented: the
     affinities are random, and cut into chunks, because some functions are only called where basins are absorbed, or
     where there is a seam; with rules, because others are called by these alone.
     """
@@ -34,7 +34,7 @@ def load_kernels(say: Callable[[str], None] | None = None) -> int:
         "semantic": semantic,
     }
     noise = np.asfortranarray(np.random.default_rng(0).integers(0, 256, (12, 12, 12, 3), np.uint8))
-    with _counted(say) as compiled:
+    with _counted(show) as compiled:
         for affinities in (noise, np.asfortranarray(noise / np.float32(255))):
             for rules in (none, all_rules):
                 segment(affinities, high=0.9, low=0.01, size=10, dust=2, threshold=0.2, chunk_size=(6, 6, 6), **rules)
@@ -42,14 +42,14 @@ def load_kernels(say: Callable[[str], None] | None = None) -> int:
 
 
 @contextmanager
-def _counted(say: Callable[[str], None] | None) -> Iterator[list[str]]:
+def _counted(show: Callable[[str], None] | None) -> Iterator[list[str]]:
     """The names of the functions that are compiled meanwhile."""
     compiled: list[str] = []
 
     def count(name: str, seconds: float) -> None:
         compiled.append(name)
-        if say is not None:
-            say(f"{len(compiled)} compiled, the last in {seconds:.1f} s: {name}")
+        if show is not None:
+            show(f"{len(compiled)} compiled, the last in {seconds:.1f} s: {name}")
 
     with on_compiled(count):
         yield compiled

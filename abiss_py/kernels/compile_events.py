@@ -1,4 +1,4 @@
-"""Hearing of each function that numba compiles; one whose machine code was kept is loaded, which is no event."""
+"""Events of functions that numba compiles; one whose machine code was kept is loaded, which is no event."""
 
 from __future__ import annotations
 

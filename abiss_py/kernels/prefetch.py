@@ -1,4 +1,4 @@
-"""Telling the processor which memory will be read soon."""
+"""Hints to the processor which memory will be read soon."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs a workload on a virtual clock: events in the order of their times, no threads, no waiting.
 
 The scheduler starts so many tasks a second on workers with a free slot, chosen at random. A lost task is seen
-after a while and started again. Every `look_seconds` the policy is asked, and its decision is done.
+after a while and started again. Every `interval_seconds` the policy is asked, and its decision is done.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ class Simulator:
         idle = not instances and not self.attempts and not any(decision.targets.values())
         if idle and (finished or self.held):
             self.stopped = True
-        self.at(self.now + self.world.look_seconds, self._look)
+        self.at(self.now + self.world.interval_seconds, self._look)
 
     def _situation(self) -> ClusterState:
         looks = tuple(
@@ -292,7 +292,7 @@ class Simulator:
             spent=self.ledger.dollars,
             budget=self.budget,
             memory=self.memory,
-            look_seconds=self.world.look_seconds,
+            interval_seconds=self.world.interval_seconds,
         )
 
     def _depth(self, queue: str) -> QueueDepth:

@@ -50,7 +50,7 @@ class World:
     timeout_seconds: float = 6 * 3600.0
     starts_per_second: float = 7.0
     tier_seconds: float = 5.0
-    look_seconds: float = 30.0
+    interval_seconds: float = 30.0
     outages: tuple[Outage, ...] = ()
     broker_down: tuple[tuple[float, float], ...] = ()
 

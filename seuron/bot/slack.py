@@ -178,17 +178,17 @@ class SlackBot:
             self._resume(left)
 
     def stop(self, seconds: float = 10.0) -> None:
-        """Say goodbye to those who wait, and disconnect. Runs go on without the bot."""
+        """Answer those who wait, and disconnect. Runs go on without the bot."""
         self._stopping.set()
         deadline = time.monotonic() + seconds
         for thread in list(self._jobs):
             thread.join(max(0.0, deadline - time.monotonic()))
         for job in list(self._jobs.values()):
-            self._say_goodbye(job)
+            self._answer_interrupted(job)
         self.subscriptions.close()
         self._handler.close()  # type: ignore[no-untyped-call]
 
-    def _say_goodbye(self, job: _Job) -> None:
+    def _answer_interrupted(self, job: _Job) -> None:
         """Answer who waits for work of this very process, which no other one can continue."""
         if job.subscription is not None and self.subscriptions.kept:
             return
@@ -196,7 +196,7 @@ class SlackBot:
         try:
             job.thread.finish(Answer(_ENDS), job.user)
         except (SlackApiError, OSError) as error:
-            log.error("Slack did not take a goodbye: %s", self._clean(str(error)))
+            log.error("Slack did not take the last answer: %s", self._clean(str(error)))
 
     def _adopt(self) -> list[Subscription] | None:
         """What an earlier bot followed; None while that one is still running.

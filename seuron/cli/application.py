@@ -20,7 +20,7 @@ _GROUPS = {
     "datasets": ("Datasets", "Volumes that are segmented again when they change, and their published versions."),
     "cluster": ("Machines", "Machines in instance groups: make, show, resize, remove."),
 }
-_MACHINES, _DATA, _HERE, _TALK = "Machines", "Data", "This machine", "Talking"
+_MACHINES, _DATA, _HERE, _CHAT = "Machines", "Data", "This machine", "Chat"
 
 
 def _registered(made: Command, name: str) -> DeferredCommand:
@@ -58,8 +58,8 @@ _single |= {
         ("synth", data.synth, _DATA),
         ("import", data.import_, _DATA),
         ("train", train.train, _DATA),
-        ("chat", chat.chat, _TALK),
-        ("bot", chat.bot, _TALK),
+        ("chat", chat.chat, _CHAT),
+        ("bot", chat.bot, _CHAT),
     )
 }
 

@@ -177,11 +177,11 @@ def _given(made: Command, given: Mapping[str, Any]) -> dict[str, Any]:
 
     file = given.get(_FILE)
     words = [*(given.get(_SETS) or []), *(given.get(_SETTINGS) or [])]
-    spoken = parse_arguments(made, words, read_values(file) if file is not None else None)
+    parsed = parse_arguments(made, words, read_values(file) if file is not None else None)
     options = {name.removeprefix("field_"): text for name, text in given.items() if name.startswith("field_")}
     later = {name: text for name, text in {_PRESET: given.get(_PRESET), **options}.items() if text is not None}
     return found | {
-        name: value.with_values(later) if isinstance(value, Values) else value for name, value in spoken.items()
+        name: value.with_values(later) if isinstance(value, Values) else value for name, value in parsed.items()
     }
 
 

@@ -41,7 +41,7 @@ def task_logs(client: AirflowClient, dag: str, run_id: str, task: str | None) ->
             label=found.label,
             state=found.state or "waiting",
             tries=found.try_number,
-            lines=tuple(_line(event) for event in client.log_events(dag, run_id, found) if _says_something(event)),
+            lines=tuple(_line(event) for event in client.log_events(dag, run_id, found) if _is_of_task(event)),
             url=client.task_url(dag, run_id, found),
         )
         for found in chosen
@@ -68,7 +68,7 @@ def _plain(text: str) -> str:
     return "".join(text.lower().split())
 
 
-def _says_something(event: Mapping[str, Any]) -> bool:
+def _is_of_task(event: Mapping[str, Any]) -> bool:
     """Whether a line is of the task: Airflow adds some of its own, about where it found the log, and folds."""
     return "timestamp" in event and not str(event.get("event", "")).startswith(("::group::", "::endgroup::"))
 

@@ -120,7 +120,7 @@ class ClusterState:
 
     A group whose queue is not in `queues` is left as it is: its depth could not be read. `reports` are
     the last ones of each worker, by instance; one that is missing counts as silent. `budget` None is
-    no limit; `look_seconds` is how long it takes until the next look, at most.
+    no limit; `interval_seconds` is how long it takes until the next look, at most.
     """
 
     now: float
@@ -131,7 +131,7 @@ class ClusterState:
     spent: float = 0.0
     budget: float | None = None
     memory: PolicyMemory = field(default_factory=PolicyMemory)
-    look_seconds: float = 0.0
+    interval_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

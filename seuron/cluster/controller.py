@@ -52,7 +52,7 @@ class QueueState:
 class QueueSource(Protocol):
     """What a step needs of Airflow."""
 
-    def look(self, queues: Sequence[str], since: float, until: float) -> QueueState:
+    def queue_state(self, queues: Sequence[str], since: float, until: float) -> QueueState:
         """The queues now, and what was done from `since` to `until`, the present (s since 1970).
 
         Raises RunError without an answer.
@@ -74,7 +74,7 @@ class Workers(Protocol):
 class Controller:
     """Does the steps of one cluster. Several may be made, in several processes: their steps wait for each other.
 
-    `look_seconds` is the time between two steps, as a rule.
+    `interval_seconds` is the time between two steps, as a rule.
     """
 
     cluster: Cluster
@@ -83,7 +83,7 @@ class Controller:
     workers: Workers
     records: Records
     clock: Callable[[], float] = time.time
-    look_seconds: float = 60.0
+    interval_seconds: float = 60.0
 
     def step(self, expected: Mapping[str, QueueDepth] | None = None) -> ClusterEvent:
         """Look, decide, act and write down. `expected` are tasks that will be ready as soon as this step is done."""
@@ -118,7 +118,7 @@ class _Step:
             spent=ledger.dollars,
             budget=self.cluster.budget_dollars,
             memory=self.records.memory(),
-            look_seconds=self._until_next(),
+            interval_seconds=self._until_next(),
         )
         decision = decide(state, self.cluster.policy) if reports is not None and groups else None
         if decision is not None:
@@ -174,7 +174,7 @@ class _Step:
     def _queues(self) -> QueueState | None:
         names = [queue.name for queue in self.cluster.queues]
         try:
-            return self.controller.source.look(names, self.before.time, self.now)
+            return self.controller.source.queue_state(names, self.before.time, self.now)
         except RunError as error:
             self.problems.append(f"Airflow does not say what waits, so no group grows or shrinks: {error}")
             return None
@@ -231,7 +231,7 @@ class _Step:
 
     def _until_next(self) -> float:
         """How long it may be until the next step: as long as always, or as it was this time, on a busy manager."""
-        usual = self.controller.look_seconds
+        usual = self.controller.interval_seconds
         return max(usual, min(self.now - self.before.time, MOST_LATE * usual))
 
     # Acting.

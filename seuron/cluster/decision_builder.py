@@ -224,7 +224,7 @@ class GroupBuilder:
 
     def dollars_to_be_of_use(self) -> float:
         """What an instance costs that boots, waits for a step, and does one task in each slot."""
-        waits = self.cluster.look_seconds if self.cluster.budget is not None else 0.0
+        waits = self.cluster.interval_seconds if self.cluster.budget is not None else 0.0
         useful = self.settings.boot_seconds + waits + self.task_seconds
         return max(self.settings.paid_seconds, useful) * self.group.price / SECONDS_PER_HOUR
 
@@ -262,7 +262,7 @@ class DecisionBuilder:
     def dollars_ahead(self) -> float:
         """What would still be spent if a hold began at the next step."""
         work = WorkAhead.together(group.work_ahead() for group in self.groups.values())
-        return dollars_ahead(work, self.cluster.look_seconds)
+        return dollars_ahead(work, self.cluster.interval_seconds)
 
     def affordable(self, group: GroupBuilder) -> int:
         """How many instances of a group the rest of the budget lets boot and do a task, after those there are."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seuron.cluster.google.client import Connection
     from seuron.cluster.processes.driver import ProcessDriver
 
-Say = Callable[[str], None]
+OnChange = Callable[[str], None]
 
 
 class Resources(Protocol):
@@ -27,7 +27,7 @@ class Resources(Protocol):
         """What makes it as its file says."""
         ...
 
-    def apply(self, changes: Sequence[Change], say: Say) -> None:
+    def apply(self, changes: Sequence[Change], on_change: OnChange) -> None:
         """Do a plan; raises ComputeError with all that failed, and can be done again."""
         ...
 
@@ -35,7 +35,7 @@ class Resources(Protocol):
         """What removes all that there is, whatever the file says now."""
         ...
 
-    def remove(self, say: Say) -> None:
+    def remove(self, on_change: OnChange) -> None:
         """Remove everything; raises ComputeError when anything is left."""
         ...
 

@@ -125,7 +125,7 @@ class Observer:
         self.answered = time.monotonic()
         self._queues: tuple[str, ...] | None = None
 
-    def look(self) -> WorkerReport:
+    def report(self) -> WorkerReport:
         """Ask the worker, write down what it says, and return it; raises one of BROKER_ERRORS.
 
         Nothing is written before its first answer: a worker that only starts would seem to take no tasks.

@@ -27,7 +27,7 @@ def inspections(session: Session) -> Answer:
     found = [(session.deployment.find(gate.run_id), gate) for gate in waiting_gates(session.deployment.client)]
     if not found:
         return Answer("no run waits for a person", [])
-    lines = [f"{handle.name}: {_asks(session, gate)}" for handle, gate in found]
+    lines = [f"{handle.name}: {_question(session, gate)}" for handle, gate in found]
     data = [{"name": handle.name, "run": gate.run_id, "stage": gate.stage, "page": gate.page} for handle, gate in found]
     return Answer("\n".join(lines), data, {handle.name: gate.page for handle, gate in found})
 
@@ -86,7 +86,7 @@ def _answered(
     return gates[0]
 
 
-def _asks(session: Session, gate: WaitingGate) -> str:
+def _question(session: Session, gate: WaitingGate) -> str:
     from seuron.client.gates import refusal_of
 
     refused = refusal_of(session.deployment.client, gate)

@@ -188,16 +188,16 @@ def find(words: Sequence[str]) -> tuple[Command, list[str]]:
 
     The longest phrase counts; a `please` before it does not. Raises UnknownCommandError with suggestions.
     """
-    spoken = list(words)
-    while spoken and spoken[0].lower().rstrip(",") == "please":
-        spoken.pop(0)
+    left = list(words)
+    while left and left[0].lower().rstrip(",") == "please":
+        left.pop(0)
     known = phrases()
     longest = max((len(phrase.split()) for phrase in known), default=0)
-    for number in range(min(longest, len(spoken)), 0, -1):
-        made = known.get(" ".join(spoken[:number]).lower())
+    for number in range(min(longest, len(left)), 0, -1):
+        made = known.get(" ".join(left[:number]).lower())
         if made is not None:
-            return made, spoken[number:]
-    raise UnknownCommandError(" ".join(spoken), suggestions(spoken))
+            return made, left[number:]
+    raise UnknownCommandError(" ".join(left), suggestions(left))
 
 
 def suggestions(words: Sequence[str]) -> list[str]:

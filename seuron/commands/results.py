@@ -159,9 +159,9 @@ def _read_there(session: Session, text: str, name: str) -> str:
 
 def _sweep_table(found: Sweep) -> str:
     """A line for each point, what is best or the run's own marked at its end."""
-    from seuron.pipelines.segmentation.analysis.sweep_page import point_marks, tells_rules
+    from seuron.pipelines.segmentation.analysis.sweep_page import has_rules, point_marks
 
-    with_rules, scored = tells_rules(found), found.ground_truth is not None
+    with_rules, scored = has_rules(found), found.ground_truth is not None
     head = [*(["rules"] if with_rules else []), "threshold", "segments", "largest", "N50", "small"]
     head += ["VOI split", "VOI merge", "VOI", "Rand error"] if scored else []
     rows = []

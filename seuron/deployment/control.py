@@ -1,4 +1,4 @@
-"""Starting, stopping and looking at the embedded deployment."""
+"""Start, stop and status of the embedded deployment."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from seuron.deployment.processes import end_processes, marked_processes, residen
 from seuron.deployment.steps import (
     STARTING_AIRFLOW,
     CpuMeter,
-    Look,
     StalledError,
     Step,
+    StepStatus,
     StepWatch,
     log_bytes,
     log_tail,
@@ -109,11 +109,11 @@ class Deployment:
         self.home.create()
         wait = _Wait(None if seconds is None else time.monotonic() + seconds, on_step or (lambda step: None))
         if is_locked(self.home.start_lock):
-            wait.say("waiting for another process that starts it")
+            wait.show("waiting for another process that starts it")
         with held(self.home.start_lock, seconds):
             kind = self._kind(celery, cluster)
             if is_locked(self.home.supervisor_lock) and (self._is_outdated() or self._kind() != kind):
-                wait.say("stopping what runs")
+                wait.show("stopping what runs")
                 self.stop()
             reused = is_locked(self.home.supervisor_lock)
             if not reused:
@@ -162,7 +162,7 @@ class Deployment:
             ) from error
 
     def status(self) -> DeploymentStatus:
-        """A look that changes nothing."""
+        """What runs and how it is; changes nothing."""
         supervisor = self._supervisor()
         if supervisor is None:
             return DeploymentStatus(self.home.folder, running=False, healthy=False)
@@ -284,12 +284,12 @@ class Deployment:
                 raise RunError(f"the deployment did not start: {reason}")
             self._check_deaths(before, deaths_allowed)
             step = self._step(unready)
-            wait.say(step.name, self._detail(step, unready))
+            wait.show(step.name, self._detail(step, unready))
             if time.monotonic() >= next_close_look:
                 next_close_look = time.monotonic() + _CLOSE_LOOK_SECONDS
-                look = Look(step, unready, log_bytes(self.home.logs, step.services), meter.read(step.services))
+                status = StepStatus(step, unready, log_bytes(self.home.logs, step.services), meter.read(step.services))
                 try:
-                    watch.check(look)
+                    watch.check(status)
                 except StalledError as error:
                     raise StalledError(f"{error}\n{log_tails(self.home.logs, step.services)}") from error
             if wait.deadline is not None and time.monotonic() > wait.deadline:
@@ -352,7 +352,7 @@ class _Wait:
     _told: str = ""
     _told_at: float = 0.0
 
-    def say(self, step: str, detail: str = "") -> None:
+    def show(self, step: str, detail: str = "") -> None:
         told = f"{step}: {detail}" if detail else step
         if step != self._step or (told != self._told and time.monotonic() - self._told_at > _TOLD_SECONDS):
             self._step, self._told, self._told_at = step, told, time.monotonic()

@@ -2,8 +2,8 @@
 
 A busy machine makes every step slow, so no step has a time that it must be done in. It has to advance, though:
 something that it waits for changes, a log of it grows, or its processes use the processor. And its processes may use
-only so much processor time, which does not depend on what else the machine does: a service that goes round in
-circles ends the wait as well.
+only so much processor time, which does not depend on what else the machine does: a service that loops
+without end ends the wait as well.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A step as it is seen from outside: what is not ready and how, bytes of its logs, its processor time in s."""
+class StepStatus:
+    """How far a step is: what is not ready and how, bytes of its logs, its processor time in s."""
 
     step: Step
     unready: Mapping[str, str]
@@ -65,7 +65,9 @@ class Look:
 
 
 class StepWatch:
-    """Compares looks at a start and raises StalledError once nothing moves, or too much was done in vain."""
+    """Compares the status of a start with that before, and raises StalledError once nothing advances, or too much
+    processor time was used without an end.
+    """
 
     def __init__(
         self,
@@ -75,27 +77,27 @@ class StepWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stalled_seconds, self._most_cpu_seconds, self._clock = stalled_seconds, most_cpu_seconds, clock
-        self._last: Look | None = None
+        self._last: StepStatus | None = None
         self._moved, self._begun_at_cpu = 0.0, 0.0
 
-    def check(self, look: Look) -> None:
-        """Take one look; raises StalledError."""
-        last, self._last = self._last, look
+    def check(self, status: StepStatus) -> None:
+        """Compare with the status before; raises StalledError."""
+        last, self._last = self._last, status
         now = self._clock()
-        if last is None or look.step != last.step or look.unready != last.unready:
-            self._moved, self._begun_at_cpu = now, look.cpu_seconds
-        elif look.log_bytes != last.log_bytes or look.cpu_seconds - last.cpu_seconds >= _LEAST_CPU_SECONDS:
+        if last is None or status.step != last.step or status.unready != last.unready:
+            self._moved, self._begun_at_cpu = now, status.cpu_seconds
+        elif status.log_bytes != last.log_bytes or status.cpu_seconds - last.cpu_seconds >= _LEAST_CPU_SECONDS:
             self._moved = now
         else:
             self._last = last  # less than the least adds up
         if now - self._moved > self._stalled_seconds:
             raise StalledError(
-                f"{look.step.name}: for {now - self._moved:.0f} s its processes have used no processor time, "
+                f"{status.step.name}: for {now - self._moved:.0f} s its processes have used no processor time, "
                 "and their logs have not grown"
             )
-        if look.cpu_seconds - self._begun_at_cpu > self._most_cpu_seconds:
+        if status.cpu_seconds - self._begun_at_cpu > self._most_cpu_seconds:
             raise StalledError(
-                f"{look.step.name}: its processes have used {look.cpu_seconds - self._begun_at_cpu:.0f} s of "
+                f"{status.step.name}: its processes have used {status.cpu_seconds - self._begun_at_cpu:.0f} s of "
                 "processor time and it is still not done"
             )
 

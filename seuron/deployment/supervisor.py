@@ -79,20 +79,20 @@ class Preparation:
 class Supervisor:
     """Starts the services in order, then restarts whatever dies until it is told to stop.
 
-    `say_state` is told what it does now, and what has died, for whoever waits for the start.
+    `write_state` is told what it does now, and what has died, for whoever waits for the start.
     """
 
     def __init__(
         self,
         home: Home,
         port: int,
-        say_state: Callable[[Mapping[str, object]], None],
+        write_state: Callable[[Mapping[str, object]], None],
         *,
         celery: bool = False,
         cluster: str = "",
     ) -> None:
         self.home, self.port, self.celery, self.cluster = home, port, celery, cluster
-        self._say_state = say_state
+        self._write_state = write_state
         self._begin(Step("making the database", ("supervisor",)))
         self.machine = LocalMachine.this()
         self.broker = _prepare_broker(home) if celery else None
@@ -141,8 +141,8 @@ class Supervisor:
         self._add(Service("scheduler", scheduler, before=self._disown("SchedulerJob")))
 
     def _begin(self, step: Step) -> None:
-        say(step.name)
-        self._say_state({"step": step.to_json()})
+        log(step.name)
+        self._write_state({"step": step.to_json()})
 
     def _disown(self, job_type: str) -> Callable[[], None]:
         return lambda: self.postgres.execute(_DISOWN_DEAD.format(job_type))
@@ -157,7 +157,7 @@ class Supervisor:
             service.before()
         service.process = self._spawn(service.name, service.command, service.user)
         service.started = time.monotonic()
-        say(f"started {service.name} as process {service.process.pid}")
+        log(f"started {service.name} as process {service.process.pid}")
 
     def _spawn(self, name: str, command: list[str], user: str | None = None) -> subprocess.Popen[bytes]:
         """A process with the deployment's environment and marks, which writes to the log of that name."""
@@ -190,7 +190,7 @@ class Supervisor:
                 return
             if now - service.started > _HEALTHY_SECONDS:
                 service.back_off = _FIRST_BACK_OFF
-            say(f"{service.name} ended with code {code}; starting it again in {service.back_off:g} s")
+            log(f"{service.name} ended with code {code}; starting it again in {service.back_off:g} s")
             self._note(f"{service.name} ended {_how(code)} and is started again")
             self._count_death(service.name, code)
             service.process, service.not_before = None, now + service.back_off
@@ -209,13 +209,13 @@ class Supervisor:
         try:
             self._launch(service)
         except (psycopg2.Error, OSError) as error:  # the database may be down as well
-            say(f"{service.name} did not start: {error!r}; trying again in {service.back_off:g} s")
+            log(f"{service.name} did not start: {error!r}; trying again in {service.back_off:g} s")
             service.not_before = time.monotonic() + service.back_off
 
     def _count_death(self, service: str, code: int) -> None:
         before = self.deaths.get(service, {}).get("count", 0)
         self.deaths[service] = {"count": int(str(before)) + 1, "how": _how(code)}
-        self._say_state({"deaths": self.deaths})
+        self._write_state({"deaths": self.deaths})
 
     def _migrate(self) -> Preparation | None:
         """Make or update Airflow's tables, once per Airflow version."""
@@ -261,7 +261,7 @@ class Supervisor:
         Airflow's processes are killed: they keep nothing that is not in the database, the scheduler
         would otherwise wait for tasks that may take an hour, and tasks may be killed anywhere.
         """
-        say("stopping")
+        log("stopping")
         for name in ("scheduler", "dag-processor", "worker-manager", "api-server", "migration", KERNELS):
             end_processes(self.home.folder, name)
         for service in self.services:
@@ -270,9 +270,9 @@ class Supervisor:
                 try:
                     service.process.wait(20)
                 except subprocess.TimeoutExpired:
-                    say(f"{service.name} does not end; killing it, it will recover at the next start")
+                    log(f"{service.name} does not end; killing it, it will recover at the next start")
         end_processes(self.home.folder)
-        say("stopped")
+        log("stopped")
 
 
 def _prepare_broker(home: Home) -> Broker:
@@ -291,7 +291,7 @@ def _how(code: int) -> str:
     return f"by signal {-code}" if code < 0 else f"with code {code}"
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """One line for the supervisor's log."""
     print(time.strftime("%Y-%m-%d %H:%M:%S"), message, flush=True)
 
@@ -320,14 +320,14 @@ def main() -> None:
     state["started"] = time.time()
     state["code"] = code_fingerprint()
 
-    def say_state(more: Mapping[str, object]) -> None:
+    def write_state(more: Mapping[str, object]) -> None:
         state.update(more)
         _write_state(home, state)
 
     try:
-        Supervisor(home, port, say_state, celery=executor == "celery", cluster=cluster).run()
+        Supervisor(home, port, write_state, celery=executor == "celery", cluster=cluster).run()
     except Exception as error:
-        say_state({"failure": str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"})
+        write_state({"failure": str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"})
         raise
 
 

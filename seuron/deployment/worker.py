@@ -115,17 +115,17 @@ class Worker:
         while not self.stopping and celery.poll() is None:
             began = time.monotonic()
             try:
-                observer.look()
+                observer.report()
                 heard = time.monotonic()
             except BROKER_ERRORS as error:
-                say(f"the broker does not answer: {type(error).__name__}")
+                log(f"the broker does not answer: {type(error).__name__}")
                 # A broker that was away excuses Celery's silence.
                 observer.answered = time.monotonic()
             if time.monotonic() - heard > self.settings.patience:
-                say(f"the broker has been away for {self.settings.patience:g} s; ending")
+                log(f"the broker has been away for {self.settings.patience:g} s; ending")
                 return BROKER_LOST
             if time.monotonic() - observer.answered > DEAF_SECONDS:
-                say(f"Celery has not answered for {DEAF_SECONDS:g} s though the broker does; ending")
+                log(f"Celery has not answered for {DEAF_SECONDS:g} s though the broker does; ending")
                 return DEAF
             self._sleep(celery, began + LOOK_SECONDS)
         return 0
@@ -139,16 +139,16 @@ class Worker:
         """Take no more, let tasks end for `grace` s, then end them so that Airflow tries them elsewhere."""
         if celery.poll() is not None:
             return
-        say(f"taking no more tasks; those that run have {self.settings.grace:g} s")
+        log(f"taking no more tasks; those that run have {self.settings.grace:g} s")
         celery.terminate()  # Celery's warm shutdown
         deadline = time.monotonic() + self.settings.grace
         while time.monotonic() < deadline:
             with suppress(*BROKER_ERRORS):
-                observer.look()
+                observer.report()
             if _ended(celery, min(LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
                 return
         tasks = task_processes(celery.pid)
-        say(f"ending {len(tasks)} tasks; they will be tried again")
+        log(f"ending {len(tasks)} tasks; they will be tried again")
         for task in tasks:
             with suppress(psutil.NoSuchProcess):
                 task.kill()  # tasks may be killed anywhere; Airflow's part of each tells the server of it
@@ -181,6 +181,6 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """One line for the worker's log."""
     print(time.strftime("%Y-%m-%d %H:%M:%S"), f"worker: {message}", flush=True)

@@ -40,14 +40,14 @@ class AirflowQueues(AirflowClient):
     """A `QueueSource` (seuron.cluster.controller) over the Airflow at a URL.
 
     What waits of the runs in `held` is not counted: they are to get no machines. Of the runs in `limited` is told what
-    may be at work of them before the next look, in `look_seconds`.
+    may be at work of them before the next look, in `interval_seconds`.
     """
 
     held: frozenset[str] = frozenset()
     limited: frozenset[str] = frozenset()
-    look_seconds = 60.0
+    interval_seconds = 60.0
 
-    def look(self, queues: Sequence[str], since: float, until: float) -> QueueState:
+    def queue_state(self, queues: Sequence[str], since: float, until: float) -> QueueState:
         """The queues now, and what was done from `since` to `until`. Raises RunError without an answer."""
         try:
             at_work = self._at_work(queues)
@@ -132,7 +132,7 @@ class AirflowQueues(AirflowClient):
         names = list(work)
         behind = names[names.index(row["task_id"]) + 1 :] if row and row["task_id"] in names else names
         tiers = (TierAhead(str(work[name]["queue"]), int(work[name]["tasks"]), _seconds(work, name)) for name in behind)
-        to_come = may_begin(tiers, self.look_seconds)
+        to_come = may_begin(tiers, self.interval_seconds)
         if row is None or not begun["total_entries"]:
             return to_come
         seconds = self._mean_seconds(row) or _seconds(work, row["task_id"])

@@ -47,7 +47,7 @@ def has_cluster() -> bool:
     return bool(os.environ.get(CLUSTER_VARIABLE))
 
 
-def look_seconds() -> float:
+def interval_seconds() -> float:
     """Seconds between two steps."""
     return float(os.environ.get(SECONDS_VARIABLE) or SECONDS)
 
@@ -56,7 +56,7 @@ def cluster_dag(doc_md: str | None = None) -> DAG:
     """The DAG of one task that does a step; without a cluster it is never scheduled."""
     with DAG(
         DAG_ID,
-        schedule=timedelta(seconds=look_seconds()) if has_cluster() else None,
+        schedule=timedelta(seconds=interval_seconds()) if has_cluster() else None,
         start_date=_EPOCH,
         catchup=False,
         max_active_runs=1,
@@ -154,10 +154,10 @@ def do_step(expected: Mapping[str, QueueDepth], run_id: str = "") -> None:
     with airflow as queues, cluster_driver(cluster) as driver:
         records = Records(records_folder())
         runs = _active_runs(queues)
-        queues.held, queues.look_seconds = runs_over_budget(runs), look_seconds()
+        queues.held, queues.interval_seconds = runs_over_budget(runs), interval_seconds()
         queues.limited = frozenset(run.id for run in runs if run.budget is not None)
         wanted = {} if run_id in queues.held else expected
-        event = Controller(cluster, driver, queues, workers, records, look_seconds=look_seconds()).step(wanted)
+        event = Controller(cluster, driver, queues, workers, records, interval_seconds=interval_seconds()).step(wanted)
         held = update_run_costs(records, cluster.groups, runs, queues.alert, notify_hold)
     # For docker/prometheus/alerts.yml.
     Stats.gauge("seuron.cluster.held_runs", held)

@@ -40,7 +40,7 @@ TILE = 64
 
 
 @dataclass(frozen=True)
-class Looks:
+class Appearance:
     """Grey values and textures of one volume.
 
     Attributes:
@@ -70,7 +70,7 @@ class Tissue:
 
 
 class _Scene(NamedTuple):
-    """What the kernels read: packed capsules (see `_pack`) and the fields of `Looks`."""
+    """What the kernels read: packed capsules (see `_pack`) and the fields of `Appearance`."""
 
     voxel_nm: Floats
     rows: Floats
@@ -83,8 +83,8 @@ class _Scene(NamedTuple):
     shade: Floats
 
 
-def draw_looks(extent_nm: Floats, neurites: int, rng: np.random.Generator) -> Looks:
-    """Random looks for a volume of `extent_nm` (3,)."""
+def draw_appearance(extent_nm: Floats, neurites: int, rng: np.random.Generator) -> Appearance:
+    """A random appearance for a volume of `extent_nm` (3,)."""
     lattice = tuple(np.ceil(extent_nm / WARP_SPACING_NM).astype(int) + 2)
     coarse = [_smooth(rng, lattice, 3.0) * 110.0 + _smooth(rng, lattice, 1.2) * 30.0 for _ in range(3)]
     warp = np.stack(coarse, axis=-1)
@@ -92,7 +92,7 @@ def draw_looks(extent_nm: Floats, neurites: int, rng: np.random.Generator) -> Lo
     columns = [np.sqrt((np.diff(warp, axis=a) ** 2).sum(axis=-1)).max() / WARP_SPACING_NM for a in range(3)]
     warp *= min(1.0, WARP_LIPSCHITZ / float(np.linalg.norm(columns)))
     tile = _smooth(rng, (TILE, TILE, TILE), 1.5) + 0.8 * _smooth(rng, (TILE, TILE, TILE), 2.8)
-    return Looks(
+    return Appearance(
         cytoplasm=np.clip(rng.normal(158.0, 20.0, neurites), 115.0, 192.0),
         grain=5.0 + 17.0 * rng.random(neurites),
         shift=rng.integers(0, TILE**3, neurites),
@@ -114,7 +114,7 @@ def build_tissue(
     voxel_nm: Floats,
     neurites: Capsules,
     organelles: Capsules,
-    looks: Looks,
+    appearance: Appearance,
 ) -> Tissue:
     """Ownership, depth and grey value of every voxel of `shape`."""
     owner = np.zeros(shape, np.uint32, order="F")
@@ -124,12 +124,12 @@ def build_tissue(
         voxel_nm,
         _pack(neurites),
         _pack(organelles),
-        looks.cytoplasm,
-        looks.grain,
-        looks.shift,
-        looks.tile,
-        looks.warp,
-        looks.shade,
+        appearance.cytoplasm,
+        appearance.grain,
+        appearance.shift,
+        appearance.tile,
+        appearance.warp,
+        appearance.shade,
     )
     _fill(scene, owner, depth, grey)
     return Tissue(owner, depth, grey)

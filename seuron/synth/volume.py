@@ -13,7 +13,7 @@ from seuron.errors import PermanentError
 from seuron.synth.defects import Defects, apply_defects
 from seuron.synth.neurites import grow_neurites, place_organelles
 from seuron.synth.synapses import stamp_synapses
-from seuron.synth.tissue import build_tissue, draw_looks
+from seuron.synth.tissue import build_tissue, draw_appearance
 
 SMALLEST_NM3 = 64e3
 """Pieces of a neurite of less than this (64 voxels at 10 nm) become extracellular space."""
@@ -68,12 +68,12 @@ def synthesize(
         )
     defects.check(shape[2])
     # One stream for each matter, so that a change to one leaves the others as they were.
-    lines, inside, looks, marks = (np.random.default_rng([seed, stream]) for stream in range(4))
+    lines, inside, greys, marks = (np.random.default_rng([seed, stream]) for stream in range(4))
     voxel_nm = np.array(resolution, np.float64)
     extent_nm = np.array(shape) * voxel_nm
     neurites = grow_neurites(extent_nm, lines)
     organelles = place_organelles(neurites, inside)
-    appearance = draw_looks(extent_nm, int(neurites.owner.max()) + 1, looks)
+    appearance = draw_appearance(extent_nm, int(neurites.owner.max()) + 1, greys)
     tissue = build_tissue(shape, voxel_nm, neurites, organelles, appearance)
     stamp_synapses(tissue, voxel_nm, marks)
     labels = _connected(tissue.owner, SMALLEST_NM3 / float(np.prod(voxel_nm)))

@@ -38,7 +38,7 @@ class Play:
 
     tiers: Sequence[tuple[float, Sequence[float]]]
     machines: Sequence[tuple[Group, int]]
-    look_seconds: float
+    interval_seconds: float
     budget: float
     attempts: list[Attempt] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
@@ -61,22 +61,22 @@ class Play:
     def run(self) -> None:
         rows, now = self.begins(), 0.0
         last = max(end for _, end, _, _ in rows)
-        while now <= last + self.look_seconds:
+        while now <= last + self.interval_seconds:
             if self.held_at is None:
                 # What begins at the moment of a look begins behind it.
                 begun = [row for row in rows if row[0] < now]
                 self.attempts = [Attempt(start, end, max(0.0, end - start - e)) for start, end, e, _ in begun]
             self.look(now, rows)
-            now += self.look_seconds
+            now += self.interval_seconds
 
     def look(self, now: float, rows: Sequence[tuple[float, float, float, int]]) -> None:
-        since = now - self.look_seconds
+        since = now - self.interval_seconds
         busy = sum(max(0.0, min(now, task.end) - max(since, task.start)) for task in self.attempts)
         counts = {made.name: count for made, count in self.machines}
         groups = [made for made, _ in self.machines]
         self.ledger = self.ledger.after(Usage(now, counts, {}, {"run": {"cpu": busy}}), groups)
         looks = [GroupState(made, (), count) for made, count in self.machines]
-        ahead = dollars_ahead(work_of_run(self.seen(now, rows), looks, 60.0), self.look_seconds)
+        ahead = dollars_ahead(work_of_run(self.seen(now, rows), looks, 60.0), self.interval_seconds)
         spent = self.ledger.runs.get("run", 0.0)
         if self.held_at is None and would_pass(self.budget, spent, ahead):
             self.held_at, self.left = now, ahead
@@ -89,7 +89,7 @@ class Play:
         at = open_tiers[0]
         begun = [TierAhead("cpu", sum(r[3] == at and r[1] > now for r in rows), self.tiers[at][0])]
         behind = [TierAhead("cpu", len(lengths), expected) for expected, lengths in self.tiers[at + 1 :]]
-        return begun + list(may_begin(behind, self.look_seconds))
+        return begun + list(may_begin(behind, self.interval_seconds))
 
     @property
     def dollars(self) -> float:

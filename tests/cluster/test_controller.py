@@ -51,7 +51,7 @@ class Queues:
     limited: dict[str, tuple[TierAhead, ...]] = field(default_factory=dict)
     silent: bool = False
 
-    def look(self, queues: Sequence[str], since: float, until: float) -> QueueState:
+    def queue_state(self, queues: Sequence[str], since: float, until: float) -> QueueState:
         if self.silent:
             raise RunError("no answer")
         running = {"run": {"cpu": self.depth.running}} if self.depth.running else {}
@@ -186,9 +186,9 @@ def test_a_lost_instance_is_told_and_replaced_and_blamed_for_nothing(pool: Pool)
     (name,) = pool.live()
     pool.queues.ended = {name: TasksEnded(failed=1, succeeded=2)}
     pool.step(5)
-    look = pool.records.snapshot()
-    assert look is not None
-    assert look.ended == {name: TasksEnded(1, 2)}
+    snapshot = pool.records.snapshot()
+    assert snapshot is not None
+    assert snapshot.ended == {name: TasksEnded(1, 2)}
     # As long after its start as the driver wants, not to be taken for one that never came up.
     record_of_long_ago(pool, name)
     pool.kill(name)
@@ -294,10 +294,10 @@ def test_a_budget_holds_the_queue_until_it_is_raised(pool: Pool) -> None:
     for _ in range(4):
         pool.step(3600)
     wait_for(lambda: not pool.live())
-    look = pool.records.snapshot()
-    assert look is not None
-    assert look.held == ("cpu",)
-    assert look.spent >= 0.2
+    snapshot = pool.records.snapshot()
+    assert snapshot is not None
+    assert snapshot.held == ("cpu",)
+    assert snapshot.spent >= 0.2
     assert any("budget" in reason for event in pool.records.events() for reason in event.reasons)
     pool.step(3600)
     assert not pool.live()
@@ -311,20 +311,20 @@ def test_a_step_says_what_a_run_would_still_spend(pool: Pool) -> None:
     pool.queues.depth = QueueDepth(2, 0, planned_seconds=400.0)
     pool.queues.limited = {"thrifty": (TierAhead("cpu", 100, 540.0), TierAhead("cpu", 1))}
     pool.step()
-    look = pool.records.snapshot()
-    assert look is not None
-    assert look.groups[0].target == 0, "as it was before the step"
+    snapshot = pool.records.snapshot()
+    assert snapshot is not None
+    assert snapshot.groups[0].target == 0, "as it was before the step"
     slots = pool.driver.target("cheap")
     assert slots > 0
-    assert look.ahead == {"thrifty": pytest.approx(slots * 0.1 * (60 + 540) / 3600)}
+    assert snapshot.ahead == {"thrifty": pytest.approx(slots * 0.1 * (60 + 540) / 3600)}
     pool.queues.silent = True
     pool.step(60)
     assert (later := pool.records.snapshot()) is not None
-    assert later.ahead == look.ahead
+    assert later.ahead == snapshot.ahead
     pool.queues.silent = False
     pool.step(100)
     assert (late := pool.records.snapshot()) is not None
-    assert late.ahead["thrifty"] > look.ahead["thrifty"] * 1.05, "steps that come late are expected to"
+    assert late.ahead["thrifty"] > snapshot.ahead["thrifty"] * 1.05, "steps that come late are expected to"
 
 
 def test_two_steps_never_run_at_once(pool: Pool) -> None:
@@ -421,9 +421,9 @@ def test_reports_come_from_the_broker(pool: Pool, broker: str) -> None:
     redis = connect(broker)
     write_report(redis, WorkerReport(name, pool.clock(), 0, 0.0, True, 0.1, 0.1), WorkerService(("cpu",), 1, 2**30))
     pool.step(5, workers=workers)
-    look = pool.records.snapshot()
-    assert look is not None
-    assert set(look.reports) == {name}
+    snapshot = pool.records.snapshot()
+    assert snapshot is not None
+    assert set(snapshot.reports) == {name}
     forget(redis, name)
     silent = BrokerWorkers("redis://:secret@127.0.0.1:1/0")
     event = pool.step(5, workers=silent)

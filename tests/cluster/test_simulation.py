@@ -80,7 +80,7 @@ def test_every_policy_has_the_same_tasks() -> None:
 def test_idle_is_zero() -> None:
     """After the last task all instances are gone within the idle time, the settling and a few looks."""
     result = run()
-    assert result.gone - result.seconds <= SETTINGS.idle_seconds + SETTINGS.settle_seconds + 5 * CALM.look_seconds
+    assert result.gone - result.seconds <= SETTINGS.idle_seconds + SETTINGS.settle_seconds + 5 * CALM.interval_seconds
 
 
 def test_spot_losses_are_made_good() -> None:
@@ -130,7 +130,7 @@ def test_a_resize_that_nothing_comes_of_moves_on() -> None:
     outage = Outage("silent", frozenset({"cheap"}), 0.0, 7200.0)
     result = run(replace(CALM, outages=(outage,)))
     assert is_over(result)
-    assert result.first_task <= SETTINGS.start_seconds + SETTINGS.boot_seconds + 4 * CALM.look_seconds
+    assert result.first_task <= SETTINGS.start_seconds + SETTINGS.boot_seconds + 4 * CALM.interval_seconds
     assert result.hours_by_group["cheap"] == 0
 
 

@@ -41,11 +41,11 @@ def supervisor(home: Home, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     monkeypatch.setattr(module, "Postgres", postgres)
     state: dict[str, Any] = {"pid": 1, "port": 1}
 
-    def say_state(more: Mapping[str, object]) -> None:
+    def write_state(more: Mapping[str, object]) -> None:
         state.update(more)
         home.supervisor_state.write_text(json.dumps(state))
 
-    return Supervisor(home, 1, say_state)
+    return Supervisor(home, 1, write_state)
 
 
 @pytest.mark.parametrize(("program", "how"), [(FAILS, "with code 3"), (KILLED, "by signal 9")])
@@ -168,9 +168,9 @@ def test_steps_are_told_once_and_details_now_and_then(monkeypatch):
     told: list[str] = []
     wait = _Wait(None, told.append)
     for number in range(100):
-        wait.say("compiling the kernels", f"{number} compiled")
-    wait.say("starting Airflow")
+        wait.show("compiling the kernels", f"{number} compiled")
+    wait.show("starting Airflow")
     assert told == ["compiling the kernels: 0 compiled", "starting Airflow"]
     monkeypatch.setattr(module, "_TOLD_SECONDS", -1.0)
-    wait.say("starting Airflow", "scheduler: unhealthy")
+    wait.show("starting Airflow", "scheduler: unhealthy")
     assert told[-1] == "starting Airflow: scheduler: unhealthy"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from seuron.deployment.environment import HOME_MARK, SERVICE_MARK
-from seuron.deployment.steps import CpuMeter, Look, StalledError, Step, StepWatch, log_bytes, log_tail, log_tails
+from seuron.deployment.steps import CpuMeter, StalledError, Step, StepStatus, StepWatch, log_bytes, log_tail, log_tails
 
 STEP = Step("making the tables", ("tables",))
 UNREADY = {"api-server": "no answer"}
@@ -41,10 +41,10 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
 
 def watch_for(seconds: float, folder: Path, watch: StepWatch) -> None:
-    """Look at the step again and again, as a start does, for so long at least."""
+    """StepStatus at the step again and again, as a start does, for so long at least."""
     meter, end = CpuMeter(folder), time.monotonic() + seconds
     while time.monotonic() < end:
-        watch.check(Look(STEP, UNREADY, log_bytes(folder, STEP.services), meter.read(STEP.services)))
+        watch.check(StepStatus(STEP, UNREADY, log_bytes(folder, STEP.services), meter.read(STEP.services)))
         time.sleep(0.05)
 
 
@@ -74,17 +74,17 @@ def test_what_changes_begins_a_new_count():
     """Another step, or something that became ready, is an advance by itself, and has its own processor time."""
     clock = iter(range(0, 100_000, 50))
     watch = StepWatch(stalled_seconds=60, most_cpu_seconds=100, clock=lambda: float(next(clock)))
-    look = Look(STEP, {"a": "no answer", "b": "no answer"}, 0, 0.0)
+    status = StepStatus(STEP, {"a": "no answer", "b": "no answer"}, 0, 0.0)
     for changed in (
-        look,
-        replace(look, step=Step("the next", ("next",)), cpu_seconds=90.0),
-        replace(look, unready={"b": "no answer"}, cpu_seconds=180.0),
-        replace(look, unready={"b": "starting"}, cpu_seconds=270.0),
+        status,
+        replace(status, step=Step("the next", ("next",)), cpu_seconds=90.0),
+        replace(status, unready={"b": "no answer"}, cpu_seconds=180.0),
+        replace(status, unready={"b": "starting"}, cpu_seconds=270.0),
     ):
         watch.check(changed)  # 50 s later each, which is less than the limit
-        watch.check(changed) if changed is look else None
+        watch.check(changed) if changed is status else None
     with pytest.raises(StalledError):
-        watch.check(replace(look, unready={"b": "starting"}, cpu_seconds=371.0))
+        watch.check(replace(status, unready={"b": "starting"}, cpu_seconds=371.0))
 
 
 def test_little_processor_time_adds_up():
@@ -93,12 +93,12 @@ def test_little_processor_time_adds_up():
     watch = StepWatch(stalled_seconds=60, clock=lambda: now[0])
     for number in range(100):
         now[0] += 2.0
-        watch.check(Look(STEP, UNREADY, 0, 0.002 * number))
+        watch.check(StepStatus(STEP, UNREADY, 0, 0.002 * number))
     now[0] += 30.0
-    watch.check(Look(STEP, UNREADY, 0, 0.198))
+    watch.check(StepStatus(STEP, UNREADY, 0, 0.198))
     now[0] += 60.0
     with pytest.raises(StalledError):
-        watch.check(Look(STEP, UNREADY, 0, 0.198))
+        watch.check(StepStatus(STEP, UNREADY, 0, 0.198))
 
 
 def test_the_meter_counts_processes_that_have_ended(tmp_path, start):

@@ -67,14 +67,14 @@ def _plan(server: Server, run_id: str, work: Mapping[str, Any]) -> None:
 def test_without_a_login_airflow_refuses(server: Server) -> None:
     """It is an error that says so, and nothing is taken for an empty queue."""
     with AirflowQueues(server.url) as queues, pytest.raises(RunError, match="401"):
-        queues.look(QUEUES, 0.0, time.time())
+        queues.queue_state(QUEUES, 0.0, time.time())
 
 
 def test_a_wrong_password_is_told_without_it(server: Server) -> None:
     """The message names the user and where its password comes from, and shows no password."""
     login = PasswordLogin(server.url, "scaling", "not the secret")
     with AirflowQueues(server.url, auth=login) as queues, pytest.raises(RunError) as caught:
-        queues.look(QUEUES, 0.0, time.time())
+        queues.queue_state(QUEUES, 0.0, time.time())
     assert "scaling" in str(caught.value)
     assert LOGIN_FILE_VARIABLE in str(caught.value)
     assert "not the secret" not in str(caught.value)
@@ -111,11 +111,11 @@ def test_the_scalings_user_may_forget_runs_and_a_reader_may_not(server: Server, 
 
 def test_an_idle_airflow_has_empty_queues(queues: AirflowQueues) -> None:
     """Every queue that was asked for is in the answer, so that its groups may go to nothing."""
-    look = queues.look(QUEUES, 0.0, time.time())
-    assert look.depths == dict.fromkeys(QUEUES, QueueDepth(0, 0))
-    assert look.running == {}
-    assert look.busy == {}
-    assert look.ended == {}
+    state = queues.queue_state(QUEUES, 0.0, time.time())
+    assert state.depths == dict.fromkeys(QUEUES, QueueDepth(0, 0))
+    assert state.running == {}
+    assert state.busy == {}
+    assert state.ended == {}
     assert queues.active_runs() == []
 
 
@@ -124,10 +124,10 @@ def test_what_waits_and_runs_is_counted_by_queue(server: Server, queues: Airflow
     first = _run(server, queues, {"scheduled": 2, "queued": 3, "running": 1, "up_for_retry": 2})
     second = _run(server, queues, {"running": 4, "deferred": 1}, queue="memory")
     _run(server, queues, {"success": 1}, queue="memory")
-    look = queues.look(QUEUES, 0.0, time.time())
-    counts = {queue: (depth.ready, depth.running) for queue, depth in look.depths.items()}
+    state = queues.queue_state(QUEUES, 0.0, time.time())
+    counts = {queue: (depth.ready, depth.running) for queue, depth in state.depths.items()}
     assert counts == {"cpu": (5, 1), "memory": (0, 4), "gpu": (0, 0)}
-    assert look.running == {first: {"cpu": 1}, second: {"memory": 4}}
+    assert state.running == {first: {"cpu": 1}, second: {"memory": 4}}
 
 
 def test_a_task_takes_what_others_of_its_node_took(server: Server, queues: AirflowQueues) -> None:
@@ -135,7 +135,7 @@ def test_a_task_takes_what_others_of_its_node_took(server: Server, queues: Airfl
     run_id = _run(server, queues, {"success": 3, "failed": 2, "queued": 2})
     other = _run(server, queues, {"success": 1, "running": 1}, queue="memory")
     _plan(server, run_id, {NODE: {"queue": "cpu", "tasks": 12, "seconds": 7.5}})
-    depths = queues.look(QUEUES, 0.0, time.time()).depths
+    depths = queues.queue_state(QUEUES, 0.0, time.time()).depths
     assert depths["cpu"] == QueueDepth(2, 0, mean_seconds=(0 + 1 + 2) / 3, planned_seconds=7.5)
     assert depths["memory"] == QueueDepth(0, 1, mean_seconds=0.0), other
 
@@ -156,8 +156,8 @@ def test_the_time_that_tasks_had_slots_is_told_by_run(server: Server, queues: Ai
             "UPDATE task_instance SET start_date=?, end_date=? WHERE run_id IN (?, ?) AND task_id=? AND map_index=?",
             *(*moments, run_id, manager, NODE, number),
         )
-    look = queues.look(QUEUES, since, until)
-    assert look.busy == {run_id: {"cpu": pytest.approx(10 + 25 + 10 + 10 + 60 + 5)}}
+    state = queues.queue_state(QUEUES, since, until)
+    assert state.busy == {run_id: {"cpu": pytest.approx(10 + 25 + 10 + 10 + 60 + 5)}}
 
 
 def test_tasks_that_ended_are_counted_by_worker(server: Server, queues: AirflowQueues) -> None:
@@ -174,7 +174,7 @@ def test_tasks_that_ended_are_counted_by_worker(server: Server, queues: AirflowQ
     server.execute(
         "INSERT INTO log (dttm, dag_id, event, extra) VALUES (?, 'day-shift', 'success', NULL)", now.isoformat(" ")
     )
-    ended = queues.look(QUEUES, (now - timedelta(seconds=60)).timestamp(), now.timestamp()).ended
+    ended = queues.queue_state(QUEUES, (now - timedelta(seconds=60)).timestamp(), now.timestamp()).ended
     assert ended == {"one": TasksEnded(failed=3, succeeded=120), "two": TasksEnded(failed=2)}
 
 
@@ -203,16 +203,16 @@ def test_a_run_with_a_budget_says_what_may_be_at_work_soon(server: Server, queue
     }
     limited = _run(server, queues, {"success": 4, "running": 2, "queued": 1, "up_for_retry": 1, "scheduled": 3})
     _plan(server, limited, work)
-    queues.limited, queues.look_seconds = frozenset({limited}), 5.0
-    look = queues.look(QUEUES, 0.0, time.time())
-    assert look.limited == {limited: (TierAhead("cpu", 7, (0 + 1 + 2 + 3) / 4), TierAhead("memory", 4, 9.0))}
-    queues.look_seconds = 60.0
-    seen = queues.look(QUEUES, 0.0, time.time()).limited[limited]
+    queues.limited, queues.interval_seconds = frozenset({limited}), 5.0
+    state = queues.queue_state(QUEUES, 0.0, time.time())
+    assert state.limited == {limited: (TierAhead("cpu", 7, (0 + 1 + 2 + 3) / 4), TierAhead("memory", 4, 9.0))}
+    queues.interval_seconds = 60.0
+    seen = queues.queue_state(QUEUES, 0.0, time.time()).limited[limited]
     assert seen[1:] == (TierAhead("memory", 4, 9.0), TierAhead("manager", 1, 9.0))
     server.execute("UPDATE task_instance SET state='success' WHERE run_id=? AND task_id=?", limited, NODE)
-    assert queues.look(QUEUES, 0.0, time.time()).limited == {limited: seen[1:]}
+    assert queues.queue_state(QUEUES, 0.0, time.time()).limited == {limited: seen[1:]}
     server.execute("UPDATE task_instance SET state=NULL WHERE run_id=? AND task_id=?", limited, NODE)
-    assert queues.look(QUEUES, 0.0, time.time()).limited == {limited: (TierAhead("cpu", 12, 7.5), *seen[1:])}
+    assert queues.queue_state(QUEUES, 0.0, time.time()).limited == {limited: (TierAhead("cpu", 12, 7.5), *seen[1:])}
 
 
 def test_what_waits_of_a_held_run_asks_for_no_machines(server: Server, queues: AirflowQueues) -> None:
@@ -220,7 +220,7 @@ def test_what_waits_of_a_held_run_asks_for_no_machines(server: Server, queues: A
     held = _run(server, queues, {"queued": 3, "running": 1})
     _run(server, queues, {"scheduled": 2})
     queues.held = frozenset({held})
-    depth = queues.look(QUEUES, 0.0, time.time()).depths["cpu"]
+    depth = queues.queue_state(QUEUES, 0.0, time.time()).depths["cpu"]
     assert (depth.ready, depth.running) == (2, 1)
 
 
@@ -241,6 +241,6 @@ def test_an_airflow_that_is_away_is_an_error_of_its_own(server: Server) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with AirflowQueues(url, auth=PasswordLogin(url, "scaling", "x")) as queues:
         with pytest.raises(RunError, match="does not answer"):
-            queues.look(QUEUES, 0.0, time.time())
+            queues.queue_state(QUEUES, 0.0, time.time())
         with pytest.raises(RunError, match="does not answer"):
             queues.active_runs()

@@ -146,9 +146,9 @@ def test_a_manager_with_passwords_scales_its_groups(manager: Manager, conf: Conf
         assert states["machines_watershed"] == "success"
         native.wait_until(lambda: manager.instances() == [], 240)
         assert list(client.pages("/dags/cluster/dagRuns", "dag_runs", {"state": "failed"})) == []
-    look = manager.records.snapshot()
-    assert look is not None
-    assert look.problems == ()
+    snapshot = manager.records.snapshot()
+    assert snapshot is not None
+    assert snapshot.problems == ()
     assert manager.records.ledger().runs[run_id] > 0
     assert '"spot"' in (tmp_path / "run" / "costs.json").read_text()
     assert native.shown() == []

@@ -12,19 +12,19 @@ from seuron.synth.tissue import (
     DEPTH_LIMIT_NM,
     WARP_LIPSCHITZ,
     WARP_SPACING_NM,
-    Looks,
+    Appearance,
     build_tissue,
-    draw_looks,
+    draw_appearance,
 )
 
 Floats = npt.NDArray[np.float64]
 
 
-def slow_distances(neurites: Capsules, looks: Looks, shape: tuple[int, int, int], voxel_nm: Floats) -> Floats:
+def slow_distances(neurites: Capsules, appearance: Appearance, shape: tuple[int, int, int], voxel_nm: Floats) -> Floats:
     """Least weighted distance to each neurite, `(neurites, X, Y, Z)`, no lists, no blocks."""
     place = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) * voxel_nm
     steps = np.moveaxis(place / WARP_SPACING_NM, -1, 0)
-    moved = [ndimage.map_coordinates(looks.warp[..., a], steps, order=1) for a in range(3)]
+    moved = [ndimage.map_coordinates(appearance.warp[..., a], steps, order=1) for a in range(3)]
     q = place + np.stack(moved, -1)
     distances = np.full((int(neurites.owner.max()) + 1, *shape), np.inf)
     for start, axis, calibre, owner in zip(
@@ -43,10 +43,10 @@ def test_lists_lose_nobody(seed: int, voxel: tuple[float, float, float]) -> None
     shape, voxel_nm = (21, 18, 15), np.array(voxel)
     rng = np.random.default_rng(seed)
     neurites = grow_neurites(np.array(shape) * voxel_nm, rng)
-    looks = draw_looks(np.array(shape) * voxel_nm, int(neurites.owner.max()) + 1, rng)
-    tissue = build_tissue(shape, voxel_nm, neurites, place_organelles(neurites, rng), looks)
-    distances = np.sort(slow_distances(neurites, looks, shape, voxel_nm), axis=0)
-    expected = slow_distances(neurites, looks, shape, voxel_nm).argmin(axis=0) + 1
+    appearance = draw_appearance(np.array(shape) * voxel_nm, int(neurites.owner.max()) + 1, rng)
+    tissue = build_tissue(shape, voxel_nm, neurites, place_organelles(neurites, rng), appearance)
+    distances = np.sort(slow_distances(neurites, appearance, shape, voxel_nm), axis=0)
+    expected = slow_distances(neurites, appearance, shape, voxel_nm).argmin(axis=0) + 1
     clear = distances[1] - distances[0] > 1e-6
     np.testing.assert_array_equal(tissue.owner[clear], expected[clear])
     deep = distances[1] - distances[0] >= 2 * DEPTH_LIMIT_NM
@@ -59,8 +59,8 @@ def test_lists_lose_nobody(seed: int, voxel: tuple[float, float, float]) -> None
 def test_what_the_lists_rely_on_holds() -> None:
     """The lists' reach assumes how steep the warp and the calibres can be."""
     rng = np.random.default_rng(4)
-    looks = draw_looks(np.full(3, 2000.0), 10, rng)
-    columns = [np.linalg.norm(np.diff(looks.warp, axis=a), axis=-1).max() / WARP_SPACING_NM for a in range(3)]
+    appearance = draw_appearance(np.full(3, 2000.0), 10, rng)
+    columns = [np.linalg.norm(np.diff(appearance.warp, axis=a), axis=-1).max() / WARP_SPACING_NM for a in range(3)]
     assert np.linalg.norm(columns) <= WARP_LIPSCHITZ + 1e-9
     neurites = grow_neurites(np.full(3, 2000.0), rng)
     assert np.abs(np.diff(neurites.calibre, axis=1)).max() <= TAPER * STEP_NM + 1e-9

@@ -1,4 +1,4 @@
-"""Looking for a cluster's resources on Google, and doing a plan of changes.
+"""Finds a cluster's resources on Google, and carries out a plan of changes.
 
 Google keeps labels for machines and disks only, so the mark of a cluster is in each resource's
 description, and machines have the label besides.
@@ -77,7 +77,7 @@ class GoogleResources:
         machines = self._aggregated(what, _SERVICES["manager"], filter=words)
         return tuple(Found("manager", item.name, place, "") for place, item in machines)
 
-    def apply(self, changes: Sequence[Change], say: Callable[[str], None] = lambda line: None) -> None:
+    def apply(self, changes: Sequence[Change], on_change: Callable[[str], None] = lambda line: None) -> None:
         """Do the changes, in their order; those of one kind at the same time.
 
         Raises ComputeError with all that failed. What was done stays, and the next plan goes on from there.
@@ -85,7 +85,7 @@ class GoogleResources:
         for _, wave in groupby((change for change in changes if change.action != "keep"), key=_wave):
             together = list(wave)
             for change in together:
-                say(f"{change.action} {change.kind} {change.name}")
+                on_change(f"{change.action} {change.kind} {change.name}")
             # A replaced resource is removed first: two cannot have one name.
             self._all(self._delete, [change for change in together if change.action in ("replace", "delete")])
             self._all(self._make, [change for change in together if change.action != "delete"])
@@ -98,10 +98,10 @@ class GoogleResources:
         """What removes all that bears the cluster's mark or label, whatever its file says now."""
         return plan_removal((*self.find(), *self.strays()))
 
-    def remove(self, say: Callable[[str], None] = lambda line: None) -> None:
+    def remove(self, on_change: Callable[[str], None] = lambda line: None) -> None:
         """Remove everything that bears the cluster's mark or label; raises ComputeError when anything is left."""
-        self.apply(plan_removal(self.find()), say)
-        self.apply(plan_removal(self.strays()), say)
+        self.apply(plan_removal(self.find()), on_change)
+        self.apply(plan_removal(self.strays()), on_change)
         left = (*self.find(), *self.strays())
         if left:
             names = ", ".join(f"{item.kind} {item.name}" for item in left)

@@ -87,7 +87,7 @@ class ProcessDriver:
     def instances(self, group: str) -> Sequence[Instance]:
         """The group's processes, after looking after them."""
         with self._open(group) as state:
-            state = self._look_after(group, state)
+            state = self._maintained(group, state)
             self._write(group, state)
         return [
             Instance(record.name, group, "stopping" if record.stopping else "running", record.created)
@@ -107,7 +107,7 @@ class ProcessDriver:
                     f"group {group} cannot be resized from {state.target} to {size}: that would not say which "
                     "instances to end; delete instances by name"
                 )
-            self._write(group, self._look_after(group, replace(state, target=size)))
+            self._write(group, self._maintained(group, replace(state, target=size)))
 
     def delete(self, group: str, names: Sequence[str]) -> None:
         """Ask these processes to end (SIGTERM), and lower the target by as many."""
@@ -155,19 +155,19 @@ class ProcessDriver:
     def _running(self) -> list[Found]:
         return [Found("group", name, "local", "") for name in self.found()]
 
-    def apply(self, changes: Sequence[Change], say: Callable[[str], None]) -> None:
+    def apply(self, changes: Sequence[Change], on_change: Callable[[str], None]) -> None:
         """Do a plan."""
         for change in changes:
             if change.action != "keep":
-                say(f"{change.action} group {change.name}")
+                on_change(f"{change.action} group {change.name}")
             if change.action == "resize" and change.resource is not None:
                 self.resize(change.name, change.resource.size)
             elif change.action == "delete":
                 self.kill([change.name])
 
-    def remove(self, say: Callable[[str], None]) -> None:
+    def remove(self, on_change: Callable[[str], None]) -> None:
         """End all processes, and forget the groups."""
-        self.apply(self.plan_removal(), say)
+        self.apply(self.plan_removal(), on_change)
 
     def kill(self, groups: Sequence[str]) -> None:
         """Kill every process of these groups, and forget them."""
@@ -177,7 +177,7 @@ class ProcessDriver:
                     self._kill(record)
                 (self._folder / f"{group}.json").unlink(missing_ok=True)
 
-    def _look_after(self, group: str, state: _State) -> _State:
+    def _maintained(self, group: str, state: _State) -> _State:
         now = time.time()
         kept, shortages = [], list(state.shortages)
         for record in state.instances:

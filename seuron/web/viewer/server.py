@@ -64,7 +64,7 @@ class _Routes:
         return client_file(request.path_params["name"])
 
     def state(self, request: Request) -> Response:
-        view, snapshot = self._asked(request)
+        view, snapshot = self._requested(request)
         data = f"{self.record['url']}/data/{view.key}"
         state = neuroglancer_state(snapshot, lambda name, version: f"{data}/{version}/{quote(name)}", view.focus)
         if not state:
@@ -72,13 +72,13 @@ class _Routes:
         return JSONResponse(state, headers=FRESH)
 
     def data(self, request: Request) -> Response:
-        _, snapshot = self._asked(request)
+        _, snapshot = self._requested(request)
         return layer_file(snapshot, request.path_params["layer"], request.path_params["name"])
 
     def health(self, _: Request) -> Response:
         return JSONResponse(dict(self.record), headers=FRESH)
 
-    def _asked(self, request: Request) -> tuple[RunView, RunSnapshot]:
+    def _requested(self, request: Request) -> tuple[RunView, RunSnapshot]:
         key = request.path_params["key"]
         view = self.registry.get(key)
         snapshot = self.snapshots.get(view.output) if view is not None else None

@@ -67,8 +67,8 @@ def point_marks(sweep: Sweep, point: SweepPoint) -> list[str]:
     return own + [SCORE_LABELS[score] for score, best in sweep.best.items() if point == best]
 
 
-def tells_rules(sweep: Sweep) -> bool:
-    """Whether rules have to be told with each point: there are others than the run's own."""
+def has_rules(sweep: Sweep) -> bool:
+    """Whether points differ in rules: there are others than the run's own."""
     return sweep.variants != [OWN_RULES]
 
 
@@ -92,15 +92,15 @@ def render_sweep(run: SegmentationRun, sweep: Sweep) -> str:
             version=__version__,
             charts=charts(sweep),
             legend=legend(sweep),
-            tells_rules=tells_rules(sweep),
+            has_rules=has_rules(sweep),
             rows=[(point, point_marks(sweep, point)) for point in sweep.points],
         )
     )
 
 
 def legend(sweep: Sweep) -> list[Stroke]:
-    """How the curve of each variant is drawn; the run's own rules alone need no telling."""
-    if not tells_rules(sweep):
+    """How the curve of each variant is drawn; the run's own rules alone need no name."""
+    if not has_rules(sweep):
         return []
     kinds = len(COLOURS)
     return [
@@ -120,7 +120,7 @@ def charts(sweep: Sweep) -> list[Chart]:
         voi, rand = (_best(sweep, score) for score in ("voi", "adapted_rand_error"))
         title, parts = "Variation of information, bits", (("split", "--affinities"), ("merge", "--evaluation"))
         total = _curves(sweep, "agreement.voi", "both")
-        if tells_rules(sweep):
+        if has_rules(sweep):
             found.append(Chart(title, total, (own, voi)))
             found += [Chart(f"{title}: {part}", _curves(sweep, f"agreement.voi_{part}"), (own,)) for part, _ in parts]
         else:
@@ -135,7 +135,7 @@ def charts(sweep: Sweep) -> list[Chart]:
 
 def _best(sweep: Sweep, score: str) -> Mark:
     point = sweep.best[score]
-    return Mark(point.threshold, f"best: {point.variant}" if tells_rules(sweep) else "best")
+    return Mark(point.threshold, f"best: {point.variant}" if has_rules(sweep) else "best")
 
 
 def _curves(
