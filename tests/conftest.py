@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ or config.option.collectonly:
         return
     if not hasattr(pytest.Item, "_nodeid"):  # where pytest-xdist 3.8 writes the groups
-        raise pytest.UsageError("pytest-xdist cannot group the tests of this pytest; `make install` installs one it can")
+        raise pytest.UsageError("pytest-xdist cannot group tests with this pytest; `make install` has one that works")
     watchdog.watch_this_run()
     if not _kernel_folder().exists() and os.environ.get("NUMBA_DISABLE_JIT") != "1":
         _compile_kernels()
