@@ -70,9 +70,9 @@ PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 @pytest.mark.parametrize(
     ("command", "number"),
     [
-        pytest.param(PYTEST, signal.SIGKILL, id="pytest killed"),
+        pytest.param(PYTEST, signal.SIGKILL, id="pytest killed", marks=pytest.mark.long),
         pytest.param((*PYTEST, "-n", "1"), signal.SIGKILL, id="pytest with workers killed"),
-        pytest.param(PYTEST, signal.SIGINT, id="ctrl-c"),
+        pytest.param(PYTEST, signal.SIGINT, id="ctrl-c", marks=pytest.mark.long),
         pytest.param(("make", "test"), signal.SIGKILL, id="make killed"),
     ],
 )

@@ -27,7 +27,7 @@ class ToyParams(RunParameters):
     cell: Size = parameter((32, 32, 32), "Threshold", "what a task works on, also the storage block", unit="voxels")
 
 
-def check(params, before):
+def check(params, before, workers):
     try:
         image = open_volume(params.image)
     except SeuronError as error:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -186,6 +188,16 @@ class SlackBot:
         for job in list(self._jobs.values()):
             self._answer_interrupted(job)
         self.subscriptions.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        client = self._handler.client
+        client.auto_reconnect_enabled = False
+        session = client.current_session
+        # The library waits up to 3 s for the next message before it closes; a socket that is shut down has none.
+        if session is not None and session.sock is not None:
+            with suppress(OSError):  # it is closed already
+                session.sock.shutdown(socket.SHUT_RDWR)
         self._handler.close()  # type: ignore[no-untyped-call]
 
     def _answer_interrupted(self, job: _Job) -> None:

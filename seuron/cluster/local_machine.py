@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from seuron.engine.queues import MANAGER, QueueCapacity
+from seuron.engine.queues import MANAGER, QueueCapacity, usable_cores
 
 #: Tasks that may run beside the compute tasks: `prepare` and the like, which wait more than work.
 MANAGER_SLOTS = 2
@@ -26,9 +25,8 @@ class LocalMachine:
     @classmethod
     def this(cls) -> LocalMachine:
         """The cores this process may use, and the NVIDIA devices that the kernel shows."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         gpus = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia*"))
-        return cls(cores, gpus, min(psutil.virtual_memory().total, _container_limit()))
+        return cls(usable_cores(), gpus, min(psutil.virtual_memory().total, _container_limit()))
 
     @property
     def pools(self) -> dict[str, int]:

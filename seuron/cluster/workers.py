@@ -22,7 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from seuron.cluster.groups import WorkerReport
-from seuron.engine.queues import QueueCapacity
+from seuron.engine.queues import MANAGER, QueueCapacity
 from seuron.errors import ComputeError
 
 #: A report is forgotten after so many seconds: six are missed by then.
@@ -63,6 +63,11 @@ class BrokerWorkers:
     def capacities(self) -> list[QueueCapacity]:
         """The queues that living workers serve, once for each worker and queue."""
         return [capacity for row in self._rows() for capacity in _service(row).capacities]
+
+    def slots(self) -> int:
+        """The slots of living workers, but for those of the manager's queue alone."""
+        services = [_service(row) for row in self._rows()]
+        return sum(service.slots for service in services if set(service.queues) != {MANAGER})
 
     def drain(self, name: str) -> None:
         """Let a worker take no more tasks; what it does, it finishes. Its reports say when it has heard it."""

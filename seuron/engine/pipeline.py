@@ -138,7 +138,8 @@ class Pipeline(Generic[P, F]):
         params, facts: the models of its parameters and facts.
         stages: in the order in which they run; people can be asked after each but the last.
         check: the facts of a run's input and a sentence for each thing that is wrong; the run that lies in the
-            output folder already is given, if there is one. The facts are None when the input cannot be opened.
+            output folder already is given, if there is one, and how many tasks can run at once. The facts are None
+            when the input cannot be opened.
         replacements: what makes the layers of a run, the second, another volume than those of the run in its folder.
         sources: the volumes that a run reads, by the parameter that names them.
         layers: all volumes of a run, in the order in which a viewer shows them.
@@ -155,7 +156,7 @@ class Pipeline(Generic[P, F]):
     params: type[P]
     facts: type[F]
     stages: tuple[Stage, ...]
-    check: Callable[[P, Run | None], tuple[F | None, list[str]]]
+    check: Callable[[P, Run | None, int], tuple[F | None, list[str]]]
     sources: Callable[[P], Mapping[str, Source]]
     layers: Callable[[P, F], Sequence[Layer]]
     stored_bytes: Callable[[P, F], int]

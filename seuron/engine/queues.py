@@ -6,6 +6,7 @@ Pure: what is offered is found out elsewhere (a cluster's file, the workers that
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class QueueCapacity:
     name: str
     memory_bytes: int
     gpus: int = 0
+
+
+def usable_cores() -> int:
+    """The cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 from seuron.engine.fingerprints import read_fingerprints, save_fingerprints
 from seuron.engine.keys import KEY_BYTES
 from seuron.engine.pipeline import F, Facts, P, Pipeline
+from seuron.engine.queues import usable_cores
 from seuron.engine.registry import pipeline_of
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors, RunError, SeuronError
@@ -43,15 +44,16 @@ def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any]) -> P:
     raise ParameterErrors(list(dict.fromkeys(problems)))
 
 
-def check_run(params: RunParameters) -> tuple[Facts | None, list[str]]:
+def check_run(params: RunParameters, workers: int | None = None) -> tuple[Facts | None, list[str]]:
     """The facts of the run's input, and a sentence for each thing that is wrong.
 
-    The facts are None when the input cannot be opened at all.
+    A pipeline may cut its tasks by how many of them can run at once, `workers`: one on each core of this machine, if
+    left out. The facts are None when the input cannot be opened at all.
     """
     pipeline, problems = pipeline_of(params), []
     problems += _inspection_problems(pipeline, params)
     before = _run_before(pipeline, params, problems)
-    facts, found = pipeline.check(params, before)
+    facts, found = pipeline.check(params, before, usable_cores() if workers is None else workers)
     problems += found
     if facts is not None:
         run = Run(pipeline, params, facts)
@@ -138,12 +140,12 @@ def replacement_problems(before: Run, run: Run) -> list[str]:
     return problems + run.pipeline.replacements(before, run)
 
 
-def plan_run(params: RunParameters) -> Run:
+def plan_run(params: RunParameters, workers: int | None = None) -> Run:
     """The run of these parameters, with the fingerprints of its input as it is now; nothing is written.
 
-    Raises ParameterErrors with every problem at once.
+    `workers` as for `check_run`. Raises ParameterErrors with every problem at once.
     """
-    facts, problems = check_run(params)
+    facts, problems = check_run(params, workers)
     if problems or facts is None:
         raise ParameterErrors(problems)
     return with_fingerprints(params, facts)
@@ -155,15 +157,16 @@ def with_fingerprints(params: RunParameters, facts: Facts) -> Run:
     return Run(pipeline, params, facts, read_fingerprints(Run(pipeline, params, facts)))
 
 
-def prepare_run(params: RunParameters) -> Run:
+def prepare_run(params: RunParameters, workers: int | None = None) -> Run:
     """Check everything that can be known before the first task, and write down the run.
 
     Calling it again with the same parameters continues the run that is there; with others, it makes
-    it a run of these, whose tasks keep all results that do not depend on what has changed. Raises
+    it a run of these, whose tasks keep all results that do not depend on what has changed. `workers` as for
+    `check_run`. Raises
     ParameterErrors with every problem at once; nothing has been written then. Raises RunError while
     tasks of an earlier start, which have other keys, are running.
     """
-    return write_run(plan_run(params))
+    return write_run(plan_run(params, workers))
 
 
 def write_run(run: Run) -> Run:

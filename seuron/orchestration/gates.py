@@ -28,6 +28,7 @@ from airflow.sdk import Param, RetryDecision
 
 from seuron.engine.registry import pipeline_named
 from seuron.errors import SeuronError
+from seuron.orchestration.barriers import GATE_ID
 from seuron.orchestration.form import filled
 from seuron.orchestration.retry_policy import LimitedRetries
 from seuron.orchestration.run_notes import leave_note
@@ -65,7 +66,6 @@ class AskAgain(LimitedRetries):
         return super().evaluate(exception, try_number, max_tries, context)
 
 
-GATE_ID = "inspect"
 CHANGES = "changes"
 #: What the gates' nodes have in common.
 SETTINGS: dict[str, Any] = {

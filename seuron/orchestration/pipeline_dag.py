@@ -7,9 +7,8 @@ need, or that an earlier try has finished, is skipped, and skipped tiers block n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from itertools import takewhile
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -27,11 +26,12 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 from seuron.engine.pipeline import Pipeline, Stage
 from seuron.engine.plan import Tier
 from seuron.engine.registry import pipeline_named, pipeline_names
+from seuron.orchestration.barriers import GATE_ID, barriers, gate_node, skippable
 from seuron.orchestration.callbacks import run_callbacks, task_callbacks
 from seuron.orchestration.cluster_steps import has_cluster, machines_for, unless_cancelled
 from seuron.orchestration.form import filled, form_parameters
-from seuron.orchestration.gates import GATE_ID, InspectionGate
 from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
+from seuron.orchestration.gates import InspectionGate
 from seuron.orchestration.retry_policy import EXCEPTION_TRIES, LimitedRetries
 from seuron.orchestration.routing import RETRIES_TASK, ROUTES_TASK, WORK_TASK, node
 from seuron.orchestration.run_notes import leave_note
@@ -89,23 +89,18 @@ def _add_tiers(pipeline: Pipeline, prepared: Any) -> None:
             EmptyOperator(task_id=name.removeprefix("batches.")) for name in (ROUTES_TASK, RETRIES_TASK, WORK_TASK)
         ]
     prepared >> [*lists.values(), *gates.values(), *results]
-    row: list[Any] = [prepared]
-    places = {}
+    row: dict[str, Any] = {}
     for stage in pipeline.stages:
         with TaskGroup(stage.name):
             for tier in range(stage.tiers):
-                tasks = _tier(stage, tier, lists[stage.name, tier])
-                row[-1] >> tasks
-                places[stage.name, tier] = len(row)
-                row.append(tasks)
+                row[node(stage.name, tier)] = _tier(stage, tier, lists[stage.name, tier])
             if stage.name in gates:
-                gate = InspectionGate.partial(stage=stage.name, **GATE_SETTINGS).expand(
-                    subject=gates[stage.name].output
-                )
-                row[-1] >> gate
-                row.append(gate)
+                gate = InspectionGate.partial(stage=stage.name, **GATE_SETTINGS)
+                row[gate_node(stage.name)] = gate.expand(subject=gates[stage.name].output)
+    for name, awaited in barriers(pipeline).items():
+        row[name].set_upstream([row[other] for other in awaited] or prepared)
     if has_cluster():
-        _add_machines(pipeline, row, places)
+        _add_machines(pipeline, {"prepare": prepared, **row})
 
 
 def machine_spans(pipeline: Pipeline) -> list[tuple[Stage, Stage]]:
@@ -119,12 +114,13 @@ def machine_spans(pipeline: Pipeline) -> list[tuple[Stage, Stage]]:
     return spans
 
 
-def _add_machines(pipeline: Pipeline, row: Sequence[Any], places: Mapping[tuple[str, int], int]) -> None:
+def _add_machines(pipeline: Pipeline, nodes_by_name: Mapping[str, Any]) -> None:
     """A pair of setup and teardown around each span of stages that needs machines."""
+    names, row = list(nodes_by_name), list(nodes_by_name.values())
     for first, last in machine_spans(pipeline):
-        begin, end = places[first.name, 0], places[last.name, last.tiers - 1]
+        begin, end = names.index(node(first.name, 0)), names.index(node(last.name, last.tiers - 1))
         # The gates in between wait for people: machines with nothing to do are removed by the scaling meanwhile.
-        nodes = [node(*tier) for tier, place in places.items() if begin <= place <= end]
+        nodes = [name for name in names[begin : end + 1] if not name.endswith(GATE_ID)]
         begun, done = machines_for(first.name, nodes)
         # Airflow wants everything behind a setup to need its success, and the tiers pass over skipped ones.
         ready = EmptyOperator(task_id=f"machines_{first.name}_ready")
@@ -149,11 +145,11 @@ def _prepare_run(pipeline: Pipeline) -> None:
     from seuron.engine.setup import parse_run, prepare_run
     from seuron.errors import SeuronError
     from seuron.orchestration.pending_work import NodeWork
-    from seuron.orchestration.queue_capacity import routes_of
+    from seuron.orchestration.queue_capacity import routes_of, tasks_at_once
 
     context: Mapping[str, Any] = get_current_context()
     try:
-        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])))
+        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])), tasks_at_once())
     except SeuronError as error:
         leave_note(context, str(error))
         raise
@@ -161,7 +157,7 @@ def _prepare_run(pipeline: Pipeline) -> None:
     _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
     work: dict[str, NodeWork] = {}
     asked = stages_to_inspect(run)
-    row: list[tuple[str, bool]] = []
+    busy: list[str] = []
     written = run.finished_ids()
     for stage in pipeline.stages:
         planned = run.plan.stage(stage.name).tiers
@@ -171,7 +167,7 @@ def _prepare_run(pipeline: Pipeline) -> None:
                 [task.id, run.keys.of(task)] for task in tier if task.id not in written or run.finished(task.id) is None
             ]
             _give_result(context, f"batches.{_list_name(stage.name, number)}", left)
-            row.append((node(stage.name, number), bool(left)))
+            busy += [node(stage.name, number)] * bool(left)
             if isinstance(tier, Tier):
                 work[node(stage.name, number)] = {
                     "queue": routes[node(stage.name, number)][0],
@@ -181,13 +177,12 @@ def _prepare_run(pipeline: Pipeline) -> None:
         if stage.name in pipeline.inspectable:
             subjects = [f"Is {stage.name.replace('_', ' ')} good enough to go on?"] if stage.name in asked else []
             _give_result(context, f"batches.{GATE_ID}_{stage.name}", subjects)
-            row.append((f"{stage.name}.{GATE_ID}", bool(subjects)))
+            busy += [gate_node(stage.name)] * bool(subjects)
     _give_result(context, WORK_TASK, work)
-    # The scheduler takes 0.6 s to find out that a node expands to nothing. Those behind a node that has something to
-    # do must wait for it all the same, as what follows them waits for them alone.
-    idle = [name for name, _ in takewhile(lambda found: not found[1], row)]
-    if idle:
-        raise DownstreamTasksSkipped(tasks=idle)  # type: ignore[no-untyped-call]
+    # With a cluster, its machines come before the first of a span of nodes and go after the last, skipped or not.
+    skipped = skippable(barriers(pipeline), busy) if not has_cluster() else []
+    if skipped:
+        raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
 
 
 def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:

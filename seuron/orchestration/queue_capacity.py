@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 
@@ -14,6 +14,9 @@ from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.engine.plan import Plan
 from seuron.engine.queues import MANAGER, QueueCapacity, TierName, assign, needs
 from seuron.orchestration.routing import Routes, node
+
+if TYPE_CHECKING:
+    from seuron.cluster.workers import BrokerWorkers
 
 
 def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:
@@ -29,6 +32,15 @@ def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:
     return {node(*tier): (queue, slots[tier]) for tier, queue in queues.items()}
 
 
+def tasks_at_once() -> int | None:
+    """How many tasks of a run can be at work together, at most; None where it is this machine's cores."""
+    if not uses_celery():
+        return None
+    path = os.environ.get(CLUSTER_VARIABLE)
+    groups = read_cluster(path).groups if path else ()
+    return max(_workers().slots(), sum(group.slots * group.max_size for group in groups if not group.gpus))
+
+
 def uses_celery() -> bool:
     """Whether tasks go to workers elsewhere, by their queues."""
     return "celery" in str(conf.get("core", "executor")).lower()
@@ -36,10 +48,14 @@ def uses_celery() -> bool:
 
 def celery_capacities() -> list[QueueCapacity]:
     """The queues of the cluster's groups, which may have no instance now, and those of workers that report."""
-    from seuron.cluster.workers import BrokerWorkers  # needs celery, which one machine does without
-
     # Whoever asks runs on the manager's queue, so it is served.
-    offers = [QueueCapacity(MANAGER, 0), *BrokerWorkers(str(conf.get("celery", "broker_url"))).capacities()]
+    offers = [QueueCapacity(MANAGER, 0), *_workers().capacities()]
     if path := os.environ.get(CLUSTER_VARIABLE):
         offers += read_cluster(path).capacities
     return offers
+
+
+def _workers() -> BrokerWorkers:
+    from seuron.cluster.workers import BrokerWorkers  # needs celery, which one machine does without
+
+    return BrokerWorkers(str(conf.get("celery", "broker_url")))

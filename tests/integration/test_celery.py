@@ -228,6 +228,7 @@ def test_tasks_go_where_the_plan_sends_them(
     assert results(tmp_path / "run") == results(local_run())
 
 
+@pytest.mark.long
 def test_a_task_may_wait_for_a_worker_for_longer_than_it_takes_to_send_it_again(
     client: AirflowClient, cluster: Cluster, conf: Conf, tmp_path: Path
 ) -> None:
@@ -298,6 +299,7 @@ def test_killed_workers_broker_database_and_scheduler_lose_nothing(
     assert finished.items() <= _records(output).items()
 
 
+@pytest.mark.long
 def test_a_worker_without_a_broker_ends_by_itself(tmp_path: Path, environment: dict[str, str]) -> None:
     """A manager that is lost leaves no worker behind: after its patience it ends with the code that says so."""
     port, url = free_port(), tmp_path / "broker"

@@ -48,10 +48,12 @@ _ENTRY = BUILT_IN["segmentation"]
 _CPU: tuple[Work, ...] = ("cpu",)
 
 
-def _check(params: SegmentationParams, before: SegmentationRun | None) -> tuple[VolumeFacts | None, list[str]]:
+def _check(
+    params: SegmentationParams, before: SegmentationRun | None, workers: int
+) -> tuple[VolumeFacts | None, list[str]]:
     from seuron.pipelines.segmentation.checks import check  # opens volumes
 
-    return check(params, before)
+    return check(params, before, workers)
 
 
 def _replacements(before: SegmentationRun, run: SegmentationRun) -> list[str]:

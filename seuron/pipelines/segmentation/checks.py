@@ -29,10 +29,13 @@ GREY_SAMPLES = 8
 GREY_SAMPLE = (64, 64, 64)
 
 
-def check(params: SegmentationParams, before: SegmentationRun | None) -> tuple[VolumeFacts | None, list[str]]:
+def check(
+    params: SegmentationParams, before: SegmentationRun | None, workers: int
+) -> tuple[VolumeFacts | None, list[str]]:
     """The facts of the run's input, and a sentence for each thing that is wrong.
 
-    `before` is the run that lies in the output folder already. The facts are None when the input cannot be opened.
+    `before` is the run that lies in the output folder already; leaves are cut for so many workers. The facts are None
+    when the input cannot be opened.
     """
     problems: list[str] = []
     source = _open("image" if params.image else "affinities", params.image or params.affinities or "", params, problems)
@@ -46,7 +49,7 @@ def check(params: SegmentationParams, before: SegmentationRun | None) -> tuple[V
         frame = Box.from_corners(params.frame) if params.frame else None
         if frame is not None and not frame.contains(box):
             problems.append(f"`frame`: {frame} does not hold the run's box {box}; give one that does")
-        facts = _facts(params, source, box, before)
+        facts = _facts(params, source, box, before, workers)
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
@@ -64,7 +67,9 @@ def _open(name: str, path: str, params: SegmentationParams, problems: list[str])
         return None
 
 
-def _facts(params: SegmentationParams, source: Volume, box: Box, before: SegmentationRun | None) -> VolumeFacts:
+def _facts(
+    params: SegmentationParams, source: Volume, box: Box, before: SegmentationRun | None, workers: int
+) -> VolumeFacts:
     """The facts of a run, those that are chosen once taken from the run that was there before."""
     scales = 1 + len(pyramid_factors(box.shape, source.resolution_nm))
     layers = ["affinities"] if params.image else []
@@ -76,19 +81,19 @@ def _facts(params: SegmentationParams, source: Volume, box: Box, before: Segment
         net="",
         frame=Box.from_corners(params.frame) if params.frame else None,
         source_box=source.box,
-        **_cuts(params, box, before),
+        **_cuts(params, box, before, workers),
     )
     weights = model_path(params.model) if params.image else None
     return facts if weights is None else _with_net(facts, params, source, weights, before)
 
 
-def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None) -> dict[str, Any]:
+def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None, workers: int) -> dict[str, Any]:
     """How leaves and the net's boxes are cut: as before, so that a run that has grown keeps its tasks."""
     sizes = (params.chunk_size, params.block_size)
     if before is not None and sizes == (before.params.chunk_size, before.params.block_size):
         return {"batch_chunks": before.facts.batch_chunks, "cell": before.facts.cell}
     return {
-        "batch_chunks": choose_batch_side(params, box),
+        "batch_chunks": choose_batch_side(params, box, workers),
         "cell": choose_inference_cell(params, box) if params.image else None,
     }
 

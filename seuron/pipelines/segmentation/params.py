@@ -92,7 +92,7 @@ class SegmentationParams(RunParameters):
     batch_chunks: int = parameter(
         0,
         "Chunks",
-        "chunks along each side of a task's batch, a power of two; 0 chooses by the volume's size",
+        "chunks along each side of a task's batch, a power of two; 0 chooses by the volume's size and the workers",
         ge=0,
         unit="chunks",
     )

@@ -33,9 +33,16 @@ ROUNDS = 2
 #: Results joined by one merge task along each axis: 64 in all, so that four tiers reach from one
 #: chunk to ten million.
 MERGE_SIDE = 4
-#: A leaf task should be worth its start: at least this many voxels where the volume has them,
-#: and never so few that there are more than `MAX_TIER_TASKS` tasks in a tier.
+#: Chunks along each side of a leaf, where the volume chooses.
+BATCH_SIDES = (1, 2, 4, 8)
+#: A leaf task should be worth its start: at least this many voxels where the volume has them.
 LEAF_VOXELS = 12_000_000
+#: Seconds of a core that Airflow takes for a task beside its work (docs/performance.md), and the tiers that have a
+#: task for each leaf, by what a voxel of the leaf takes them: the seams take next to nothing.
+TASK_SECONDS = 1.7
+LEAF_TIERS = ("watershed", "agglomeration", "labels")
+#: Smaller leaves are kept for so much more time: less is lost with a machine, and progress is finer.
+SLOWER_AT_MOST = 1.1
 #: The net is run on at most this many voxels along an axis at once (16 bytes a voxel of memory), and
 #: there are at least so many tasks, where the volume allows it, to keep several workers busy.
 LARGEST_PATCH_CELL = 512
@@ -58,14 +65,41 @@ def batch_side(params: SegmentationParams, facts: VolumeFacts) -> int:
     return params.batch_chunks or facts.batch_chunks or choose_batch_side(params, facts.box)
 
 
-def choose_batch_side(params: SegmentationParams, box: Box) -> int:
-    """The side that the volume's size asks for."""
-    x, y, z = params.chunk_size
-    nx, ny, nz = box.grid_shape(params.chunk_size)
-    side = 1
-    while side < 8 and (side**3 * x * y * z < LEAF_VOXELS or nx * ny * nz / side**3 > MAX_TIER_TASKS):
-        side *= 2
-    return side
+def choose_batch_side(params: SegmentationParams, box: Box, workers: int = 0) -> int:
+    """The side by the time that leaves take on so many workers (0: unknown): the smallest that is nearly the fastest.
+
+    Many small leaves cost their starts, few large ones leave workers without any. Their number in a tier and their
+    memory are bounded.
+    """
+    chunk, chunks = params.chunk_size, math.prod(box.grid_shape(params.chunk_size))
+    least = BATCH_SIDES[-1]
+    for side in reversed(BATCH_SIDES):
+        if side**3 * math.prod(chunk) >= LEAF_VOXELS and chunks / side**3 <= MAX_TIER_TASKS:
+            least = side
+    if workers == 0:
+        return least
+    seconds = {
+        side: _leaf_seconds(_leaf(chunk, side), box, workers)
+        for side in BATCH_SIDES
+        if side == least or (side > least and _leaf_fits(params, side))
+    }
+    return next(side for side, found in seconds.items() if found <= SLOWER_AT_MOST * min(seconds.values()))
+
+
+def _leaf(chunk: Triple, side: int) -> Triple:
+    return triple([c * side for c in chunk])
+
+
+def _leaf_fits(params: SegmentationParams, side: int) -> bool:
+    box = Box.from_shape((0, 0, 0), _leaf(params.chunk_size, side))
+    return estimates.of_watershed_leaf(box, params.chunk_size).memory_bytes <= params.task_memory * 2**30
+
+
+def _leaf_seconds(leaf: Triple, box: Box, workers: int) -> float:
+    """How long the tiers take that have a task for each leaf, one round of the workers after the other."""
+    voxels = min(math.prod(leaf), box.voxels)
+    work = sum(voxels / 1e6 / estimates.RATES[stage][0] for stage in LEAF_TIERS)
+    return -(-math.prod(box.grid_shape(leaf)) // workers) * (work + (len(LEAF_TIERS) + 1) * TASK_SECONDS)
 
 
 def largest_over_memory(params: SegmentationParams, facts: VolumeFacts) -> Task | None:
@@ -189,7 +223,7 @@ def evaluation_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence
 
 def leaf_size(params: SegmentationParams, facts: VolumeFacts) -> Triple:
     """The voxels of a leaf of an octree: a batch of chunks."""
-    return triple([c * batch_side(params, facts) for c in params.chunk_size])
+    return _leaf(params.chunk_size, batch_side(params, facts))
 
 
 def _regions(params: SegmentationParams, facts: VolumeFacts) -> Triple:

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seuron.box import Box, Triple
-from seuron.engine.plan import Plan
+from seuron.engine.plan import MAX_TIER_TASKS, Plan
 from seuron.engine.run import Run, make_plan
 from seuron.pipelines.segmentation import PIPELINE
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.octree import Octree, agglomeration_octree, watershed_octree
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import REMAPPING
+from seuron.pipelines.segmentation.plan import BATCH_SIDES, REMAPPING, choose_batch_side
 
 sizes = st.tuples(*(st.integers(4, 40) for _ in range(3)))
 
@@ -165,3 +165,28 @@ def test_a_small_volume_is_a_handful_of_tasks() -> None:
     plan, _ = plan_of((256, 256, 128), (128, 128, 128), (64, 64, 64), 0)
     assert len(plan.tasks) <= 16
     assert len({task.id for task in plan.tasks}) == sum(len(stage.tasks) for stage in plan.stages)
+
+
+def leaves_of(shape: Triple, workers: int, **changes: Any) -> int:
+    """The side of the leaves that a volume of that shape is cut into for so many workers."""
+    return choose_batch_side(SegmentationParams(affinities="a", output="o", **changes), Box((0, 0, 0), shape), workers)
+
+
+def test_leaves_follow_the_workers() -> None:
+    """Two cores take the four largest leaves that keep both at work; many workers take small ones."""
+    assert leaves_of((1024, 1024, 512), 2) == 2
+    assert leaves_of((1024, 1024, 512), 64) == 1
+    assert leaves_of((2048, 2048, 2048), 2) == 4
+    assert leaves_of((2048, 2048, 2048), 2, task_memory=0.6) == 1  # what memory allows
+    assert leaves_of((27 * 1024,) * 3, 500) == 4  # a tenth of the time at most is gained by larger ones
+
+
+@given(st.tuples(*(st.integers(1, 20_000) for _ in range(3))), st.sampled_from([32, 128, 256]), st.integers(0, 2000))
+def test_leaves_are_worth_their_start_and_not_too_many(shape: Triple, chunk: int, workers: int) -> None:
+    """Whatever the workers: at least as large as with none known, and never more in a tier than allowed."""
+    size = (chunk,) * 3
+    side = leaves_of(shape, workers, chunk_size=size)
+    assert side in BATCH_SIDES
+    assert side >= leaves_of(shape, 0, chunk_size=size)
+    chunks = np.prod([-(-extent // chunk) for extent in shape])
+    assert side == BATCH_SIDES[-1] or chunks / side**3 <= MAX_TIER_TASKS
