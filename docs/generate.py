@@ -88,8 +88,17 @@ def _machines(pipeline: Pipeline) -> Iterator[str]:
 
 def _row(task: Any) -> str:
     pool = task.partial_kwargs["pool"] if task.is_mapped else task.pool
-    waits = ", ".join(f"`{name}`" for name in sorted(task.upstream_task_ids) if not name.startswith("batches."))
-    return f"| `{task.task_id}` | {'mapped' if task.is_mapped else 'one'} | {pool} | {waits} |"
+    return f"| `{task.task_id}` | {'mapped' if task.is_mapped else 'one'} | {pool} | {', '.join(_awaited(task))} |"
+
+
+def _awaited(task: Any) -> Iterator[str]:
+    """The nodes that a node waits for; where these are all others of a group, the group."""
+    upstream = {name for name in task.upstream_task_ids if not name.startswith("batches.")}
+    for group in task.dag.task_group.get_task_group_dict().values():
+        nodes = set(group.children) - {task.task_id}
+        if group.group_id and len(nodes) > 1 and nodes <= upstream:
+            upstream = upstream - nodes | {f"{group.group_id}.*"}
+    yield from (f"`{name}`" for name in sorted(upstream))
 
 
 def _dags_of(path: Path) -> list[Any]:
