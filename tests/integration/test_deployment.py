@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import psutil
 
-from seuron.client import AirflowClient
 from seuron.cluster.local_machine import LocalMachine
 from seuron.deployment import Deployment
 from seuron.deployment.environment import ADDRESS
@@ -32,13 +31,13 @@ def _services(deployment: Deployment) -> set[int]:
 
 def test_pools_have_the_machines_size(deployment: Deployment) -> None:
     """The pools that tasks name exist once the start returns."""
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         pools = {row["name"]: row["slots"] for row in client.pages("/pools", "pools", {})}
     assert LocalMachine.this().pools.items() <= pools.items()
 
 
 def test_it_listens_on_this_machine_only(deployment: Deployment) -> None:
-    """Everybody is an administrator, so nobody from outside may connect."""
+    """It has one user and no encryption, so nobody from outside may connect."""
     open_to = set()
     for process in marked_processes(deployment.home.folder):
         with suppress(psutil.NoSuchProcess):  # the parses of DAG files come and go
