@@ -110,7 +110,7 @@ def api_server() -> Iterator[Server]:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr
     with (folder / "server.log").open("wb") as log:
-        command = [sys.executable, "-m", "airflow", "api-server", "--apps", "core"]
+        command = [sys.executable, "-m", "airflow", "api-server"]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         made = Server(folder, f"http://127.0.0.1:{port}")

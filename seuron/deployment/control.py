@@ -279,6 +279,7 @@ class Deployment:
 
     def _start_afresh(self, kind: Kind) -> None:
         end_processes(self.home.folder)
+        self.home.make_login()
         self._spawn(int(self._state().get("port") or DEFAULT_PORT), kind)
 
     def _make_ready(self, wait: _Wait, deaths_allowed: int) -> None:

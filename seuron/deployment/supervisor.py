@@ -99,7 +99,6 @@ class Supervisor:
         self.task_umask = task_umask
         self._write_state = write_state
         self._begin(Step("making the database", ("supervisor",)))
-        home.make_login()
         self.machine = LocalMachine.this()
         self.broker = _prepare_broker(home) if celery else None
         self.postgres = Postgres.prepare(home.database)
