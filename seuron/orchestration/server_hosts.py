@@ -27,7 +27,7 @@ def allowed_hosts() -> tuple[str, ...]:
     problems = [
         f"{SETTING}: {name!r} is no name of a host; give it as airflow.example.org or 10.0.0.2, without scheme and port"
         for name in added
-        if urlsplit(f"//{name}").hostname != name.lower().strip("[]")
+        if "*" in name or urlsplit(f"//{name}").hostname != name.lower().strip("[]")
     ]
     if problems:
         raise ParameterErrors(problems, "Airflow's settings")
