@@ -131,7 +131,7 @@ def main() -> None:
     deployment = Deployment(home)
     try:
         deployment.start(cluster=home.folder / "cluster.toml", seconds=600)
-        with AirflowClient(deployment.url, timeout=120.0) as client:
+        with deployment.client(timeout=120.0) as client:
             while "trivial" not in client.parsed_dags():
                 time.sleep(1)
             measure(home, client, arguments.tasks, arguments.seconds)

@@ -1,6 +1,6 @@
 """Makes the pictures of the docs: `python docs/pictures.py RUN [--airflow URL]`, after a `make run`.
 
-RUN is the output folder of a finished run and URL its page in Airflow, as `make run` prints them. Writes
+RUN is the output folder of a finished run and URL its page in this machine's Airflow, as `make run` prints them. Writes
 docs/images/synthetic.png (a section of `seuron synth` tissue), sweep.svg, and with headless Chromium
 viewer.png, report.png, airflow.png, and those of docs/web-ui.md: runs.png, volume.png, volume-viewer.png,
 form.png, and gate.png where a run waits at a gate. `--only-pages` writes the last five alone.
@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from seuron.client import AirflowClient
+from seuron.client import connect
 from seuron.client.gates import waiting_gates
 from seuron.commands.argument_types import parse_thresholds
 from seuron.commands.results import THRESHOLDS
+from seuron.deployment import Deployment
 from seuron.engine.run import Run
 from seuron.pipelines.segmentation.analysis import sweep_run
 from seuron.pipelines.segmentation.analysis.sweep_page import render_plot
@@ -91,9 +92,8 @@ def pages(page: Page, url: str) -> None:
     shoot(page, volume, "volume.png", task_ready)
     shoot(page, volume, "volume-viewer.png", neuroglancer_ready)
     shoot(page, f"{base}/dags/segmentation", "form.png", form_ready, height=1150)
-    with AirflowClient(base) as client:
-        for gate in waiting_gates(client)[:1]:
-            shoot(page, gate.page, "gate.png", gate_ready, height=720)
+    for gate in waiting_gates(connect(base).client)[:1]:
+        shoot(page, gate.page, "gate.png", gate_ready, height=720)
 
 
 def framed(selector: str) -> Any:
@@ -156,6 +156,7 @@ def main() -> None:
         page = started.chromium.launch(executable_path=chromium, args=FLAGS).new_page()
         page.set_default_timeout(PATIENCE)
         if arguments.airflow:
+            page.goto(Deployment().login_url)
             pages(page, arguments.airflow)
         if arguments.only_pages:
             return

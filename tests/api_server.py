@@ -21,6 +21,7 @@ from compose import ROOT, free_port
 from watchdog import run_folder
 
 from seuron.airflow_rest.login import PasswordLogin
+from seuron.deployment.home import OWNER
 
 #: Who may log in, with their role and password; nobody is given no role.
 USERS = {
@@ -28,6 +29,7 @@ USERS = {
     "reader": ("viewer", "a secret of the reader"),
     "admin": ("admin", "a secret of the administrator"),
     "nobody": ("", "a secret of nobody"),
+    OWNER: ("admin", "a token of the owner"),
 }
 #: How long a token is good, s.
 TOKEN_SECONDS = 6
@@ -108,7 +110,7 @@ def api_server() -> Iterator[Server]:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr
     with (folder / "server.log").open("wb") as log:
-        command = [sys.executable, "-m", "airflow", "api-server", "--apps", "core"]
+        command = [sys.executable, "-m", "airflow", "api-server"]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         made = Server(folder, f"http://127.0.0.1:{port}")

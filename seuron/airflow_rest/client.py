@@ -315,7 +315,7 @@ class AirflowClient:
         """Airflow's answer, whatever it is; raises NoAnswerError where there is none."""
         try:
             return self._http.request(method, path, **options)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:  # the latter while logging in
             why = str(error) or type(error).__name__
             raise NoAnswerError(
                 f"Airflow at {self.url} does not answer ({why}); `seuron up` starts the one of this machine"

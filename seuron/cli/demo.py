@@ -39,7 +39,8 @@ def demo(
         handle = session.deployment.run(parameters)
         answer = follow(session, handle)
     if not answer.failed:
-        answer = replace(answer, links={**answer.links, "viewer": view_run(handle.folder(), home.viewer)})
+        viewer, login = view_run(handle.folder(), home.viewer), session.deployment.embedded.login_url
+        answer = replace(answer, links={**answer.links, "viewer": viewer, "log in a browser with": login})
     show(answer, as_json=False)
     if answer.failed:
         raise typer.Exit(answer.code)

@@ -30,8 +30,10 @@ def up(
     if cluster is not None and celery is False:
         raise ParameterErrors(["--cluster needs Celery's workers; leave out --no-celery"], "the command")
     began = time.monotonic()
-    status = Deployment().start(celery=celery, cluster=cluster, on_step=lambda step: typer.echo(step, err=True))
+    deployment = Deployment()
+    status = deployment.start(celery=celery, cluster=cluster, on_step=lambda step: typer.echo(step, err=True))
     typer.echo(f"Airflow is at {status.url} ({time.monotonic() - began:.1f} s); its state is in {status.folder}")
+    typer.echo(f"log in a browser with {deployment.login_url}")
 
 
 def down() -> None:

@@ -38,16 +38,27 @@ SEARCHED_STARTS = 1000
 def connect(url: str | None = None, token: str | None = None, *, auth: httpx.Auth | None = None) -> DeploymentClient:
     """The deployment at `url`; without one that of $SEURON_URL, else this machine's.
 
-    `token` is one of Airflow's, by default $SEURON_TOKEN, else the files that `login.py` names say how to log in;
-    `auth` does so in some other way. Nothing is asked yet.
+    `token` is one of Airflow's, by default $SEURON_TOKEN, else the files that `login.py` names say how to log in, and
+    for this machine's deployment its own file; `auth` does so in some other way. Nothing is asked yet.
     """
     address = url or os.environ.get(URL_VARIABLE) or None
     shown = token or (os.environ.get(TOKEN_VARIABLE) if address else None)
     if auth is None and (shown or address):
         from seuron.airflow_rest.login import BearerToken, login_from
 
-        auth = BearerToken(shown) if shown else login_from(os.environ, str(address))
+        auth = BearerToken(shown) if shown else login_from(os.environ, str(address)) or _own_login(str(address))
     return DeploymentClient(address, auth)
+
+
+def _own_login(url: str) -> httpx.Auth | None:
+    """How to log in to this machine's deployment; None where it is not the one at `url`."""
+    from seuron.deployment import Deployment
+
+    own = Deployment()
+    try:
+        return own.client().auth if own.url == url.rstrip("/") else None
+    except RunError:  # none runs
+        return None
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,8 @@ class DeploymentClient:
 
         url = self.url
         if url not in self._clients:
-            self._clients[url] = AirflowClient(url, auth=self.auth)
+            known = self.given_url is not None or self.auth is not None
+            self._clients[url] = AirflowClient(url, auth=self.auth) if known else self.embedded.client()
         return self._clients[url]
 
     def close(self) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from seuron.deployment.home import Home, write_secret
+from seuron.deployment.home import Home
 from seuron.deployment.ports import is_free
+from seuron.deployment.private_files import write_secret
 from seuron.errors import RunError
 
 ADDRESS = "127.0.0.1"

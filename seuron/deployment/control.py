@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import psutil
 
-from seuron.airflow_rest import AirflowClient
+from seuron.airflow_rest import AirflowClient, login_from
+from seuron.airflow_rest.login import LOGIN_FILE_VARIABLE
 from seuron.cluster.local_machine import LocalMachine
 from seuron.deployment.cluster import empty_groups
 from seuron.deployment.environment import ADDRESS, DEFAULT_PORT, SERVICE_MARK, service_environment
@@ -26,6 +27,7 @@ from seuron.deployment.home import PROJECT, Home, code_fingerprint
 from seuron.deployment.kernels import KERNELS
 from seuron.deployment.locks import held, is_locked
 from seuron.deployment.postgres import socket_folder
+from seuron.deployment.private_files import open_log
 from seuron.deployment.processes import end_processes, marked_processes, resident_bytes
 from seuron.deployment.steps import (
     STARTING_AIRFLOW,
@@ -53,6 +55,8 @@ _MAKERS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "metadata
 POOLS = ("cpu", "gpu", "memory", "manager")
 UNLIMITED = 100_000
 _SERVICES = ("postgres", "api-server", "dag-processor", "scheduler")
+#: Where a browser logs in with a token (seuron.orchestration.pages.login).
+LOGIN_PATH = "/seuron/login"
 
 
 class DagImportError(PermanentError):
@@ -167,7 +171,7 @@ class Deployment:
         if supervisor is None:
             return DeploymentStatus(self.home.folder, running=False, healthy=False)
         processes = marked_processes(self.home.folder)
-        with AirflowClient(self.url, timeout=5.0) as client:
+        with self.client(timeout=5.0) as client:
             healthy = not self._unready(client)
         return DeploymentStatus(
             self.home.folder,
@@ -186,6 +190,17 @@ class Deployment:
         if port is None or not is_locked(self.home.supervisor_lock):
             raise RunError(f"no deployment runs in {self.home.folder}; start it with `seuron up`")
         return f"http://{ADDRESS}:{port}"
+
+    @property
+    def login_url(self) -> str:
+        """The address that logs a browser in: for the owner's eyes only. Raises RunError when nothing runs."""
+        return f"{self.url}{LOGIN_PATH}?token={self.home.login_token()}"
+
+    def client(self, timeout: float = 30.0) -> AirflowClient:
+        """Airflow's REST API as the owner; a request may take `timeout` s. Raises RunError when nothing runs."""
+        # One that an earlier version has started asks for no token, and has made none.
+        file = str(self.home.login) if self.home.login.exists() else ""
+        return AirflowClient(self.url, timeout, login_from({LOGIN_FILE_VARIABLE: file}, self.url))
 
     def log_tail(self, service: str, lines: int = 15) -> str:
         """The end of a service's log, for messages."""
@@ -236,7 +251,7 @@ class Deployment:
         if self._state().get("code") == code_fingerprint():
             return False
         try:
-            with AirflowClient(self.url) as client:
+            with self.client() as client:
                 return not client.is_busy()
         except (httpx.HTTPError, RunError):
             return True
@@ -246,7 +261,7 @@ class Deployment:
         module = "seuron.deployment.supervisor"
         command = [sys.executable, "-m", module, str(self.home.folder), str(port), kind.executor, kind.cluster]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-        with (self.home.logs / "supervisor.log").open("ab") as log:
+        with os.fdopen(open_log(self.home.logs / "supervisor.log"), "ab") as log:
             done = subprocess.run(
                 command,
                 env={**os.environ, "PYTHONPATH": path},
@@ -265,12 +280,13 @@ class Deployment:
 
     def _start_afresh(self, kind: Kind) -> None:
         end_processes(self.home.folder)
+        self.home.make_login()
         self._spawn(int(self._state().get("port") or DEFAULT_PORT), kind)
 
     def _make_ready(self, wait: _Wait, deaths_allowed: int) -> None:
-        with AirflowClient(self.url, timeout=5.0) as client:
+        with self.client(timeout=5.0) as client:
             self._wait_for(client, wait, deaths_allowed)
-        with AirflowClient(self.url) as client:
+        with self.client() as client:
             client.size_pools(
                 LocalMachine.this().pools if self._kind().executor == "local" else dict.fromkeys(POOLS, UNLIMITED)
             )

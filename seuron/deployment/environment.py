@@ -10,9 +10,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from seuron.airflow_rest.login import LOGIN_FILE_VARIABLE, TOKEN_FILE_VARIABLE
 from seuron.cluster.local_machine import LocalMachine
 from seuron.cluster.names import CLUSTER_VARIABLE
-from seuron.deployment.home import HOME_VARIABLE, PROJECT, Home
+from seuron.deployment.home import HOME_VARIABLE, OWNER, PROJECT, Home
+from seuron.deployment.private_files import FILE_MODE, FOLDER_MODE
 from seuron.errors import RunError
 
 #: Marks every process of a deployment (children inherit it), so that leftovers of a killed
@@ -52,7 +54,10 @@ def airflow_settings(home: Home, port: int, socket_folder: Path, machine: LocalM
         "core.max_map_length": str(MAX_MAP_LENGTH),
         "core.dags_are_paused_at_creation": "False",
         "core.auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-        "core.simple_auth_manager_all_admins": "True",
+        "core.simple_auth_manager_users": f"{OWNER}:admin",
+        "core.simple_auth_manager_passwords_file": str(home.passwords),
+        # True in settings.json: whoever reaches the port is an administrator, without a token.
+        "core.simple_auth_manager_all_admins": "False",
         "core.execution_api_server_url": f"{url}/execution/",
         "core.fernet_key": keys["fernet"],
         "database.sql_alchemy_conn": f"postgresql+psycopg2://{database}",
@@ -74,6 +79,8 @@ def airflow_settings(home: Home, port: int, socket_folder: Path, machine: LocalM
         "workers.min_heartbeat_interval": "1",
         "workers.max_failed_heartbeats": "180",
         "workers.execution_api_retries": "10",
+        "logging.file_task_handler_new_folder_permissions": oct(FOLDER_MODE),
+        "logging.file_task_handler_new_file_permissions": oct(FILE_MODE),
         "dag_processor.parsing_processes": "1",
         "dag_processor.min_file_process_interval": "60",
     }
@@ -160,8 +167,8 @@ def service_environment(
         for name, value in os.environ.items()
         if not name.startswith("AIRFLOW_")
         and name.lower() not in {"no_proxy", "http_proxy"}
-        # The one that `seuron cluster` is to look at need not be this deployment's.
-        and name != CLUSTER_VARIABLE
+        # The cluster or the Airflow that commands are to look at need not be this deployment's.
+        and name not in {CLUSTER_VARIABLE, TOKEN_FILE_VARIABLE}
     }
     return {
         **inherited,
@@ -175,6 +182,7 @@ def service_environment(
         "PYTHONUNBUFFERED": "1",
         # Airflow renames its processes; without this the new name overwrites the marks below.
         "SPT_NOENV": "1",
+        LOGIN_FILE_VARIABLE: str(home.login),
         HOME_VARIABLE: str(home.folder),
         HOME_MARK: str(home.folder),
         SERVICE_MARK: service,

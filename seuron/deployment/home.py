@@ -9,11 +9,16 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from seuron.deployment.private_files import FOLDER_MODE, restrict, write_secret
+
 #: The folder that holds `seuron/` and `dags/`.
 PROJECT = Path(__file__).resolve().parents[2]
 
 #: Environment variable that moves the state folder.
 HOME_VARIABLE = "SEURON_HOME"
+
+#: Airflow's name for whoever has the token of the embedded deployment: its only user, an administrator.
+OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,16 @@ class Home:
         return self.folder / "settings.json"
 
     @property
+    def login(self) -> Path:
+        """Who may log in, `USER:TOKEN`: for the link of `seuron up`, commands, and tasks that ask Airflow."""
+        return self.folder / "login"
+
+    @property
+    def passwords(self) -> Path:
+        """The same for Airflow, which wants `{"USER": "TOKEN"}` and opens it for writing."""
+        return self.folder / "passwords.json"
+
+    @property
     def redis(self) -> Path:
         """The broker's data and configuration, where tasks go to Celery workers."""
         return self.folder / "redis"
@@ -88,9 +103,10 @@ class Home:
         return self.folder / "schema-version"
 
     def create(self) -> None:
-        """Make the folders that are not there yet."""
+        """Make the folders that are not there yet, and close all of them to other users."""
         for folder in (self.folder, self.airflow, self.logs, self.numba_cache):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            restrict(folder)
 
     def keys(self) -> dict[str, str]:
         """The keys that Airflow's processes share; made once, readable by the owner only."""
@@ -103,13 +119,15 @@ class Home:
             write_secret(path, json.dumps(keys))
         return keys
 
+    def make_login(self) -> None:
+        """The token that whoever uses the deployment shows, made once; where its file was removed, another one."""
+        if not self.login.exists():
+            write_secret(self.login, f"{OWNER}:{secrets.token_urlsafe(32)}\n")
+        write_secret(self.passwords, json.dumps({OWNER: self.login_token()}))
 
-def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.replace(path)
+    def login_token(self) -> str:
+        """The token; raises FileNotFoundError before the first start."""
+        return self.login.read_text().strip().partition(":")[2]
 
 
 def _fernet_key() -> str:

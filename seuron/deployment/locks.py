@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from seuron.deployment.private_files import open_private
 from seuron.errors import RunError
 
 
 def try_lock(path: Path) -> IO[str] | None:
-    """The locked file, which keeps the lock until it is closed; None when another has it."""
-    file = path.open("a+")
+    """The locked file, which keeps the lock until it is closed; None when another has it.
+
+    Raises OSError for a symbolic link.
+    """
+    file = os.fdopen(open_private(path, os.O_RDWR | os.O_APPEND), "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

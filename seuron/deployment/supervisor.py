@@ -31,6 +31,7 @@ from seuron.deployment.kernels import KERNELS, compile_command, kernels_stamp
 from seuron.deployment.locks import try_lock
 from seuron.deployment.ports import claim_port
 from seuron.deployment.postgres import Postgres
+from seuron.deployment.private_files import PRIVATE_UMASK, open_log, write_secret
 from seuron.deployment.processes import end_processes
 from seuron.deployment.steps import STARTING_AIRFLOW, Step, log_tail
 from seuron.engine.queues import MANAGER
@@ -59,6 +60,7 @@ class Service:
     command: list[str]
     user: str | None = None
     before: Callable[[], None] | None = None
+    runs_tasks: bool = False
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     back_off: float = field(default=_FIRST_BACK_OFF)
@@ -79,7 +81,8 @@ class Preparation:
 class Supervisor:
     """Starts the services in order, then restarts whatever dies until it is told to stop.
 
-    `write_state` is told what it does now, and what has died, for whoever waits for the start.
+    `write_state` is told what it does now, and what has died, for whoever waits for the start. `task_umask` is for
+    what runs tasks, which write results where colleagues may read them; all else writes the state folder only.
     """
 
     def __init__(
@@ -90,8 +93,10 @@ class Supervisor:
         *,
         celery: bool = False,
         cluster: str = "",
+        task_umask: int = PRIVATE_UMASK,
     ) -> None:
         self.home, self.port, self.celery, self.cluster = home, port, celery, cluster
+        self.task_umask = task_umask
         self._write_state = write_state
         self._begin(Step("making the database", ("supervisor",)))
         self.machine = LocalMachine.this()
@@ -133,12 +138,12 @@ class Supervisor:
         self._add(Service("dag-processor", [*airflow, "dag-processor"], before=self._disown("DagProcessorJob")))
         if self.broker is not None:
             self._wait_for(self.broker.is_ready)
-            self._add(Service("worker-manager", manager_worker()))
+            self._add(Service("worker-manager", manager_worker(), runs_tasks=True))
         # Its workers, which load the kernels, begin with tasks that are left of an earlier start at once.
         self._finish(kernels)
         self._begin(Step(STARTING_AIRFLOW, ("api-server", "dag-processor", "scheduler")))
         scheduler = [*airflow, "scheduler", "--skip-serve-logs"]
-        self._add(Service("scheduler", scheduler, before=self._disown("SchedulerJob")))
+        self._add(Service("scheduler", scheduler, before=self._disown("SchedulerJob"), runs_tasks=True))
 
     def _begin(self, step: Step) -> None:
         log(step.name)
@@ -155,14 +160,17 @@ class Supervisor:
     def _launch(self, service: Service) -> None:
         if service.before is not None:
             service.before()
-        service.process = self._spawn(service.name, service.command, service.user)
+        umask = self.task_umask if service.runs_tasks else PRIVATE_UMASK
+        service.process = self._spawn(service.name, service.command, service.user, umask)
         service.started = time.monotonic()
         log(f"started {service.name} as process {service.process.pid}")
 
-    def _spawn(self, name: str, command: list[str], user: str | None = None) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, name: str, command: list[str], user: str | None = None, umask: int = PRIVATE_UMASK
+    ) -> subprocess.Popen[bytes]:
         """A process with the deployment's environment and marks, which writes to the log of that name."""
         environment = self._environment(name)
-        with (self.home.logs / f"{name}.log").open("ab") as log:
+        with os.fdopen(open_log(self.home.logs / f"{name}.log"), "ab") as log:
             return subprocess.Popen(
                 command,
                 env=environment,
@@ -172,6 +180,7 @@ class Supervisor:
                 user=user,
                 group=user,
                 extra_groups=[] if user else None,
+                umask=umask,
                 cwd=self.home.folder,
             )
 
@@ -297,15 +306,14 @@ def log(message: str) -> None:
 
 
 def _write_state(home: Home, state: dict[str, object]) -> None:
-    partial = home.supervisor_state.with_suffix(".partial")
-    partial.write_text(json.dumps(state))
-    partial.replace(home.supervisor_state)
+    write_secret(home.supervisor_state, json.dumps(state))
 
 
 def main() -> None:
     """Entry point of the background process; the process that was called returns at once."""
     home, first_port = Home(Path(sys.argv[1])), int(sys.argv[2])
     executor, cluster = sys.argv[3:5]
+    task_umask = os.umask(PRIVATE_UMASK)
     lock = try_lock(home.supervisor_lock)  # before the fork, so that it is held when the call returns
     if lock is None:
         raise SystemExit(f"another supervisor already runs in {home.folder}")
@@ -325,7 +333,8 @@ def main() -> None:
         _write_state(home, state)
 
     try:
-        Supervisor(home, port, write_state, celery=executor == "celery", cluster=cluster).run()
+        celery = executor == "celery"
+        Supervisor(home, port, write_state, celery=celery, cluster=cluster, task_umask=task_umask).run()
     except Exception as error:
         write_state({"failure": str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"})
         raise

@@ -29,5 +29,5 @@ def airflow_url() -> str:
 
 
 def airflow_login() -> httpx.Auth | None:
-    """By the files that the environment names; None in the embedded deployment, where nobody logs in."""
+    """By the files that the environment names; None where it names none."""
     return login_from(os.environ, airflow_url())

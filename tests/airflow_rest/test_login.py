@@ -14,7 +14,7 @@ URL = "http://127.0.0.1:1"
 
 
 def test_nobody_logs_in_where_no_file_is_named() -> None:
-    """The embedded deployment asks for no password."""
+    """An Airflow in which everybody is an administrator asks for no password."""
     assert login_from({}, URL) is None
     assert login_from({LOGIN_FILE_VARIABLE: ""}, URL) is None
 

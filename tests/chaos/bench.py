@@ -123,7 +123,7 @@ class Bench:
     @contextmanager
     def client(self) -> Iterator[AirflowClient]:
         """A connection to Airflow."""
-        with AirflowClient(self.deployment.url) as made:
+        with self.deployment.client() as made:
             yield made
 
     # What there is.

@@ -84,6 +84,33 @@ def test_workers_have_no_key_to_the_database(compose: dict[str, Any]) -> None:
         assert compose["services"][name]["secrets"] == ["broker-url"], name
 
 
+def test_containers_gain_no_rights(compose: dict[str, Any]) -> None:
+    """A task that was taken over becomes root in its container, by a program that has root's rights (setuid)."""
+    given = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
+    for name, service in compose["services"].items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert set(service.get("cap_add", [])) == (given if name in ("postgres", "redis") else set()), name
+
+
+def test_containers_cannot_change_the_code() -> None:
+    """A task that was taken over changes what the next one runs: only the folder of kernels is the user's."""
+    lines = (ROOT / "docker" / "Dockerfile").read_text().rpartition("FROM ")[2].splitlines()
+    (root, kernels) = [line for line in lines if line.startswith("COPY --from=build") and "/app" in line]
+    assert root == "COPY --from=build /app /app"
+    assert kernels.endswith("/app/numba-cache /app/numba-cache")
+    assert "USER 50000" in lines
+
+
+def test_the_server_answers_to_the_names_that_are_given(compose: dict[str, Any]) -> None:
+    """Tasks reach it by its service's name, browsers by those that the owner lists; refused, nothing runs."""
+    environment = compose["services"]["api-server"]["environment"]
+    assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
+    assert environment["AIRFLOW__SEURON__ALLOWED_HOSTS"] == ""
+    named = read_compose({"SEURON_HOSTS": "airflow.example.org"})["services"]["api-server"]["environment"]
+    assert named["AIRFLOW__SEURON__ALLOWED_HOSTS"] == "airflow.example.org"
+
+
 def test_ports_are_open_to_this_machine_only(compose: dict[str, Any]) -> None:
     """What is published is published on the loopback."""
     published = [port for service in compose["services"].values() for port in service.get("ports", [])]
@@ -113,6 +140,17 @@ def test_a_cluster_needs_its_file_and_an_address(compose: dict[str, Any]) -> Non
     assert services["manager"]["environment"].items() >= compose["services"]["manager"]["environment"].items()
     assert {name for name in ("cpu", "memory") if not services.get(name, {"profiles": ["local"]})["profiles"]} == set()
     assert "SEURON_CLUSTER" in services["dag-processor"]["environment"]
+    # Airflow answers to workers that reach it at that address; what else is set for it stays.
+    environment = services["api-server"]["environment"]
+    assert environment["AIRFLOW__SEURON__ALLOWED_HOSTS"].split(",")[0] == given["SEURON_ADDRESS"]
+    assert (
+        environment.items()
+        >= {
+            name: value
+            for name, value in compose["services"]["api-server"]["environment"].items()
+            if name != "AIRFLOW__SEURON__ALLOWED_HOSTS"
+        }.items()
+    )
 
 
 def test_a_worker_for_every_queue(compose: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def test_settings_of_the_shell_stay_outside(environment: dict[str, str]) -> None
 
 
 def test_everything_is_on_this_machine(environment: dict[str, str], tmp_path: Path) -> None:
-    """The server listens on the loopback only, since nobody logs in; the database on a socket."""
+    """The server listens on the loopback only, as nothing is encrypted; the database on a socket."""
     assert environment["AIRFLOW__API__HOST"] == ADDRESS == "127.0.0.1"
     assert f"host={tmp_path / 'socket'}" in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert environment["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"

@@ -132,7 +132,7 @@ def deployment(environment: dict[str, str], hook: Hook, ends: dict[str, Callable
 @pytest.fixture
 def client(deployment: Deployment) -> Iterator[AirflowClient]:
     """A connection to the deployment."""
-    with AirflowClient(deployment.url) as made:
+    with deployment.client() as made:
         yield made
 
 
@@ -228,7 +228,7 @@ def finished_runs(
     """Two runs with different parameters that were done at the same time, `other` by the command: only to look at."""
     folder = tmp_path_factory.mktemp("finished")
     changes: dict[str, Any] = {"agglomeration_threshold": 0.5, "chunk_size": "64,64,64"}
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         first = client.trigger(DAG, conf(folder / "cortex"))
         settings = [f"{name}={value}" for name, value in conf(folder / "other", **changes).items()]
         done = command("run", DAG, *settings, seconds=600)
@@ -251,7 +251,7 @@ def refused(
     """A run, `broken`, that has failed: its input is not there, which only the checks in Airflow can see."""
     folder = tmp_path_factory.mktemp("refused")
     wrong = {"affinities": str(folder / "nothing")}
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         run_id = client.trigger(DAG, conf(folder / "broken", **wrong))
         assert client.wait(DAG, run_id, seconds=240) == "failed"
     return Ended(run_id, folder / "broken", wrong)

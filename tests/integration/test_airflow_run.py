@@ -97,7 +97,7 @@ def test_a_killed_scheduler_and_supervisor_change_nothing(
     the run goes on by itself. What was finished is not computed again, and the bytes are the same.
     """
     output = tmp_path / "run"
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         run_id = client.trigger(DAG, conf(output))
     _wait_for_records(output, 2)
     before = marked_processes(deployment.home.folder, "scheduler")
@@ -114,7 +114,7 @@ def test_a_killed_scheduler_and_supervisor_change_nothing(
     deployment.start(seconds=600)
     assert deployment.status().healthy
     assert not {process.pid for process in marked_processes(deployment.home.folder)} & orphans
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         _expect_success(client, run_id)
     assert results(output) == results(local_run())
     assert finished.items() <= _records(output).items()
@@ -129,7 +129,7 @@ def test_a_deployment_killed_whole_resumes(
     What was finished is not computed again: its records are the same to the last byte.
     """
     output = tmp_path / "run"
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         run_id = client.trigger(DAG, conf(output))
     _wait_for_records(output, 3)
     supervisor = deployment.status().supervisor
@@ -140,7 +140,7 @@ def test_a_deployment_killed_whole_resumes(
     finished = _records(output)
     assert len(finished) < _planned(output)
     deployment.start(seconds=600)
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         _expect_success(client, run_id)
     assert results(output) == results(local_run())
     assert finished.items() <= _records(output).items()

@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from seuron.client import AirflowClient
 from seuron.deployment import Deployment, Home
 from seuron.deployment.processes import marked_processes
 
@@ -62,7 +61,7 @@ def test_a_first_start_on_a_busy_machine_succeeds(fresh: Home, spinners: list[su
     assert names[-1] == "starting Airflow"
     scheduler = min(marked_processes(fresh.folder, "scheduler"), key=psutil.Process.create_time)
     assert "llvmlite" not in _libraries(scheduler)
-    with AirflowClient(Deployment(fresh).url) as client:
+    with Deployment(fresh).client() as client:
         assert client.unhealthy() == {}
     # Its workers load what was compiled.
     loaded = []

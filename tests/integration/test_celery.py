@@ -162,7 +162,7 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
 
 @pytest.fixture
 def client(cluster: Cluster) -> Iterator[AirflowClient]:
-    with AirflowClient(cluster.deployment.url) as made:
+    with cluster.deployment.client() as made:
         yield made
 
 

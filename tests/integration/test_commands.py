@@ -17,6 +17,7 @@ import seuron
 from seuron.client import AirflowClient, RunHandle, RunStatus
 from seuron.commands import CANCELLED, FAILED, NOT_FOUND, OK, Answer, Session, execute
 from seuron.deployment import Deployment
+from seuron.deployment.home import OWNER
 from seuron.engine.states import RunState, Stop, read_stop
 from seuron.storage import Storage
 
@@ -171,7 +172,8 @@ def test_another_machine_sees_the_same(
     refused = execute(wrong, ["runs"])
     assert (refused.code, refused.data["kind"]) == (NOT_FOUND, "RefusedError")
     wrong.deployment.close()
-    token = httpx.get(f"{deployment.url}/auth/token", trust_env=False).json()["access_token"]
+    body = {"username": OWNER, "password": deployment.home.login_token()}
+    token = httpx.post(f"{deployment.url}/auth/token", json=body, trust_env=False).json()["access_token"]
     far = Session(seuron.connect(deployment.url, token), "bob")
     assert not far.deployment.is_local
     mine, theirs = (execute(asking, ["status", "cortex"]).data for asking in (session, far))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 import pytest
@@ -125,10 +124,9 @@ def wait_for_dags(client: AirflowClient, *registered: Registered) -> None:
 
 def send_event(client: AirflowClient) -> None:
     """What a program that has uploaded does (docs/datasets.md)."""
-    with httpx.Client(base_url=f"{client.url}/api/v2", trust_env=False) as http:
-        found = http.get("/assets", params={"name_pattern": ASSET}).json()["assets"]
-        (number,) = [asset["id"] for asset in found if asset["name"] == ASSET]
-        http.post("/assets/events", json={"asset_id": number, "extra": {"sections": 16}}).raise_for_status()
+    found = client.send("GET", "/assets", params={"name_pattern": ASSET}).json()["assets"]
+    (number,) = [asset["id"] for asset in found if asset["name"] == ASSET]
+    client.checked(client.send("POST", "/assets/events", json={"asset_id": number, "extra": {"sections": 16}}))
 
 
 def next_run(client: AirflowClient, registered: Registered, known: set[str]) -> DagRun:
@@ -218,7 +216,7 @@ def test_a_dataset_goes_on_when_everything_is_killed(
     What was finished is not done again, and readers see no version before it is whole.
     """
     killed = register("killed", "")
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         wait_for_dags(client, killed)
         run_id = client.trigger(killed.dag, {})
     records = killed.folder(1) / "tasks"
@@ -234,13 +232,12 @@ def test_a_dataset_goes_on_when_everything_is_killed(
     assert killed.numbers() == []
 
     deployment.start()
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         state = client.wait(killed.dag, run_id, seconds=SECONDS)
         assert state == "success", client.task_errors(killed.dag, run_id)
         published = [task for task in client.task_instances(killed.dag, run_id) if task.task_id == "publish"]
         made = [run for run in client.dag_runs("segmentation") if run.output == killed.dataset.published.folder(1)]
-        with httpx.Client(base_url=f"{client.url}/api/v2", trust_env=False) as http:
-            events = http.get("/assets/events", params={"source_dag_id": killed.dag}).json()["total_entries"]
+        events = client.send("GET", "/assets/events", params={"source_dag_id": killed.dag}).json()["total_entries"]
     assert [task.state for task in published] == ["success"]
     assert (len(made), events, killed.numbers()) == (1, 1, [1])
     assert len(finished) < len(list(records.glob("*.json")))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+import httpx
 import psutil
+import pytest
 
-from seuron.client import AirflowClient
+from seuron.client import AirflowClient, connect
 from seuron.cluster.local_machine import LocalMachine
 from seuron.deployment import Deployment
 from seuron.deployment.environment import ADDRESS
 from seuron.deployment.processes import marked_processes
+from seuron.errors import RefusedError
 
 
 def test_a_second_start_reuses_what_runs(deployment: Deployment) -> None:
@@ -32,18 +35,40 @@ def _services(deployment: Deployment) -> set[int]:
 
 def test_pools_have_the_machines_size(deployment: Deployment) -> None:
     """The pools that tasks name exist once the start returns."""
-    with AirflowClient(deployment.url) as client:
+    with deployment.client() as client:
         pools = {row["name"]: row["slots"] for row in client.pages("/pools", "pools", {})}
     assert LocalMachine.this().pools.items() <= pools.items()
 
 
 def test_it_listens_on_this_machine_only(deployment: Deployment) -> None:
-    """Everybody is an administrator, so nobody from outside may connect."""
+    """It has one user and no encryption, so nobody from outside may connect."""
     open_to = set()
     for process in marked_processes(deployment.home.folder):
         with suppress(psutil.NoSuchProcess):  # the parses of DAG files come and go
             open_to |= {it.laddr.ip for it in process.net_connections("inet") if it.status == psutil.CONN_LISTEN}
     assert open_to == {ADDRESS}
+
+
+def test_it_asks_for_its_token(deployment: Deployment) -> None:
+    """Another user or a program of this machine, without the token, starts runs as an administrator."""
+    with AirflowClient(deployment.url) as stranger, pytest.raises(RefusedError, match="401"):
+        stranger.trigger("segmentation", {})
+    assert httpx.get(f"{deployment.url}/auth/token", trust_env=False).status_code == 403
+    answer = httpx.get(deployment.login_url, trust_env=False)
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (303, True)
+    with connect(deployment.url).client as client:
+        assert "segmentation" in client.parsed_dags()
+
+
+def test_its_files_are_closed(deployment: Deployment) -> None:
+    """Logs and keys of the running services are open to other users of the machine."""
+    folder = deployment.home.folder
+    assert folder.stat().st_mode & 0o067 == 0
+    own = [path for path in folder.rglob("*") if path.is_file() and "postgres" not in path.parts]
+    made = [path for path in own if path.suffix in (".log", ".json") or path.name == "login"]
+    made = [path for path in made if path != deployment.home.settings]  # which the test has written
+    assert len(made) > 8
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
 def test_a_dead_service_is_started_again(deployment: Deployment) -> None:

@@ -8,6 +8,7 @@ from airflow_runs import Ended
 from browser import browser
 
 from seuron.client import AirflowClient
+from seuron.deployment import Deployment
 from seuron.engine.run import Run
 
 PATIENCE_MS = 240_000
@@ -15,7 +16,9 @@ READY = "() => { const v = document.getElementById('neuroglancer').contentWindow
 SHOWN = "() => document.getElementById('neuroglancer').contentWindow.viewer.state.toJSON()"
 
 
-def test_the_pages_show_a_run_and_lead_to_its_tasks(client: AirflowClient, finished: Ended, refused: Ended) -> None:
+def test_the_pages_show_a_run_and_lead_to_its_tasks(
+    deployment: Deployment, client: AirflowClient, finished: Ended, refused: Ended
+) -> None:
     """Runs lists the run, and the one with a wrong parameter with its reason; Volume has its map, tasks and layers.
 
     Both are inside Airflow's own page, whose window a link to a log leads on; nothing in the browser fails.
@@ -26,6 +29,7 @@ def test_the_pages_show_a_run_and_lead_to_its_tasks(client: AirflowClient, finis
     with browser() as opened:
         page = opened.new_page(viewport={"width": 1400, "height": 900})
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(deployment.login_url)
         page.goto(f"{client.url}/plugin/seuron-runs", timeout=PATIENCE_MS)
         frame = page.frame_locator("iframe")
         row = frame.locator(f"tr[data-run='{run_id}']")

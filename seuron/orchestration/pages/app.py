@@ -28,6 +28,7 @@ from seuron.orchestration.pages.airflow_rows import (
     last_runs,
     output_of,
 )
+from seuron.orchestration.pages.login import login_router
 from seuron.orchestration.pages.run_rows import failed_tasks, run_row
 from seuron.orchestration.routing import node
 from seuron.web import files
@@ -55,6 +56,7 @@ one_run = APIRouter(dependencies=[READ_ONE])
 def pages_app() -> FastAPI:
     """The application that Airflow's API server mounts at `seuron.orchestration.views.PREFIX`."""
     app = FastAPI(title="seuron pages", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(login_router)
     app.include_router(open_router)
     app.include_router(one_run)
 
