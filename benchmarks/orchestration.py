@@ -150,7 +150,7 @@ def main() -> None:
     try:
         deployment.start(on_step=lambda step: print(f"{time.monotonic() - began:6.1f} s  {step}", flush=True))
         print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-        with_url = connect(deployment.url)
+        with_url = connect(deployment.url, auth=deployment.client().auth)
         for _ in range(given.runs):
             output = Path(tempfile.mkdtemp(prefix="run-", dir=home.folder)) / "run"
             print(measure(with_url, home, home.folder / "affinities", output, values), flush=True)
