@@ -56,7 +56,7 @@ def _own_login(url: str) -> httpx.Auth | None:
 
     own = Deployment()
     try:
-        return own.client().auth if own.url == url.rstrip("/") else None
+        return own.login if own.url == url.rstrip("/") else None
     except RunError:  # none runs
         return None
 

@@ -196,11 +196,18 @@ class Deployment:
         """The address that logs a browser in: for the owner's eyes only. Raises RunError when nothing runs."""
         return f"{self.url}{LOGIN_PATH}?token={self.home.login_token()}"
 
+    @property
+    def login(self) -> httpx.Auth | None:
+        """How the owner logs in; None where an earlier version has started it, which made no token and asks for none.
+
+        Raises RunError when nothing runs.
+        """
+        file = str(self.home.login) if self.home.login.exists() else ""
+        return login_from({LOGIN_FILE_VARIABLE: file}, self.url)
+
     def client(self, timeout: float = 30.0) -> AirflowClient:
         """Airflow's REST API as the owner; a request may take `timeout` s. Raises RunError when nothing runs."""
-        # One that an earlier version has started asks for no token, and has made none.
-        file = str(self.home.login) if self.home.login.exists() else ""
-        return AirflowClient(self.url, timeout, login_from({LOGIN_FILE_VARIABLE: file}, self.url))
+        return AirflowClient(self.url, timeout, self.login)
 
     def log_tail(self, service: str, lines: int = 15) -> str:
         """The end of a service's log, for messages."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 from api_server import USERS, Server
@@ -15,9 +17,10 @@ EVERYWHERE = ("/", "/api/v2/version", "/auth/login", "/seuron/runs", "/execution
 
 
 @pytest.fixture
-def browser(server: Server) -> httpx.Client:
+def browser(server: Server) -> Iterator[httpx.Client]:
     """Somebody's browser, which nobody has logged in."""
-    return httpx.Client(base_url=server.url, timeout=60, trust_env=False)
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as opened:
+        yield opened
 
 
 def test_no_page_of_another_name_is_answered(server: Server, browser: httpx.Client) -> None:
