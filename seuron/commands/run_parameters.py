@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from seuron.commands.answers import Session
 from seuron.commands.argument_types import absolute_path
 from seuron.commands.registry import Values
 from seuron.errors import ParameterErrors
+from seuron.params.json_values import parse_json
 
 if TYPE_CHECKING:
     from seuron.engine.pipeline import Pipeline
@@ -91,7 +91,7 @@ def parameter_sets(values: Values) -> list[Values]:
 def read_values(file: Path) -> Any:
     """The values in a JSON file, or a list of sets; raises ParameterErrors for one that holds anything else."""
     try:
-        values = json.loads(file.read_text())
+        values = parse_json(file.read_text())
     except (OSError, ValueError) as error:
         raise ParameterErrors([f"--params: cannot read {file}: {error}"]) from error
     if not isinstance(values, (dict, list)):

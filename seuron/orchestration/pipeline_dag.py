@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import (
@@ -32,9 +32,12 @@ from seuron.orchestration.cluster_steps import has_cluster, machines_for, unless
 from seuron.orchestration.form import filled, form_parameters
 from seuron.orchestration.gates import GATE_ID, InspectionGate
 from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
-from seuron.orchestration.retry_policy import EXCEPTION_TRIES, LimitedRetries
+from seuron.orchestration.retry_policy import EXCEPTION_TRIES, UNEXPECTED_ERRORS, LimitedRetries, is_final
 from seuron.orchestration.routing import RETRIES_TASK, ROUTES_TASK, WORK_TASK, node
-from seuron.orchestration.run_notes import leave_note
+from seuron.orchestration.run_notes import leave_note, note_of
+
+if TYPE_CHECKING:
+    from seuron.engine.run import Run
 
 RETRIES: dict[str, Any] = {
     "retries": 20,
@@ -146,17 +149,11 @@ def _prepare_run(pipeline: Pipeline) -> None:
     that tiers expand by.
     """
     from seuron.engine.gates import stages_to_inspect
-    from seuron.engine.setup import parse_run, prepare_run
-    from seuron.errors import SeuronError
     from seuron.orchestration.pending_work import NodeWork
     from seuron.orchestration.queue_capacity import routes_of
 
     context: Mapping[str, Any] = get_current_context()
-    try:
-        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])))
-    except SeuronError as error:
-        leave_note(context, str(error))
-        raise
+    run = _prepared(pipeline, context)
     routes = routes_of(run.plan, context["ti"].xcom_pull(task_ids=ROUTES_TASK) or {})
     _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
     work: dict[str, NodeWork] = {}
@@ -188,6 +185,20 @@ def _prepare_run(pipeline: Pipeline) -> None:
     idle = [name for name, _ in takewhile(lambda found: not found[1], row)]
     if idle:
         raise DownstreamTasksSkipped(tasks=idle)  # type: ignore[no-untyped-call]
+
+
+def _prepared(pipeline: Pipeline, context: Mapping[str, Any]) -> Run:
+    """The run, written down. What is wrong becomes the note of Airflow's run, and is final unless a retry may help."""
+    from seuron.engine.setup import parse_run, prepare_run
+    from seuron.errors import PermanentError, SeuronError
+
+    try:
+        return prepare_run(parse_run(pipeline, filled(pipeline, context["params"])))
+    except (SeuronError, OSError, *UNEXPECTED_ERRORS) as error:
+        leave_note(context, note_of(error))
+        if isinstance(error, SeuronError) or not is_final(error):
+            raise
+        raise PermanentError(f"the run cannot be prepared: {note_of(error)}") from error
 
 
 def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:

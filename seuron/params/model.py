@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seuron.errors import ParameterErrors
+from seuron.params.json_values import LONGEST_SHOWN, parse_json, shown
 
 
 class Parameters(BaseModel):
@@ -70,11 +70,13 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
-            problems.append(f"`{setting}` is not a setting; write key=value, for example chunk_size=128,128,128")
+            problems.append(
+                f"`{setting[:LONGEST_SHOWN]}` is not a setting; write key=value, for example chunk_size=128,128,128"
+            )
             continue
         try:
-            values[key.strip()] = json.loads(text)
-        except json.JSONDecodeError:
+            values[key.strip()] = parse_json(text)
+        except ValueError:
             values[key.strip()] = text
     if problems:
         raise ParameterErrors(problems)
@@ -83,7 +85,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 def _explain(model: type[Parameters], item: dict[str, Any]) -> str:
     """One sentence for one of pydantic's errors."""
-    name = str(item["loc"][0]) if item["loc"] else ""
+    name = str(item["loc"][0])[:LONGEST_SHOWN] if item["loc"] else ""
     if item["type"] == "extra_forbidden":
         near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(model.model_fields)}"
@@ -95,4 +97,4 @@ def _explain(model: type[Parameters], item: dict[str, Any]) -> str:
     what = f" ({field.description})" if field is not None and field.description else ""
     if item["type"] == "missing":
         return f"`{name}` is missing{what}"
-    return f"`{name}`: got {item.get('input')!r}: {message}{what}"
+    return f"`{name}`: got {shown(item.get('input'))}: {message}{what}"
