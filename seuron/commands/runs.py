@@ -16,6 +16,7 @@ from seuron.commands.run_parameters import checked_values, parameter_sets
 from seuron.engine.registry import PipelineEntry, pipeline_entries, pipeline_named
 from seuron.engine.states import RunState
 from seuron.errors import ParameterErrors, RefusedError
+from seuron.storage import cloud_path
 
 if TYPE_CHECKING:
     from seuron.client import RunHandle, RunStatus
@@ -41,6 +42,7 @@ def _run_command(entry: PipelineEntry) -> Command:
         workers: Annotated[int, Argument("with local: processes to use", local_only=True)] = 1,
     ) -> Answer:
         sets = _checked_all(session, pipeline_named(entry.name), parameter_sets(values))
+        _show_warnings(session, sets)
         if local:
             return _joined([_without_airflow(session, params, workers) for params in sets])
         session.progress(Answer("starting Airflow" if session.deployment.is_local else "starting the run"))
@@ -107,6 +109,16 @@ def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> li
     if problems:
         raise ParameterErrors(problems)
     return found
+
+
+def _show_warnings(session: Session, sets: Sequence[RunParameters]) -> None:
+    """Show what is seldom meant of runs that are about to start; the report has it as well, wherever they run."""
+    from seuron.engine.setup import warnings_of
+
+    if session.deployment.is_local:
+        warnings = dict.fromkeys(warning for params in sets for warning in warnings_of(params))
+        for warning in warnings:
+            session.progress(Answer(f"Warning: {warning}"))
 
 
 def _joined(answers: list[Answer]) -> Answer:
@@ -231,7 +243,16 @@ def ended(handle: RunHandle, status: RunStatus) -> Answer:
     if status.state is not RunState.SUCCEEDED:
         return status_answer(status, code, f"`continue {handle.name}` resumes it where it was")
     links = {"Airflow": handle.url} | ({"report": handle.report()} if handle.storage() is not None else {})
-    return Answer(_taken(handle) or status.sentence, status.to_json(), links)
+    text = _taken(handle) or status.sentence
+    run = handle.folder() if handle.storage() is not None else None
+    return Answer(_with_alerts(text, run), status.to_json(), links)
+
+
+def _with_alerts(text: str, run: Run | None) -> str:
+    """A text, and below it what must not be missed of a run that has ended."""
+    from seuron.engine.sections import alerts_of
+
+    return "\n".join([text, *(f"Warning: {alert}" for alert in (alerts_of(run) if run is not None else ()))])
 
 
 def _taken(handle: RunHandle) -> str:
@@ -268,6 +289,7 @@ def _without_airflow(session: Session, params: RunParameters, workers: int) -> A
             session.progress(status_answer(status_of_folder(Run.open(params.output), dag)))
             shown = time.monotonic()
 
+    session.deployment.local_runs.add(cloud_path(params.output))
     try:
         run: Run = run_local(params, workers=workers, progress=show)
     except KeyboardInterrupt:
@@ -275,4 +297,4 @@ def _without_airflow(session: Session, params: RunParameters, workers: int) -> A
         raise
     status = status_of_folder(run, dag)
     session.progress(status_answer(status))
-    return Answer(status.sentence, status.to_json(), {"report": f"{run.output}/{REPORT}"})
+    return Answer(_with_alerts(status.sentence, run), status.to_json(), {"report": f"{run.output}/{REPORT}"})

@@ -1,10 +1,10 @@
 """Scores from a contingency table: variation of information, adapted Rand, and the worst objects.
 
-Conventions, as in the CREMI and SNEMI3D challenges: voxels whose ground truth is 0 are not
-counted; background of the segmentation (0) is counted as one segment, so that leaving voxels out
-costs. The figures equal `variation_of_information` and `adapted_rand_error` of scikit-image with
-`ignore_labels=(0,)`, except that its precision and recall are exchanged against their own
-description (scikit-image issue 6485); here they are as described.
+Conventions, as in the CREMI and SNEMI3D challenges: voxels whose ground truth is 0, or an id that is reserved for what
+is no object (`contingency.RESERVED_IDS`), are not counted; background of the segmentation (0) is counted as one
+segment, so that leaving voxels out costs. The figures equal `variation_of_information` and `adapted_rand_error` of scikit-image
+with `ignore_labels=(0,)`, except that its precision and recall are exchanged against their own description
+(scikit-image issue 6485); here they are as described.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Scores(Agreement):
     """How well a segmentation agrees with ground truth, over which voxels, and where it does not."""
 
     voxels: int = Field(description="voxels with ground truth, the ones that count")
-    ignored_voxels: int = Field(description="voxels without ground truth")
+    ignored_voxels: int = Field(description="voxels without ground truth, where that is 0 or a reserved id")
     background_voxels: int = Field(description="voxels with ground truth that the segmentation leaves out (0)")
     segments: int = Field(description="segments, background apart, that meet ground truth")
     truths: int = Field(description="true objects")
@@ -103,7 +103,7 @@ def with_truth(table: ContingencyTable) -> ContingencyTable:
     counted = table.truths != 0
     if not counted.any():
         raise DataError(
-            f"none of the {table.total} voxels has ground truth (all are 0, which is ignored); "
+            f"none of the {table.total} voxels has ground truth (all are 0 or reserved ids, which are ignored); "
             "give a box where objects are labelled"
         )
     return ContingencyTable(table.segments[counted], table.truths[counted], table.voxels[counted])

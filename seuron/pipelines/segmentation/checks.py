@@ -159,10 +159,9 @@ def _truth_problems(truth: Volume, source: Volume, box: Box) -> list[str]:
             f"`ground_truth`: its voxels are {truth.resolution_nm} nm, those of the input {source.resolution_nm} nm; "
             "give labels of the input's resolution"
         )
-    if truth.dtype.kind != "u" or truth.channels != 1:
+    if truth.dtype.kind not in "iu" or truth.channels != 1:
         problems.append(
-            f"`ground_truth`: {truth.path} holds {truth.channels} x {truth.dtype}; "
-            "expected one unsigned integer label a voxel"
+            f"`ground_truth`: {truth.path} holds {truth.channels} x {truth.dtype}; expected one integer label a voxel"
         )
     elif truth.kind != "segmentation":
         problems.append(
