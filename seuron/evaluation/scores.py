@@ -2,8 +2,8 @@
 
 Conventions, as in the CREMI and SNEMI3D challenges: voxels whose ground truth is 0, or an id that is reserved for what
 is no object (`contingency.RESERVED_IDS`), are not counted; background of the segmentation (0) is counted as one
-segment, so that leaving voxels out costs. The figures equal `variation_of_information` and `adapted_rand_error` of scikit-image
-with `ignore_labels=(0,)`, except that its precision and recall are exchanged against their own description
+segment, so that leaving voxels out costs. The figures equal `variation_of_information` and `adapted_rand_error` of
+scikit-image with `ignore_labels=(0,)`, except that its precision and recall are exchanged against their own description
 (scikit-image issue 6485); here they are as described.
 """
 

@@ -104,7 +104,8 @@ def evaluate_volumes(segmentation_path: str, truth_path: str, box: Box | None = 
 
     `mip` is the scale of the segmentation; of the labels, that with voxels of the same size is taken. `box` is in
     voxels of that scale; without it, all that both layers have is scored. Memory stays at a few hundred MB whatever the
-    size. Raises VolumeError for layers that do not fit each other and DataError for missing blocks or a box without ground truth.
+    size. Raises VolumeError for layers that do not fit each other and DataError for missing blocks or a box without
+    ground truth.
     """
     segmentation = open_volume(segmentation_path, mip)
     truth = labels_like(segmentation, truth_path)

@@ -20,6 +20,7 @@ from seuron.engine.states import Stop, write_stop
 from seuron.errors import NotFoundError
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage import Storage
+from seuron.web.viewer.process import stop_server
 
 #: Nothing listens there.
 NOBODY = "http://127.0.0.1:1"
@@ -119,6 +120,12 @@ def test_a_run_without_airflow_has_all_that_looks_at_it(tmp_path: Path) -> None:
     for word in ("out: succeeded", "24 x 24 x 16 voxels", "planned time", "report.html"):
         assert word in told
     assert json.loads(call("params", "show", "--run", str(output), "--json").stdout)["output"] == f"file://{output}"
+    assert json.loads(call("status", "out", "--json").stdout)["output"] == f"file://{output}"
+    try:
+        assert "#!" in call("view", "out").output, "it said that no deployment runs, and needs none"
+    finally:
+        stop_server(tmp_path / "home" / "viewer")
+    assert isinstance(call("view", "other").exception, NotFoundError)
     missing = call("logs", str(output))
     assert isinstance(missing.exception, NotFoundError)
     assert "Airflow knows no start" in str(missing.exception)
