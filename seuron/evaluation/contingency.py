@@ -18,9 +18,8 @@ from seuron.errors import DataError
 Ids = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
-#: The three highest ids, -1, -2 and -3 in labels with a sign, mark voxels that are no object: not labelled, outside, or
-#: to be ignored, as in CREMI's volumes. Those of 8 and 16 bits are too few to be spared.
-RESERVED_IDS = 3
+#: Labels with a sign may be this far below 0: such marks are the highest 64-bit ids (`scores.RESERVED_IDS`).
+LOWEST_MARK = -3
 #: Pairs whose ids are both below this are sorted as one 64-bit number, which numpy does with vector instructions.
 HALF_WORD = 1 << 32
 
@@ -65,7 +64,7 @@ class ContingencyTable:
 
 
 def contingency(segmentation: NDArray[Any], truth: NDArray[Any]) -> ContingencyTable:
-    """The table of two label arrays of one shape, any integers. Reserved ids (`RESERVED_IDS`) count as 0 in both.
+    """The table of two label arrays of one shape, any unsigned integers, or signed ones from -3 up.
 
     Runs of equal pairs along the first axis in memory become one entry before anything is sorted:
     labels are smooth, so that leaves a tenth of the work or less. 55 to 110 Mvox/s on a core for
@@ -108,19 +107,12 @@ def merge(tables: Iterable[ContingencyTable]) -> ContingencyTable:
 
 
 def _ids(labels: NDArray[Any], name: str) -> Ids:
-    """Labels as ids, those that are reserved as 0."""
-    if labels.dtype.kind == "i" and labels.min() < -RESERVED_IDS:
+    if labels.dtype.kind == "i" and labels.min() < LOWEST_MARK:
         raise DataError(
-            f"the {name} holds the negative id {labels.min()}; ids are 0 (nothing) or above, and -1 to -{RESERVED_IDS} "
-            "are ignored"
+            f"the {name} holds the negative id {labels.min()}; ids are 0 (nothing) or above, and -1 to {LOWEST_MARK} "
+            "mark what is no object"
         )
-    if labels.dtype.kind == "i":
-        reserved = labels < 0
-    elif labels.dtype.itemsize >= 4:
-        reserved = labels > np.iinfo(labels.dtype).max - RESERVED_IDS
-    else:
-        return labels.astype(np.uint64)
-    return np.where(reserved, 0, labels).astype(np.uint64)
+    return labels.astype(np.uint64, copy=False)
 
 
 def _summed(segments: Ids, truths: Ids, voxels: Counts) -> ContingencyTable:

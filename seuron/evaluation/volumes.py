@@ -74,8 +74,8 @@ def labels_like(segmentation: Volume, path: str) -> Volume:
         return found
     known = ", ".join(str(scale.resolution_nm) for scale in scales)
     raise VolumeError(
-        f"{segmentation.path} at scale {segmentation.mip} has voxels of {segmentation.resolution_nm} nm, and no scale "
-        f"of {path} has: those are {known}. Give labels of that size, or another scale"
+        f"{segmentation.path} has the resolution {segmentation.resolution_nm} nm at scale {segmentation.mip}, and no "
+        f"scale of {path} has it: those have {known}. Give labels of that size, or another scale"
     )
 
 

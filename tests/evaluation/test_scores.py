@@ -225,5 +225,5 @@ def test_labels_are_opened_at_the_scale_of_the_segmentation(tmp_path: Path) -> N
     assert labels_like(coarse, fine.path).mip == 1
     assert evaluate_volumes(fine.path, coarse.path, mip=1).voi == 0
     assert evaluate_volumes(coarse.path, fine.path).voi == 0
-    with pytest.raises(VolumeError, match=r"no scale of .* has: those are \(8"):
+    with pytest.raises(VolumeError, match=r"no scale of .* has it: those have \(8"):
         evaluate_volumes(fine.path, coarse.path)
