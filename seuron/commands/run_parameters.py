@@ -10,7 +10,6 @@ from seuron.commands.answers import Session
 from seuron.commands.argument_types import absolute_path
 from seuron.commands.registry import Values
 from seuron.errors import ParameterErrors
-from seuron.params.json_values import parse_json
 
 if TYPE_CHECKING:
     from seuron.engine.pipeline import Pipeline
@@ -90,6 +89,8 @@ def parameter_sets(values: Values) -> list[Values]:
 
 def read_values(file: Path) -> Any:
     """The values in a JSON file, or a list of sets; raises ParameterErrors for one that holds anything else."""
+    from seuron.params.json_values import parse_json  # loads pydantic
+
     try:
         values = parse_json(file.read_text())
     except (OSError, ValueError) as error:
