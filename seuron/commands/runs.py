@@ -42,7 +42,6 @@ def _run_command(entry: PipelineEntry) -> Command:
         workers: Annotated[int, Argument("with local: processes to use", local_only=True)] = 1,
     ) -> Answer:
         sets = _checked_all(session, pipeline_named(entry.name), parameter_sets(values))
-        _show_warnings(session, sets)
         if local:
             return _joined([_without_airflow(session, params, workers) for params in sets])
         session.progress(Answer("starting Airflow" if session.deployment.is_local else "starting the run"))
@@ -95,12 +94,18 @@ def resume_following(session: Session, followed: FollowedRun) -> Answer:
 
 
 def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[RunParameters]:
-    """The parameters of a batch, checked whole before the first run starts; raises ParameterErrors for all."""
+    """The parameters of a batch, checked whole before the first run starts; raises ParameterErrors for all.
+
+    What is seldom meant is shown now, where the inputs can be read; reports have it as well, wherever runs run.
+    """
     found: list[RunParameters] = []
     problems: list[str] = []
+    warnings: list[str] = []
     for number, values in enumerate(sets, 1):
         try:
-            found.append(checked_values(session, pipeline, values))
+            params, facts = checked_values(session, pipeline, values)
+            found.append(params)
+            warnings += pipeline.warnings(params, facts) if facts is not None else ()
         except ParameterErrors as error:
             problems += [f"set {number}: {problem}" if len(sets) > 1 else problem for problem in error.problems]
     outputs = [str(getattr(params, "output", "")) for params in found]
@@ -108,17 +113,9 @@ def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> li
         problems.append(f"`output`: {outputs.count(output)} sets write to {output}; each needs a folder of its own")
     if problems:
         raise ParameterErrors(problems)
+    for warning in dict.fromkeys(warnings):
+        session.progress(Answer(f"Warning: {warning}"))
     return found
-
-
-def _show_warnings(session: Session, sets: Sequence[RunParameters]) -> None:
-    """Show what is seldom meant of runs that are about to start; the report has it as well, wherever they run."""
-    from seuron.engine.setup import warnings_of
-
-    if session.deployment.is_local:
-        warnings = dict.fromkeys(warning for params in sets for warning in warnings_of(params))
-        for warning in warnings:
-            session.progress(Answer(f"Warning: {warning}"))
 
 
 def _joined(answers: list[Answer]) -> Answer:

@@ -63,13 +63,6 @@ def check_run(params: RunParameters) -> tuple[Facts | None, list[str]]:
     return facts, problems
 
 
-def warnings_of(params: RunParameters) -> list[str]:
-    """What is seldom meant of parameters in which nothing is wrong, a sentence for each."""
-    pipeline = pipeline_of(params)
-    facts, problems = check_run(params)
-    return [] if problems or facts is None else list(pipeline.warnings(params, facts))
-
-
 def _inspection_problems(pipeline: Pipeline, params: RunParameters) -> list[str]:
     """Names in `inspect_after` that are no stage after which a person can be asked."""
     known, problems = pipeline.inspectable, []

@@ -7,6 +7,7 @@ need, or that an earlier try has finished, is skipped, and skipped tiers block n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import takewhile
@@ -38,6 +39,8 @@ from seuron.orchestration.run_notes import leave_note, note_of
 
 if TYPE_CHECKING:
     from seuron.engine.run import Run
+
+log = logging.getLogger(__name__)
 
 RETRIES: dict[str, Any] = {
     "retries": 20,
@@ -193,12 +196,15 @@ def _prepared(pipeline: Pipeline, context: Mapping[str, Any]) -> Run:
     from seuron.errors import PermanentError, SeuronError
 
     try:
-        return prepare_run(parse_run(pipeline, filled(pipeline, context["params"])))
+        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])))
+        for warning in pipeline.warnings(run.params, run.facts):
+            log.warning(warning)
     except (SeuronError, OSError, *UNEXPECTED_ERRORS) as error:
         leave_note(context, note_of(error))
         if isinstance(error, SeuronError) or not is_final(error):
             raise
         raise PermanentError(f"the run cannot be prepared: {note_of(error)}") from error
+    return run
 
 
 def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:

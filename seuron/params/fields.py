@@ -69,6 +69,8 @@ def checked_path(text: str) -> str:
         raise ValueError("there are blanks around it; leave them out")
     bare = text.removeprefix("precomputed://")
     scheme = _SCHEME.match(bare)
+    if scheme is None and "://" in bare:
+        raise ValueError(f"no scheme stands before ://; allowed are a path on this machine and {_listed(SCHEMES)}")
     if scheme is not None and scheme[1] not in SCHEMES:
         raise ValueError(f"{scheme[1]}:// is not known; allowed are a path on this machine and {_listed(SCHEMES)}")
     if scheme is not None and not bare[scheme.end() :].strip("/"):

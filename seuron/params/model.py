@@ -60,8 +60,8 @@ def unrelated(problems: Sequence[str], names: set[str]) -> list[str]:
 
 
 def _problems(model: type[Parameters], error: ValidationError) -> list[str]:
-    """A sentence for each of pydantic's errors; a check of combinations may hold several."""
-    return [line for item in error.errors() for line in _explain(model, dict(item)).split("\n")]
+    """The sentences of all of pydantic's errors."""
+    return [sentence for item in error.errors() for sentence in _explain(model, dict(item))]
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -83,18 +83,18 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _explain(model: type[Parameters], item: dict[str, Any]) -> str:
-    """One sentence for one of pydantic's errors."""
+def _explain(model: type[Parameters], item: dict[str, Any]) -> list[str]:
+    """The sentences of one of pydantic's errors: several, where a check has found several things."""
     name = str(item["loc"][0])[:LONGEST_SHOWN] if item["loc"] else ""
     if item["type"] == "extra_forbidden":
         near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(model.model_fields)}"
-        return f"`{name}` is not a parameter; {hint}"
-    message = str(item["msg"]).removeprefix("Value error, ")
+        return [f"`{name}` is not a parameter; {hint}"]
+    found = str(item["msg"]).removeprefix("Value error, ").split("\n")
     if not name:
-        return message
+        return found
     field = model.model_fields.get(name)
     what = f" ({field.description})" if field is not None and field.description else ""
     if item["type"] == "missing":
-        return f"`{name}` is missing{what}"
-    return f"`{name}`: got {shown(item.get('input'))}: {message}{what}"
+        return [f"`{name}` is missing{what}"]
+    return [f"`{name}`: got {shown(item.get('input'))}: {sentence}{what}" for sentence in found]

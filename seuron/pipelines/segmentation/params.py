@@ -221,22 +221,26 @@ class SegmentationParams(RunParameters):
             problems.append(
                 f"`agglomeration_threshold` must be 0 or at least 2^-30, got {self.agglomeration_threshold}"
             )
-        if (self.semantic is None) != (self.semantic_classes is None):
-            problems.append("`semantic` and `semantic_classes` go together; give both or neither")
-        if self.semantic is not None and self.constraints is None:
-            problems.append("`semantic` is given, but no `constraints` that would look at it")
+        problems += self._semantic_problems()
         problems += self._too_many_voxels()
         if (self.grey_mean is None) != (self.grey_std is None):
             problems.append("`grey_mean` and `grey_std` go together; give both or neither")
         problems += self._conventions_of_no_affinities()
-        names = self.class_names
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _semantic_problems(self) -> list[str]:
+        problems, names = [], self.class_names
+        if (self.semantic is None) != (self.semantic_classes is None):
+            problems.append("`semantic` and `semantic_classes` go together; give both or neither")
+        if self.semantic is not None and self.constraints is None:
+            problems.append("`semantic` is given, but no `constraints` that would look at it")
         if len(names) > MOST_CLASSES:
             problems.append(f"`semantic_classes` are {len(names)} names; allowed are {MOST_CLASSES}")
         elif "" in names or len(set(names)) < len(names):
             problems.append(f"`semantic_classes` must be different names, got {', '.join(map(repr, names))}")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        return problems
 
     def _conventions_of_no_affinities(self) -> list[str]:
         names = ("affinity_channels", "affinity_edges", "affinity_values")

@@ -17,9 +17,10 @@ from small_runs import CORNER, make_run, smooth, store
 from seuron.box import Box
 from seuron.engine.run import Run
 from seuron.engine.sections import alerts_of
-from seuron.engine.setup import check_run, warnings_of
+from seuron.engine.setup import check_run
 from seuron.errors import DataError
 from seuron.params import parse_parameters
+from seuron.pipelines.segmentation import PIPELINE
 from seuron.pipelines.segmentation.affinity_input import read_affinities
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plausibility import result_warnings
@@ -53,12 +54,14 @@ def params(path: str, output: Path, **changes: Any) -> SegmentationParams:
 
 
 def opened(found: SegmentationParams) -> Run:
-    from seuron.pipelines.segmentation import PIPELINE
-
     facts, problems = check_run(found)
     assert facts is not None
     assert not problems
     return Run(PIPELINE, found, facts)
+
+
+def warnings_of(found: SegmentationParams) -> list[str]:
+    return list(PIPELINE.warnings(found, opened(found).facts))
 
 
 @pytest.fixture(scope="module")
