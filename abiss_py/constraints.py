@@ -29,7 +29,13 @@ DOMINANCE_DIGITS = 9
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) < 2**62 if isinstance(value, int) else math.isfinite(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _is_count(value: Any) -> bool:
@@ -55,7 +61,7 @@ class _Rule:
 
     def problems(self) -> list[str]:
         """What is wrong with the rule's values, a phrase for each."""
-        found = [] if self.name and isinstance(self.name, str) else [f"name is {self.name!r}; expected a text"]
+        found = [] if _is_name(self.name) else [f"name is {self.name!r}; expected a text"]
         for key in ("below", "above"):
             value = getattr(self, key)
             if value is not None and not (_is_number(value) and (value == 0 or SMALLEST_THRESHOLD <= value <= 1)):
@@ -125,10 +131,13 @@ class SemanticRule(_Rule):
         if self.forbidden != "different" and not (
             isinstance(self.forbidden, tuple)
             and self.forbidden
-            and all(isinstance(pair, tuple) and len(pair) == 2 for pair in self.forbidden)
+            and all(isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_name, pair)) for pair in self.forbidden)
         ):
             found.append(f'forbidden is {self.forbidden!r}; allowed are "different" and a list of pairs of names')
-        if not isinstance(self.groups, Mapping) or not all(isinstance(v, tuple) and v for v in self.groups.values()):
+        if not isinstance(self.groups, Mapping) or not all(
+            _is_name(group) and isinstance(names, tuple) and names and all(map(_is_name, names))
+            for group, names in self.groups.items()
+        ):
             found.append(f"groups is {self.groups!r}; expected names, each with a list of class names")
         return found
 
@@ -327,7 +336,7 @@ def _parse(item: Any) -> Constraint:
         raise ArgumentError(f"it is {item!r}; expected a dictionary with `rule`, `name` and the rule's numbers")
     values = {str(name): _as_tuples(value) for name, value in item.items()}
     kind = values.pop("rule", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ArgumentError(f"rule is {kind!r}; allowed are {', '.join(KINDS)}")
     known = {entry.name: entry for entry in fields(KINDS[kind])}
     problems = []

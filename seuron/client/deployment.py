@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from seuron.airflow_rest.client import AirflowClient
     from seuron.airflow_rest.entities import DagRun
+    from seuron.client.local_runs import LocalRuns
     from seuron.client.run_handle import RunHandle
     from seuron.client.run_status import RunStatus
     from seuron.deployment import Deployment
@@ -159,26 +160,40 @@ class DeploymentClient:
     def find(self, name: str) -> RunHandle:
         """The run of a name, a folder, an id, or a beginning of them that fits one run only.
 
-        It may also be a folder with a run that Airflow does not know. Raises NotFoundError.
+        It may also be a folder with a run that Airflow does not know, or a run that was made here without Airflow,
+        for which no deployment needs to run. Raises NotFoundError.
         """
         folder = Storage(name) if "/" in name or Path(name).is_dir() else None
+        local = self.local_runs.outputs() if self.is_local else []
         try:
             rows = self._rows(every_start=True)
         except UnreachableError:
-            if folder is None or folder.get("run.json") is None:
+            if not local and (folder is None or folder.get("run.json") is None):
                 raise
             rows = []
         handles = [self._handle(row) for row in rows]
         newest = list({handle.output or handle.id: handle for handle in reversed(handles)}.values())[::-1]
+        started = {handle.output for handle in newest}
+        newest += [self._of_folder(output) for output in local if output not in started]
         starts = {handle.id: handle for handle in handles}
         if name in starts:
             return starts[name]
         known = {handle.output for handle in newest}
         if folder is not None and folder.path not in known and folder.get("run.json") is not None:
-            from seuron.engine.run import Run
-
-            return self._at(Run.open(folder.path).pipeline.name, "", folder.path)
+            return self._of_folder(folder.path)
         return find_run(name, newest)
+
+    @property
+    def local_runs(self) -> LocalRuns:
+        """The runs that were made on this machine without its deployment."""
+        from seuron.client.local_runs import LocalRuns
+
+        return LocalRuns(self.embedded.home.local_runs)
+
+    def _of_folder(self, output: str) -> RunHandle:
+        from seuron.engine.run import Run
+
+        return self._at(Run.open(output).pipeline.name, "", output)
 
     def _rows(self, *, every_start: bool = False, most: int = SEARCHED_STARTS) -> list[DagRun]:
         rows = [row for pipeline in pipeline_names() for row in self.client.dag_runs(pipeline, most)]

@@ -47,7 +47,7 @@ def summary_text(run: Run, status: RunStatus, retried: Sequence[RetriedInstance]
         _made(run, status),
         *(sentence for section in found for sentence in section.sentences),
         _work(run),
-        *_went_wrong(run, status, retried),
+        *_went_wrong(run, status, retried, [alert for section in found for alert in section.alerts]),
         *([f"It cost ${status.dollars:.2f}."] if status.dollars is not None else []),
     ]
     return " ".join(sentences)
@@ -94,9 +94,11 @@ def _work(run: Run) -> str:
     return f"That was {duration(total)} of work, {percent(by_stage[stage] / total)} of it {stage}.{reused}"
 
 
-def _went_wrong(run: Run, status: RunStatus, retried: Sequence[RetriedInstance]) -> Iterator[str]:
-    """What went wrong, or was done by hand; one sentence when nothing did."""
-    found = list(_wrong(run, status, retried))
+def _went_wrong(
+    run: Run, status: RunStatus, retried: Sequence[RetriedInstance], alerts: Sequence[str]
+) -> Iterator[str]:
+    """What went wrong, may be wrong, or was done by hand; one sentence when nothing did."""
+    found = [*_wrong(run, status, retried), *(f"Warning: {alert}" for alert in alerts)]
     yield from found or (["Nothing went wrong."] if status.state is RunState.SUCCEEDED else [])
 
 

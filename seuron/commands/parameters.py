@@ -71,7 +71,7 @@ def explain(
 @command("params check", aliases=("check parameters", "check params"), permission="look", group=GROUP)
 def check(session: Session, values: Values, *, pipeline: Annotated[str, PIPELINE] = SEGMENTATION) -> Answer:
     """Check parameters and the volumes that they name, as a start would; all problems are reported at once."""
-    params = checked_values(session, pipeline_named(pipeline), values)
+    params, _ = checked_values(session, pipeline_named(pipeline), values)
     note = "" if session.deployment.is_local else "; the volumes are checked where the deployment is"
     return Answer(f"nothing is wrong{note}", params.model_dump(mode="json"))
 

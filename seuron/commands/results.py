@@ -104,27 +104,36 @@ def explain(
 def evaluate(
     session: Session,
     segmentation: Annotated[str, Argument("a precomputed segmentation, or a run")],
-    ground_truth: Annotated[str, Argument("precomputed labels, 0 is ignored; a run's own when left out")] = "",
+    ground_truth: Annotated[
+        str, Argument("precomputed labels, 0 and the ids -1, -2, -3 are ignored; a run's own when left out")
+    ] = "",
     *,
     bbox: Annotated[str, Argument("x0,y0,z0,x1,y1,z1; what both have when left out", metavar="BOX")] = "",
-    mip: Annotated[int, Argument("scale of the segmentation to compare at")] = 0,
+    mip: Annotated[
+        int, Argument("scale of the segmentation to compare at; of the labels, that with equal voxels is taken")
+    ] = 0,
 ) -> Answer:
     """Score a segmentation: variation of information and adapted Rand error.
 
     Voxels are read here, both layers once.
     """
     from seuron.commands.summary import score_files
-    from seuron.evaluation import evaluate_volumes
+    from seuron.evaluation import compared_text, evaluate_volumes, evaluation_box, labels_like
+    from seuron.volumes import open_volume
 
     box = parse_box(bbox, "bbox") if bbox else None
     if mip < 0:
         raise ParameterErrors([f"`mip`: got {mip}; give a scale, 0 or more"])
-    layer, truth, coarser = _layers(session, segmentation, ground_truth)
+    layer, truth = _layers(session, segmentation, ground_truth)
     with _alone(session):
         session.progress(Answer(f"comparing {layer} with {truth}"))
-        found = evaluate_volumes(layer, truth, box, mip, truth_mip=mip + coarser)
+        found = evaluate_volumes(layer, truth, box, mip)
+    opened = open_volume(layer, mip)
+    labels = labels_like(opened, truth)
+    compared = compared_text(evaluation_box(opened, labels, box), opened.box, labels.box)
     pictures = score_files(found, session.pictures) if session.pictures is not None else []
-    return Answer(_scores_text(found), found.model_dump(mode="json"), pictures=pictures)
+    data = {**found.model_dump(mode="json"), "compared": compared}
+    return Answer(f"{_scores_text(found)}\n{compared}", data, pictures=pictures)
 
 
 @contextmanager
@@ -201,8 +210,8 @@ def _link(session: Session, run: Run, found: Explanation) -> str | None:
     return view_run(run, session.deployment.embedded.home.viewer, Focus(found.focus.place.voxel, found.segments))
 
 
-def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str, str, int]:
-    """The two layers to compare, and how many scales the labels lie below a run's segmentation."""
+def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str, str]:
+    """The two layers to compare."""
     from seuron.engine.run import Run
 
     truth = _read_there(session, ground_truth, "ground_truth") if ground_truth else ""
@@ -213,13 +222,13 @@ def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str
             raise ParameterErrors(["`ground_truth` is missing: precomputed labels to compare with, 0 is ignored"])
         check_reachable(session, place)
         check_reachable(session, truth)
-        return place, truth, 0
+        return place, truth
     run = Run.open(place) if place else session.deployment.find(segmentation).folder()
     own = truth or run.params.ground_truth
     if not own:
         raise ParameterErrors([f"`ground_truth`: {run.output} was given none; say which labels to compare with"])
     check_reachable(session, own)
-    return run.layer("segmentation"), own, run.params.mip
+    return run.layer("segmentation"), own
 
 
 def _scores_text(found: Scores) -> str:
@@ -227,5 +236,6 @@ def _scores_text(found: Scores) -> str:
         f"VOI split           {found.voi_split:.4f} bits\n"
         f"VOI merge           {found.voi_merge:.4f} bits\n"
         f"adapted Rand error  {found.adapted_rand_error:.4f}\n"
-        f"over {found.voxels} voxels, {found.segments} segments, {found.truths} true objects"
+        f"over {found.voxels} voxels, {found.segments} segments, {found.truths} true objects\n"
+        f"ignored: {found.ignored_voxels} voxels without ground truth (0 or a reserved id, the three highest)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from seuron.commands.registry import Values
 from seuron.errors import ParameterErrors
 
 if TYPE_CHECKING:
-    from seuron.engine.pipeline import Pipeline
+    from seuron.engine.pipeline import Facts, Pipeline
     from seuron.params.run_parameters import RunParameters
 
 
@@ -58,19 +57,23 @@ def parsed_values(session: Session, pipeline: Pipeline, values: Mapping[str, Any
     return parsed
 
 
-def checked_values(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> RunParameters:
-    """The parameters of a run that may start; raises ParameterErrors with all that is wrong.
+def checked_values(
+    session: Session, pipeline: Pipeline, values: Mapping[str, Any]
+) -> tuple[RunParameters, Facts | None]:
+    """The parameters of a run that may start, and the facts of its input.
 
-    What another machine's volumes are is checked there, by the run's first task.
+    Raises ParameterErrors with all that is wrong. What another machine's volumes are is checked there, by the run's
+    first task; there are no facts then.
     """
     params = parsed_values(session, pipeline, values)
-    if session.deployment.is_local:
-        from seuron.engine.setup import check_run
+    if not session.deployment.is_local:
+        return params, None
+    from seuron.engine.setup import check_run
 
-        problems = check_run(params)[1]
-        if problems:
-            raise ParameterErrors(problems)
-    return params
+    facts, problems = check_run(params)
+    if problems:
+        raise ParameterErrors(problems)
+    return params, facts
 
 
 def parameter_sets(values: Values) -> list[Values]:
@@ -90,8 +93,10 @@ def parameter_sets(values: Values) -> list[Values]:
 
 def read_values(file: Path) -> Any:
     """The values in a JSON file, or a list of sets; raises ParameterErrors for one that holds anything else."""
+    from seuron.params.json_values import parse_json  # loads pydantic
+
     try:
-        values = json.loads(file.read_text())
+        values = parse_json(file.read_text())
     except (OSError, ValueError) as error:
         raise ParameterErrors([f"--params: cannot read {file}: {error}"]) from error
     if not isinstance(values, (dict, list)):

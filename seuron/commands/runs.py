@@ -16,6 +16,7 @@ from seuron.commands.run_parameters import checked_values, parameter_sets
 from seuron.engine.registry import PipelineEntry, pipeline_entries, pipeline_named
 from seuron.engine.states import RunState
 from seuron.errors import ParameterErrors, RefusedError
+from seuron.storage import cloud_path
 
 if TYPE_CHECKING:
     from seuron.client import RunHandle, RunStatus
@@ -93,12 +94,18 @@ def resume_following(session: Session, followed: FollowedRun) -> Answer:
 
 
 def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> list[RunParameters]:
-    """The parameters of a batch, checked whole before the first run starts; raises ParameterErrors for all."""
+    """The parameters of a batch, checked whole before the first run starts; raises ParameterErrors for all.
+
+    What is seldom meant is shown now, where the inputs can be read; reports have it as well, wherever runs run.
+    """
     found: list[RunParameters] = []
     problems: list[str] = []
+    warnings: list[str] = []
     for number, values in enumerate(sets, 1):
         try:
-            found.append(checked_values(session, pipeline, values))
+            params, facts = checked_values(session, pipeline, values)
+            found.append(params)
+            warnings += pipeline.warnings(params, facts) if facts is not None else ()
         except ParameterErrors as error:
             problems += [f"set {number}: {problem}" if len(sets) > 1 else problem for problem in error.problems]
     outputs = [str(getattr(params, "output", "")) for params in found]
@@ -106,6 +113,8 @@ def _checked_all(session: Session, pipeline: Pipeline, sets: list[Values]) -> li
         problems.append(f"`output`: {outputs.count(output)} sets write to {output}; each needs a folder of its own")
     if problems:
         raise ParameterErrors(problems)
+    for warning in dict.fromkeys(warnings):
+        session.progress(Answer(f"Warning: {warning}"))
     return found
 
 
@@ -231,7 +240,16 @@ def ended(handle: RunHandle, status: RunStatus) -> Answer:
     if status.state is not RunState.SUCCEEDED:
         return status_answer(status, code, f"`continue {handle.name}` resumes it where it was")
     links = {"Airflow": handle.url} | ({"report": handle.report()} if handle.storage() is not None else {})
-    return Answer(_taken(handle) or status.sentence, status.to_json(), links)
+    text = _taken(handle) or status.sentence
+    run = handle.folder() if handle.storage() is not None else None
+    return Answer(_with_alerts(text, run), status.to_json(), links)
+
+
+def _with_alerts(text: str, run: Run | None) -> str:
+    """A text, and below it what must not be missed of a run that has ended."""
+    from seuron.engine.sections import alerts_of
+
+    return "\n".join([text, *(f"Warning: {alert}" for alert in (alerts_of(run) if run is not None else ()))])
 
 
 def _taken(handle: RunHandle) -> str:
@@ -268,6 +286,7 @@ def _without_airflow(session: Session, params: RunParameters, workers: int) -> A
             session.progress(status_answer(status_of_folder(Run.open(params.output), dag)))
             shown = time.monotonic()
 
+    session.deployment.local_runs.add(cloud_path(params.output))
     try:
         run: Run = run_local(params, workers=workers, progress=show)
     except KeyboardInterrupt:
@@ -275,4 +294,4 @@ def _without_airflow(session: Session, params: RunParameters, workers: int) -> A
         raise
     status = status_of_folder(run, dag)
     session.progress(status_answer(status))
-    return Answer(status.sentence, status.to_json(), {"report": f"{run.output}/{REPORT}"})
+    return Answer(_with_alerts(status.sentence, run), status.to_json(), {"report": f"{run.output}/{REPORT}"})

@@ -54,6 +54,11 @@ class Home:
         return self.folder / "viewer"
 
     @property
+    def local_runs(self) -> Path:
+        """Which runs were made here without a deployment."""
+        return self.folder / "local-runs"
+
+    @property
     def demo(self) -> Path:
         """The demonstration's volume and runs."""
         return self.folder / "demo"

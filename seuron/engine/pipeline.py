@@ -145,6 +145,7 @@ class Pipeline(Generic[P, F]):
         layers: all volumes of a run, in the order in which a viewer shows them.
         stored_bytes: what a run leaves on disk, at most.
         report: what its report shows beside what all reports have.
+        warnings: what a run can be started with and yet is seldom meant, a sentence for each.
         paths: the parameters that are paths.
         chunks: how many chunks a task works on, for progress; 0 where tasks are not made of chunks.
         presets: named sets of values.
@@ -162,6 +163,7 @@ class Pipeline(Generic[P, F]):
     stored_bytes: Callable[[P, F], int]
     replacements: Callable[[Run, Run], list[str]] = lambda before, run: []
     report: Callable[[Run], Sequence[Section]] = lambda run: ()
+    warnings: Callable[[P, F], Sequence[str]] = lambda params, facts: ()
     chunks: Callable[[Run, Task], int] = lambda run, task: 0
     paths: tuple[str, ...] = ("output", "store")
     description: str = ""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from PIL import Image
 
+    from seuron.engine.run import Run
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -24,6 +26,8 @@ class Figure:
 class Section:
     """A part of the page: a title with HTML below it, headline figures, and alerts that must not be missed.
 
+    `alerts` are sentences as well, which every summary of the run repeats.
+
     It stands before the table of stages, as results do, or after it. `sentences` are for the summary of a run in words,
     `pictures` for places that show no HTML: each is drawn when it is asked for, by its name.
     """
@@ -35,3 +39,8 @@ class Section:
     sentences: tuple[str, ...] = ()
     pictures: Mapping[str, Callable[[], Image.Image]] = field(default_factory=dict)
     place: Literal["before stages", "after stages"] = "after stages"
+
+
+def alerts_of(run: Run) -> list[str]:
+    """What must not be missed of a run, a sentence for each thing."""
+    return [alert for section in run.pipeline.report(run) for alert in section.alerts]

@@ -14,6 +14,7 @@ from typing import Any
 from seuron.engine.fingerprints import read_fingerprints, save_fingerprints
 from seuron.engine.keys import KEY_BYTES
 from seuron.engine.pipeline import F, Facts, P, Pipeline
+from seuron.engine.places import place_problems
 from seuron.engine.queues import usable_cores
 from seuron.engine.registry import pipeline_of
 from seuron.engine.run import Run
@@ -52,10 +53,12 @@ def check_run(params: RunParameters, workers: int | None = None) -> tuple[Facts 
     """
     pipeline, problems = pipeline_of(params), []
     problems += _inspection_problems(pipeline, params)
-    before = _run_before(pipeline, params, problems)
+    misplaced = place_problems(pipeline, params)
+    problems += misplaced
+    before = None if misplaced else _run_before(pipeline, params, problems)
     facts, found = pipeline.check(params, before, usable_cores() if workers is None else workers)
     problems += found
-    if facts is not None:
+    if facts is not None and not misplaced:
         run = Run(pipeline, params, facts)
         problems += _space_problems(run)
         problems += replacement_problems(before, run) if before is not None else []

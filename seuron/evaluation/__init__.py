@@ -12,7 +12,7 @@ from seuron.evaluation.scores import (
     with_truth,
     write_scores,
 )
-from seuron.evaluation.volumes import evaluate_volumes, evaluation_box
+from seuron.evaluation.volumes import compared_text, evaluate_volumes, evaluation_box, labels_like
 
 __all__ = [
     "Agreement",
@@ -21,9 +21,11 @@ __all__ = [
     "Overlap",
     "Overlaps",
     "Scores",
+    "compared_text",
     "contingency",
     "evaluate_volumes",
     "evaluation_box",
+    "labels_like",
     "merge",
     "read_scores",
     "scores",

@@ -18,6 +18,8 @@ from seuron.errors import DataError
 Ids = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
+#: Labels with a sign may be this far below 0: such marks are the highest 64-bit ids (`scores.RESERVED_IDS`).
+LOWEST_MARK = -3
 #: Pairs whose ids are both below this are sorted as one 64-bit number, which numpy does with vector instructions.
 HALF_WORD = 1 << 32
 
@@ -62,7 +64,7 @@ class ContingencyTable:
 
 
 def contingency(segmentation: NDArray[Any], truth: NDArray[Any]) -> ContingencyTable:
-    """The table of two label arrays of one shape, any unsigned or non-negative integers.
+    """The table of two label arrays of one shape, any unsigned integers, or signed ones from -3 up.
 
     Runs of equal pairs along the first axis in memory become one entry before anything is sorted:
     labels are smooth, so that leaves a tenth of the work or less. 55 to 110 Mvox/s on a core for
@@ -76,17 +78,20 @@ def contingency(segmentation: NDArray[Any], truth: NDArray[Any]) -> ContingencyT
         )
     if segmentation.size == 0:
         return ContingencyTable.empty()
+    for name, labels in (("segmentation", segmentation), ("ground truth", truth)):
+        if labels.dtype.kind not in "ui":
+            raise DataError(
+                f"the {name} must hold integer ids, got {labels.dtype}; give a layer of labels, not an image"
+            )
     # Any order will do, but it must be the same for both, and copying is to be avoided.
     c_order = segmentation.flags.c_contiguous and truth.flags.c_contiguous
-    segments = _ids(segmentation, "segmentation").ravel(order="C" if c_order else "F")
-    truths = _ids(truth, "ground truth").ravel(order="C" if c_order else "F")
+    segments = segmentation.ravel(order="C" if c_order else "F")
+    truths = truth.ravel(order="C" if c_order else "F")
     change = segments[1:] != segments[:-1]
     change |= truths[1:] != truths[:-1]
     starts = np.concatenate([[0], np.flatnonzero(change) + 1])
     lengths = np.diff(starts, append=segments.size)
-    return _summed(
-        segments[starts].astype(np.uint64, copy=False), truths[starts].astype(np.uint64, copy=False), lengths
-    )
+    return _summed(_ids(segments[starts], "segmentation"), _ids(truths[starts], "ground truth"), lengths)
 
 
 def merge(tables: Iterable[ContingencyTable]) -> ContingencyTable:
@@ -101,12 +106,13 @@ def merge(tables: Iterable[ContingencyTable]) -> ContingencyTable:
     )
 
 
-def _ids(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    if labels.dtype.kind not in "ui":
-        raise DataError(f"the {name} must hold integer ids, got {labels.dtype}; give a layer of labels, not an image")
-    if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
-        raise DataError(f"the {name} holds the negative id {labels.min()}; ids are 0 (nothing) or above")
-    return labels
+def _ids(labels: NDArray[Any], name: str) -> Ids:
+    if labels.dtype.kind == "i" and labels.min() < LOWEST_MARK:
+        raise DataError(
+            f"the {name} holds the negative id {labels.min()}; ids are 0 (nothing) or above, and -1 to {LOWEST_MARK} "
+            "mark what is no object"
+        )
+    return labels.astype(np.uint64, copy=False)
 
 
 def _summed(segments: Ids, truths: Ids, voxels: Counts) -> ContingencyTable:

@@ -1,10 +1,10 @@
 """Scores from a contingency table: variation of information, adapted Rand, and the worst objects.
 
-Conventions, as in the CREMI and SNEMI3D challenges: voxels whose ground truth is 0 are not
-counted; background of the segmentation (0) is counted as one segment, so that leaving voxels out
-costs. The figures equal `variation_of_information` and `adapted_rand_error` of scikit-image with
-`ignore_labels=(0,)`, except that its precision and recall are exchanged against their own
-description (scikit-image issue 6485); here they are as described.
+Conventions, as in the CREMI and SNEMI3D challenges: voxels whose ground truth is 0, or an id that is reserved for what
+is no object (`RESERVED_IDS`), are not counted; background of the segmentation (0) is counted as one
+segment, so that leaving voxels out costs. The figures equal `variation_of_information` and `adapted_rand_error` of
+scikit-image with `ignore_labels=(0,)`, except that its precision and recall are exchanged against their own description
+(scikit-image issue 6485); here they are as described.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from seuron.errors import DataError
 from seuron.evaluation.contingency import ContingencyTable, Counts, Ids
 from seuron.storage import Storage
 
+#: -1, -2 and -3, as ids of 64 or 32 bits: marks for what is no object (not labelled, outside, to be ignored), as in
+#: CREMI's volumes.
+RESERVED_IDS = np.array([2**bits - mark for bits in (64, 32) for mark in (1, 2, 3)], np.uint64)
 #: How many of the worst objects are listed, and how many partners of each.
 WORST = 10
 PARTNERS = 5
@@ -70,7 +73,7 @@ class Scores(Agreement):
     """How well a segmentation agrees with ground truth, over which voxels, and where it does not."""
 
     voxels: int = Field(description="voxels with ground truth, the ones that count")
-    ignored_voxels: int = Field(description="voxels without ground truth")
+    ignored_voxels: int = Field(description="voxels without ground truth, where that is 0 or a reserved id")
     background_voxels: int = Field(description="voxels with ground truth that the segmentation leaves out (0)")
     segments: int = Field(description="segments, background apart, that meet ground truth")
     truths: int = Field(description="true objects")
@@ -80,6 +83,8 @@ class Scores(Agreement):
 
 def scores(table: ContingencyTable) -> Scores:
     """All scores of a table; raises DataError when no voxel has ground truth."""
+    if np.isin(table.segments, RESERVED_IDS).any():
+        table = table.renamed(np.where(np.isin(table.segments, RESERVED_IDS), np.uint64(0), table.segments))
     counted = with_truth(table)
     segments, truths, voxels = counted.segments, counted.truths, counted.voxels
     segment_ids, segment_of = np.unique(segments, return_inverse=True)
@@ -100,10 +105,10 @@ def scores(table: ContingencyTable) -> Scores:
 
 def with_truth(table: ContingencyTable) -> ContingencyTable:
     """The rows that count: those of true objects; raises DataError when there is none."""
-    counted = table.truths != 0
+    counted = (table.truths != 0) & ~np.isin(table.truths, RESERVED_IDS)
     if not counted.any():
         raise DataError(
-            f"none of the {table.total} voxels has ground truth (all are 0, which is ignored); "
+            f"none of the {table.total} voxels has ground truth (all are 0 or reserved ids, which are ignored); "
             "give a box where objects are labelled"
         )
     return ContingencyTable(table.segments[counted], table.truths[counted], table.voxels[counted])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,12 @@ import numpy as np
 import torch
 
 from seuron.errors import PermanentError
+from seuron.nets.models import HEADER
 from seuron.nets.network import BoundaryNet, NetworkConfig
 
 FORMAT = "seuron-boundary-net-1"
 SHIPPED = Path(__file__).parent / "weights" / "boundary-fib25.npz"
 """The weights that come with seuron; its card is the `.md` beside it."""
-
-_HEADER = "header"
 
 
 def save_checkpoint(path: Path, net: BoundaryNet, record: dict[str, Any]) -> None:
@@ -41,7 +42,7 @@ def save_checkpoint(path: Path, net: BoundaryNet, record: dict[str, Any]) -> Non
         raise PermanentError(f"weights {path}: the net is folded already; save it before fold_norms")
     header = {"format": FORMAT, "network": net.config.as_dict(), "record": record}
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-    arrays[_HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    arrays[HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.npz")
     np.savez_compressed(part, allow_pickle=False, **arrays)
@@ -55,18 +56,21 @@ def load_checkpoint(path: Path) -> tuple[BoundaryNet, dict[str, Any]]:
         PermanentError: there is no such file, or it is not one of seuron's weights.
     """
     try:
+        if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say so
+            raise ValueError("it is no .npz file")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop(_HEADER).tobytes())
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        header = json.loads(arrays.pop(HEADER).tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise PermanentError(
             f"weights {path}: cannot be read ({error}); give a .npz that `seuron train` wrote"
         ) from error
-    if header.get("format") != FORMAT:
-        raise PermanentError(f"weights {path}: format {header.get('format')!r}; this version reads {FORMAT!r}")
-    net = BoundaryNet(NetworkConfig.from_dict(header["network"]))
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else None
+        raise PermanentError(f"weights {path}: format {found!r}; this version reads {FORMAT!r}")
     try:
+        net = BoundaryNet(NetworkConfig.from_dict(header["network"]))
         net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    except RuntimeError as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise PermanentError(f"weights {path}: the arrays do not fit the network they name: {error}") from error
-    return net.eval(), header["record"]
+    return net.eval(), header.get("record", {})

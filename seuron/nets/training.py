@@ -90,7 +90,8 @@ class TrainingConfig:
         """The recipe without the arrays, JSON-ready, for the weights' metadata."""
         names = [f"{v.name} {'x'.join(map(str, v.image.shape))} weight {v.weight:g}" for v in self.volumes]
         fields = {k: getattr(self, k) for k in self.__dataclass_fields__ if k not in ("volumes", "network")}
-        return {"volumes": names, **fields, "network": self.network.as_dict()}
+        resolutions = sorted({tuple(map(float, v.resolution)) for v in self.volumes})
+        return {"volumes": names, "resolutions_nm": resolutions, **fields, "network": self.network.as_dict()}
 
 
 @dataclass(frozen=True)

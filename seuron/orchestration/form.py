@@ -1,7 +1,9 @@
 """The trigger form of a DAG, made from the parameter model, so that the two cannot differ.
 
-The form is a help, not the judge: it keeps typing errors out, and the model checks everything
-again before the run's first task, with all problems in one message.
+The form is a help, not the judge: a browser takes from a field's schema how to show it, what to offer and which
+limits to hold. Airflow itself would refuse a run for the first value that does not fit, and name no other. So it only
+refuses what it could not deliver to a task (`_DELIVERABLE`), and `prepare` checks all else: with all problems in one
+message.
 """
 
 from __future__ import annotations
@@ -24,6 +26,20 @@ _NUMBERS = r"^\s*\[?\s*-?\d+([\s,]+-?\d+){%d}\s*\]?\s*$"
 #: The field that names a preset, and its value when none is chosen: the form takes no empty one.
 PRESET = "preset"
 NO_PRESET = "none"
+#: Tasks are handed over as MessagePack, whose integers have 64 bits: with another one no task of the run would begin.
+#: In draft 7 of JSON Schema what stands beside a `$ref` is not enforced, but browsers are shown it all the same.
+_DELIVERABLE: dict[str, Any] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "$ref": "#/definitions/deliverable",
+    "definitions": {
+        "deliverable": {
+            "minimum": -(2**63),
+            "maximum": 2**63 - 1,
+            "items": {"$ref": "#/definitions/deliverable"},
+            "additionalProperties": {"$ref": "#/definitions/deliverable"},
+        }
+    },
+}
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "enum")
 
 
@@ -47,6 +63,7 @@ def _form_field(name: str, field: FieldInfo, described: dict[str, Any]) -> Param
         "title": name,
         "section": str(extra.get("group", "")),
         "description_md": help_text,
+        **_DELIVERABLE,
     }
     if field.examples:
         schema["examples"] = list(field.examples)
@@ -90,6 +107,7 @@ def preset_field(presets: Mapping[str, Preset]) -> Param:
         title=PRESET,
         section="Preset",
         description_md=f"{text}\n\n{listed}",
+        **_DELIVERABLE,
     )
 
 

@@ -7,9 +7,10 @@ need, or that an earlier try has finished, is skipped, and skipped tiers block n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import (
@@ -32,9 +33,14 @@ from seuron.orchestration.cluster_steps import has_cluster, machines_for, unless
 from seuron.orchestration.form import filled, form_parameters
 from seuron.orchestration.gates import SETTINGS as GATE_SETTINGS
 from seuron.orchestration.gates import InspectionGate
-from seuron.orchestration.retry_policy import EXCEPTION_TRIES, LimitedRetries
+from seuron.orchestration.retry_policy import EXCEPTION_TRIES, UNEXPECTED_ERRORS, LimitedRetries, is_final
 from seuron.orchestration.routing import RETRIES_TASK, ROUTES_TASK, WORK_TASK, node
-from seuron.orchestration.run_notes import leave_note
+from seuron.orchestration.run_notes import leave_note, note_of
+
+if TYPE_CHECKING:
+    from seuron.engine.run import Run
+
+log = logging.getLogger(__name__)
 
 RETRIES: dict[str, Any] = {
     "retries": 20,
@@ -142,17 +148,11 @@ def _prepare_run(pipeline: Pipeline) -> None:
     that tiers expand by.
     """
     from seuron.engine.gates import stages_to_inspect
-    from seuron.engine.setup import parse_run, prepare_run
-    from seuron.errors import SeuronError
     from seuron.orchestration.pending_work import NodeWork
-    from seuron.orchestration.queue_capacity import routes_of, tasks_at_once
+    from seuron.orchestration.queue_capacity import routes_of
 
     context: Mapping[str, Any] = get_current_context()
-    try:
-        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])), tasks_at_once())
-    except SeuronError as error:
-        leave_note(context, str(error))
-        raise
+    run = _prepared(pipeline, context)
     routes = routes_of(run.plan, context["ti"].xcom_pull(task_ids=ROUTES_TASK) or {})
     _give_result(context, ROUTES_TASK, {name: list(route) for name, route in routes.items()})
     work: dict[str, NodeWork] = {}
@@ -183,6 +183,24 @@ def _prepare_run(pipeline: Pipeline) -> None:
     skipped = skippable(barriers(pipeline), busy) if not has_cluster() else []
     if skipped:
         raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
+
+
+def _prepared(pipeline: Pipeline, context: Mapping[str, Any]) -> Run:
+    """The run, written down. What is wrong becomes the note of Airflow's run, and is final unless a retry may help."""
+    from seuron.engine.setup import parse_run, prepare_run
+    from seuron.errors import PermanentError, SeuronError
+    from seuron.orchestration.queue_capacity import tasks_at_once
+
+    try:
+        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])), tasks_at_once())
+        for warning in pipeline.warnings(run.params, run.facts):
+            log.warning(warning)
+    except (SeuronError, OSError, *UNEXPECTED_ERRORS) as error:
+        leave_note(context, note_of(error))
+        if isinstance(error, SeuronError) or not is_final(error):
+            raise
+        raise PermanentError(f"the run cannot be prepared: {note_of(error)}") from error
+    return run
 
 
 def _give_result(context: Mapping[str, Any], task_id: str, result: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from seuron.errors import PermanentError
+from seuron.errors import PermanentError, SeuronError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -15,6 +16,31 @@ if TYPE_CHECKING:
 #: 40 and 60 s. A permanent one would come back every time. A lost worker raises nothing, so the policy is
 #: not asked: such a task is retried until its retries are used up, as cheap instances vanish often.
 EXCEPTION_TRIES = 6
+
+
+#: Errors of the code or of what it was given, never of a network or of a disk.
+UNEXPECTED_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+#: System errors that say something of a path, and will say it again.
+_OF_PATHS = {
+    *(errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.EINVAL),
+}
+
+
+def is_final(error: Exception) -> bool:
+    """Whether an error before the first task of a run will come back on every try."""
+    if isinstance(error, SeuronError):
+        return isinstance(error, PermanentError)
+    return error.errno in _OF_PATHS if isinstance(error, OSError) else isinstance(error, UNEXPECTED_ERRORS)
 
 
 class LimitedRetries(RetryPolicy):

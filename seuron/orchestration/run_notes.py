@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
+from seuron.errors import ParameterErrors, SeuronError
+
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
@@ -19,6 +21,18 @@ if TYPE_CHECKING:
 KEY = "run_note"
 #: Airflow takes notes of at most this many characters.
 LONGEST = 1000
+#: Characters that each of many problems has: enough for a parameter and what was given.
+SHORTEST = 60
+
+
+def note_of(error: Exception) -> str:
+    """An error as a note. Each of several problems has a part of it: long ones leave room for the others."""
+    if not isinstance(error, ParameterErrors):
+        return str(error) if isinstance(error, SeuronError) else f"{type(error).__name__}: {error}"
+    title = str(error).partition("\n")[0]
+    room = max(SHORTEST, (LONGEST - len(title)) // len(error.problems) - len("\n- "))
+    lines = [text if len(text) <= room else f"{text[: room - 1]}…" for text in error.problems]
+    return "\n- ".join([title, *lines])
 
 
 def leave_note(context: Mapping[str, Any], words: str) -> None:

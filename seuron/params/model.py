@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seuron.errors import ParameterErrors
+from seuron.params.json_values import LONGEST_SHOWN, parse_json, shown
 
 
 class Parameters(BaseModel):
@@ -60,8 +60,8 @@ def unrelated(problems: Sequence[str], names: set[str]) -> list[str]:
 
 
 def _problems(model: type[Parameters], error: ValidationError) -> list[str]:
-    """A sentence for each of pydantic's errors; a check of combinations may hold several."""
-    return [line for item in error.errors() for line in _explain(model, dict(item)).split("\n")]
+    """The sentences of all of pydantic's errors."""
+    return [sentence for item in error.errors() for sentence in _explain(model, dict(item))]
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -70,29 +70,31 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
-            problems.append(f"`{setting}` is not a setting; write key=value, for example chunk_size=128,128,128")
+            problems.append(
+                f"`{setting[:LONGEST_SHOWN]}` is not a setting; write key=value, for example chunk_size=128,128,128"
+            )
             continue
         try:
-            values[key.strip()] = json.loads(text)
-        except json.JSONDecodeError:
+            values[key.strip()] = parse_json(text)
+        except ValueError:
             values[key.strip()] = text
     if problems:
         raise ParameterErrors(problems)
     return values
 
 
-def _explain(model: type[Parameters], item: dict[str, Any]) -> str:
-    """One sentence for one of pydantic's errors."""
-    name = str(item["loc"][0]) if item["loc"] else ""
+def _explain(model: type[Parameters], item: dict[str, Any]) -> list[str]:
+    """The sentences of one of pydantic's errors: several, where a check has found several things."""
+    name = str(item["loc"][0])[:LONGEST_SHOWN] if item["loc"] else ""
     if item["type"] == "extra_forbidden":
         near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(model.model_fields)}"
-        return f"`{name}` is not a parameter; {hint}"
-    message = str(item["msg"]).removeprefix("Value error, ")
+        return [f"`{name}` is not a parameter; {hint}"]
+    found = str(item["msg"]).removeprefix("Value error, ").split("\n")
     if not name:
-        return message
+        return found
     field = model.model_fields.get(name)
     what = f" ({field.description})" if field is not None and field.description else ""
     if item["type"] == "missing":
-        return f"`{name}` is missing{what}"
-    return f"`{name}`: got {item.get('input')!r}: {message}{what}"
+        return [f"`{name}` is missing{what}"]
+    return [f"`{name}`: got {shown(item.get('input'))}: {sentence}{what}" for sentence in found]

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from seuron.errors import ParameterErrors
+from seuron.params.json_values import shown
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,15 @@ def preset_values(name: str, presets: Mapping[str, Preset]) -> dict[str, Any]:
         return dict(presets[name].values)
     near = get_close_matches(name, presets, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(presets) or 'none'}"
-    raise ParameterErrors([f"`preset`: no preset is called {name!r}; {hint}"])
+    raise ParameterErrors([f"`preset`: no preset is called {shown(name)}; {hint}"])
 
 
 def with_preset(values: Mapping[str, Any], presets: Mapping[str, Preset]) -> dict[str, Any]:
     """Values with those of the preset that they name under `preset` below them; the name itself is taken out."""
     rest = {name: value for name, value in values.items() if name != "preset"}
     named = values.get("preset")
-    return rest if named in (None, "") else preset_values(str(named), presets) | rest
+    if named is None or named == "":
+        return rest
+    if not isinstance(named, str):
+        raise ParameterErrors([f"`preset`: got {shown(named)}; give the name of one: {', '.join(presets) or 'none'}"])
+    return preset_values(named, presets) | rest

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from pydantic.fields import FieldInfo
 
-from seuron.params.fields import Dollars, Names, Path, parameter
+from seuron.params.fields import Dollars, Folder, Names, OptionalFolder, parameter
 from seuron.params.model import Parameters
 
 
 class RunParameters(Parameters):
     """Where a run lies, what it may cost, and where it waits for a person. No result depends on these."""
 
-    output: str = parameter(
+    output: Folder = parameter(
         ...,
         "Output",
         "folder of the run: its layers, tables and report",
         min_length=1,
         examples=["file:///data/runs/first"],
     )
-    store: Path = parameter(
+    store: OptionalFolder = parameter(
         None,
         "Output",
         "folder of the tables that tasks hand to each other; runs that share one take over each other's results; "

@@ -268,6 +268,23 @@ class Storage:
             return []
         return sorted(folder + path.name for path in below.iterdir() if not path.name.endswith(".partial"))
 
+    def obstacle(self) -> str | None:
+        """Why nothing can be written below the path, for a folder of this machine; None where something can.
+
+        Nothing is written: the folder may not be there yet, and then the nearest one above it counts.
+        """
+        if self._folder is None:
+            return None
+        folder = self._folder
+        try:
+            while not folder.exists() and not folder.is_symlink():
+                folder = folder.parent
+            if not folder.is_dir():
+                return f"{folder} is a file" if folder.exists() else f"the link {folder} leads nowhere"
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        return None if os.access(folder, os.W_OK | os.X_OK) else f"nothing may be written in {folder}"
+
     def free_bytes(self) -> int | None:
         """Free space of the file system; None where that has no meaning (object stores)."""
         if self._folder is None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runs_on_disk import parameters, save, smooth_affinities
 from typer.main import get_command
@@ -20,6 +21,7 @@ from seuron.engine.states import Stop, write_stop
 from seuron.errors import NotFoundError
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage import Storage
+from seuron.web.viewer.process import stop_server
 
 #: Nothing listens there.
 NOBODY = "http://127.0.0.1:1"
@@ -119,9 +121,25 @@ def test_a_run_without_airflow_has_all_that_looks_at_it(tmp_path: Path) -> None:
     for word in ("out: succeeded", "24 x 24 x 16 voxels", "planned time", "report.html"):
         assert word in told
     assert json.loads(call("params", "show", "--run", str(output), "--json").stdout)["output"] == f"file://{output}"
+    assert json.loads(call("status", "out", "--json").stdout)["output"] == f"file://{output}"
+    try:
+        assert "#!" in call("view", "out").output, "it said that no deployment runs, and needs none"
+    finally:
+        stop_server(tmp_path / "home" / "viewer")
+    assert isinstance(call("view", "other").exception, NotFoundError)
     missing = call("logs", str(output))
     assert isinstance(missing.exception, NotFoundError)
     assert "Airflow knows no start" in str(missing.exception)
+
+
+def test_a_run_that_cannot_be_right_ends_with_a_warning(tmp_path: Path) -> None:
+    """A volume of one segment was a success without a word, and so was what could be seen of it before."""
+    path = save(tmp_path / "affinities", np.zeros((24, 24, 16, 3), np.uint8))
+    done = call("run", "segmentation", "--local", f"affinities={path}", f"output={tmp_path / 'out'}")
+    assert done.exit_code == 0, done.output
+    assert "Warning: The mean of `affinities` is 0.00" in " ".join(done.output.split())
+    assert "Warning: The segmentation is empty" in " ".join(done.output.split())
+    assert "Warning: The segmentation is empty" in " ".join(call("summary", "out").output.split())
 
 
 def test_a_stopped_run_is_cancelled_in_its_folder(tmp_path: Path) -> None:

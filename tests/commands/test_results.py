@@ -128,11 +128,13 @@ def test_scores_are_those_of_the_run(run: Run, looking: Session, running: Sessio
     assert own is not None
     by_run = execute(looking, ["evaluate", str(folder)])
     by_layers = execute(running, ["evaluate", str(folder / "segmentation"), str(run.params.ground_truth)])
-    assert by_run.data == by_layers.data == own.model_dump(mode="json")
+    assert by_run.data == by_layers.data == {**own.model_dump(mode="json"), "compared": by_run.data["compared"]}
+    assert "all of the segmentation and all of the ground truth" in by_run.text
     assert shell("evaluate", str(folder)) == by_run.data
     assert [picture.name for picture in by_run.pictures] == ["scores.png"]
     part = execute(looking, ["evaluate", str(folder), "bbox=10,20,30,26,36,46"])
     assert part.data["voxels"] + part.data["ignored_voxels"] == 16**3
+    assert f"{16**3 / 32**2 / 24:.2%} of the segmentation" in part.text
 
 
 def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp
     assert own is not None
     answer = execute(looking, ["evaluate", str(folder_of(coarse))])
     assert answer.code == OK, answer.text
-    assert answer.data == own.model_dump(mode="json")
+    assert answer.data == {**own.model_dump(mode="json"), "compared": answer.data["compared"]}
 
 
 @pytest.mark.parametrize(

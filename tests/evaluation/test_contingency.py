@@ -102,7 +102,7 @@ def test_a_table_survives_storage(tmp_path: Path) -> None:
     [
         (np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 1), np.uint8), "one shape"),
         (np.zeros((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8), "integer ids"),
-        (np.zeros((2, 2, 2), np.uint8), np.full((2, 2, 2), -1), "negative id -1"),
+        (np.zeros((2, 2, 2), np.uint8), np.full((2, 2, 2), -4), "negative id -4"),
     ],
 )
 def test_arrays_that_are_not_labels_are_refused(segmentation: NDArray[Any], truth: NDArray[Any], message: str) -> None:

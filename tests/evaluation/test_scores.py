@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from skimage.metrics import adapted_rand_error, variation_of_information
 
 from seuron.box import Box, Triple
 from seuron.errors import DataError, VolumeError
-from seuron.evaluation import Scores, contingency, evaluate_volumes, scores
+from seuron.evaluation import Scores, compared_text, contingency, evaluate_volumes, labels_like, scores
 from seuron.volumes import create_volume, open_volume
 from seuron.volumes.pyramid import build_pyramid
 
@@ -162,3 +163,67 @@ def test_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         evaluate_volumes(here, coarse)
     with pytest.raises(VolumeError, match="must hold voxels"):
         evaluate_volumes(here, here, box=Box((0, 0, 0), (21, 20, 20)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.uint32, np.int64, np.int32])
+def test_reserved_ids_are_no_objects(dtype: type[np.integer]) -> None:
+    """Voxels marked -1, -2 or -3 (not labelled, outside, ignored) counted as objects, and doubled the scores."""
+    random = np.random.default_rng(0)
+    truth = random.integers(1, 5, (12, 10, 8)).astype(dtype)
+    segmentation = np.where(random.random(truth.shape) < 0.9, truth, 7).astype(np.uint64)
+    marked, zero = truth.copy(), truth.copy()
+    for number, part in enumerate((slice(0, 3), slice(3, 5), slice(5, 6)), start=1):
+        marked[part], zero[part] = np.array(-number).astype(dtype), 0
+    found = scores(contingency(segmentation, marked))
+    assert found == scores(contingency(segmentation, zero))
+    assert found.ignored_voxels == 6 * 10 * 8
+    assert found.truths == 4
+
+
+def test_small_types_spare_no_ids() -> None:
+    """Of 256 ids none is reserved, and what is below -3 is no mark."""
+    truth = np.array([1, 255, 254, 253], np.uint8)
+    assert scores(contingency(truth, truth)).truths == 4
+    with pytest.raises(DataError, match="negative id -4"):
+        contingency(truth, np.array([1, 2, 3, -4], np.int16))
+
+
+def test_what_was_compared_is_said(tmp_path: Path) -> None:
+    """Boxes of another place or size were scored on what they share without a word."""
+    assert compared_text(Box((5, 0, 0), (10, 10, 10)), Box((0, 0, 0), (10, 10, 10)), Box((5, 0, 0), (25, 10, 10))) == (
+        "Compared in [5..10, 0..10, 0..10]: 50.00% of the segmentation ([0..10, 0..10, 0..10]) and 25.00% of the "
+        "ground truth ([5..25, 0..10, 0..10])."
+    )
+    whole = Box((0, 0, 0), (10, 10, 10))
+    assert "all of the segmentation and all of the ground truth" in compared_text(whole, whole, whole)
+
+
+def test_an_image_is_no_ground_truth(tmp_path: Path) -> None:
+    """Grey values were scored as 256 objects."""
+    box = Box((0, 0, 0), (16, 16, 16))
+    grey = np.random.default_rng(0).integers(0, 256, box.shape, np.uint8)
+    image = create_volume(str(tmp_path / "image"), box, (8, 8, 8), dtype="uint8", pyramid=False)
+    image.write(box, grey)
+    labels = create_volume(str(tmp_path / "labels"), box, (8, 8, 8), dtype="uint32", kind="segmentation", pyramid=False)
+    labels.write(box, grey.astype(np.uint32))
+    for pair in ((labels.path, image.path), (image.path, labels.path)):
+        with pytest.raises(VolumeError, match="of the type image"):
+            evaluate_volumes(*pair)
+
+
+def test_labels_are_opened_at_the_scale_of_the_segmentation(tmp_path: Path) -> None:
+    """A scale of the segmentation was taken for one of the labels too, whatever their voxels."""
+    box, random = Box((0, 0, 0), (64, 64, 64)), np.random.default_rng(0)
+    blobs = np.kron(random.integers(1, 6, (8, 8, 8)), np.ones((8, 8, 8))).astype(np.uint32)
+    kind: dict[str, Any] = {"dtype": "uint32", "kind": "segmentation"}
+    fine = create_volume(str(tmp_path / "fine"), Box(box.minimum, (128, 128, 128)), (4, 4, 4), **kind)
+    fine.write(fine.box, np.kron(blobs, np.ones((2, 2, 2))).astype(np.uint32))
+    build_pyramid(open_volume(fine.path))
+    coarse = create_volume(str(tmp_path / "coarse"), box, (8, 8, 8), pyramid=False, **kind)
+    coarse.write(box, blobs)
+    assert labels_like(open_volume(fine.path, 1), coarse.path).mip == 0
+    assert labels_like(coarse, fine.path).mip == 1
+    assert evaluate_volumes(fine.path, coarse.path, mip=1).voi == 0
+    assert evaluate_volumes(coarse.path, fine.path).voi == 0
+    with pytest.raises(VolumeError, match=r"no scale of .* has it: those have \(8"):
+        evaluate_volumes(fine.path, coarse.path)

@@ -20,6 +20,7 @@ from seuron.box import Box
 from seuron.client import AirflowClient
 from seuron.deployment import Deployment
 from seuron.deployment.processes import marked_processes
+from seuron.errors import SeuronError
 
 Conf = Callable[..., dict[str, Any]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -180,6 +181,27 @@ def test_a_bad_run_from_the_form_fails_at_once(client: AirflowClient, refused: E
     assert "`affinities`" in error.message
     assert "nothing" in error.message
     assert refused.run_id.split("+")[0].replace(":", "%3A") in error.url
+
+
+def test_the_note_names_every_wrong_parameter(client: AirflowClient, conf: Conf, tmp_path: Path) -> None:
+    """Over REST one of seven problems was named, and what Airflow cannot deliver was tried for minutes."""
+    with pytest.raises(SeuronError, match="18446744073709551616"):
+        client.trigger(DAG, conf(tmp_path / "run", mip=2**64))
+    file = tmp_path / "file.txt"
+    file.write_text("no folder\n")
+    wrong = {
+        **{"mip": True, "task_memory": "1e300", "chunk_size": "64,64", "missing_blocks": "maybe"},
+        **{"chunksize": 5, "watershed_high": 1.5, "constraints": [{"rule": ["size"]}]},
+    }
+    run_id = client.trigger(DAG, conf(file / "run", **wrong))
+    assert client.wait(DAG, run_id, seconds=240) == "failed"
+    failed = client.task_instances(DAG, run_id, states=["failed"])
+    assert [(task.task_id, task.try_number) for task in failed] == [("prepare", 1)]
+    (error,) = client.task_errors(DAG, run_id)
+    note = client.dag_run(DAG, run_id).note
+    for name in (*wrong, "output"):
+        assert f"`{name}`" in error.message, error.message
+        assert f"`{name}`" in note, note
 
 
 @pytest.fixture

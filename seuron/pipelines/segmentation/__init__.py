@@ -68,6 +68,12 @@ def _report(run: SegmentationRun) -> Sequence[Section]:
     return sections(run)
 
 
+def _warnings(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
+    from seuron.pipelines.segmentation.plausibility import input_warnings  # opens volumes
+
+    return input_warnings(params, facts)
+
+
 def _chunks(run: SegmentationRun, task: Task) -> int:
     """The chunks of a leaf of an octree."""
     if task.role != "leaf":
@@ -96,6 +102,7 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
     layers=layers,
     stored_bytes=stored_bytes,
     report=_report,
+    warnings=_warnings,
     chunks=_chunks,
     paths=("image", "affinities", "semantic", "ground_truth", "output", "store"),
     presets=PRESETS,
@@ -173,7 +180,7 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
         Stage(
             name="evaluation",
             module=f"{_STAGES}.evaluation",
-            version=1,
+            version=2,
             work=("cpu", "manager"),
             plan=plan.evaluation_tiers,
             reads=dependencies.evaluation_reads,

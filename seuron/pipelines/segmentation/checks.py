@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seuron.box import Box
-from seuron.errors import SeuronError
+from seuron.errors import PermanentError, SeuronError
 from seuron.nets.models import model_path, shipped_models
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
@@ -24,9 +20,6 @@ from seuron.volumes.precomputed import pyramid_factors
 AFFINITY_TYPES = ("uint8", "float32")
 #: The types that an image may have.
 IMAGE_TYPES = ("uint8",)
-#: The image's grey scale is measured on about this many boxes of this size, spread over the run's box.
-GREY_SAMPLES = 8
-GREY_SAMPLE = (64, 64, 64)
 
 
 def check(
@@ -40,23 +33,32 @@ def check(
     problems: list[str] = []
     source = _open("image" if params.image else "affinities", params.image or params.affinities or "", params, problems)
     truth = _open("ground_truth", params.ground_truth, params, problems) if params.ground_truth else None
+    weights = _weights(params, problems) if params.image else None
     facts = None
     if source is not None:
         problems += _source_problems(params, source)
-        box = Box.from_corners(params.bbox) if params.bbox else source.box
-        if not source.box.contains(box):
-            problems.append(f"`bbox`: {box} is outside the volume {source.path}, which is {source.box}")
-        frame = Box.from_corners(params.frame) if params.frame else None
-        if frame is not None and not frame.contains(box):
-            problems.append(f"`frame`: {frame} does not hold the run's box {box}; give one that does")
+        box = _box(params, source, problems)
         facts = _facts(params, source, box, before, workers)
+        if weights is not None:
+            facts = _with_net(facts, params, source, weights, before, problems)
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
         problems += _memory_problems(params, facts)
-    if params.image:
-        problems += _model_problems(params.model)
     return facts, problems
+
+
+def _box(params: SegmentationParams, source: Volume, problems: list[str]) -> Box:
+    """The box to segment; where that is not in the volume, what else is checked is checked of the part that is."""
+    box = Box.from_corners(params.bbox) if params.bbox else source.box
+    frame = Box.from_corners(params.frame) if params.frame else None
+    if frame is not None and not frame.contains(box):
+        problems.append(f"`frame`: {frame} does not hold the run's box {box}; give one that does")
+    if source.box.contains(box):
+        return box
+    problems.append(f"`bbox`: {box} is outside the volume {source.path}, which is {source.box}")
+    inside = box.intersect(source.box)
+    return inside if inside.voxels else source.box
 
 
 def _open(name: str, path: str, params: SegmentationParams, problems: list[str]) -> Volume | None:
@@ -73,7 +75,7 @@ def _facts(
     """The facts of a run, those that are chosen once taken from the run that was there before."""
     scales = 1 + len(pyramid_factors(box.shape, source.resolution_nm))
     layers = ["affinities"] if params.image else []
-    facts = VolumeFacts(
+    return VolumeFacts(
         box=box,
         resolution_nm=source.resolution_nm,
         dtype=str(source.dtype),
@@ -83,8 +85,6 @@ def _facts(
         source_box=source.box,
         **_cuts(params, box, before, workers),
     )
-    weights = model_path(params.model) if params.image else None
-    return facts if weights is None else _with_net(facts, params, source, weights, before)
 
 
 def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None, workers: int) -> dict[str, Any]:
@@ -99,26 +99,47 @@ def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None, 
 
 
 def _with_net(
-    facts: VolumeFacts, params: SegmentationParams, image: Volume, weights: Path, before: SegmentationRun | None
+    facts: VolumeFacts,
+    params: SegmentationParams,
+    image: Volume,
+    weights: Path,
+    before: SegmentationRun | None,
+    problems: list[str],
 ) -> VolumeFacts:
     """Choose once what every task must have alike: the net's arithmetic and the image's grey scale."""
-    from seuron.nets.normalisation import measure_normalisation
-    from seuron.nets.predict import hardware_bf16
-
-    if image.dtype != np.uint8 or not image.box.contains(facts.box):
+    if str(image.dtype) not in IMAGE_TYPES or image.channels != 1:
         return facts  # these are problems of their own
     facts = replace(facts, net=digest_of_bytes([weights.read_bytes()]))
-    if before is not None and before.params.precision == params.precision and before.facts.net:
-        old = before.facts
-        return replace(facts, precision=old.precision, grey_mean=old.grey_mean, grey_std=old.grey_std)
-    precision = params.precision
-    if precision == "auto":
-        precision = "bf16" if hardware_bf16() else "fp32"
-    boxes = (cell for _, cell in facts.box.cells(GREY_SAMPLE))
-    chosen = list(islice(boxes, 0, None, max(1, math.prod(facts.box.grid_shape(GREY_SAMPLE)) // GREY_SAMPLES)))
-    sample = np.concatenate([image.read(box, missing=params.missing_blocks).ravel() for box in chosen])
-    scale = measure_normalisation(sample)
-    return replace(facts, precision=precision, grey_mean=scale.mean, grey_std=scale.std)
+    kept = before.facts if before is not None and before.facts.net else None
+    if kept is not None and before is not None and before.params.precision == params.precision:
+        facts = replace(facts, precision=kept.precision)
+    else:
+        from seuron.nets.predict import hardware_bf16
+
+        precision = params.precision
+        if precision == "auto":
+            precision = "bf16" if hardware_bf16() else "fp32"
+        facts, kept = replace(facts, precision=precision), None
+    if params.grey_mean is not None and params.grey_std is not None:
+        return replace(facts, grey_mean=params.grey_mean, grey_std=params.grey_std)
+    if kept is not None:
+        return replace(facts, grey_mean=kept.grey_mean, grey_std=kept.grey_std)
+    return _with_measured_scale(facts, params, image, problems)
+
+
+def _with_measured_scale(
+    facts: VolumeFacts, params: SegmentationParams, image: Volume, problems: list[str]
+) -> VolumeFacts:
+    from seuron.nets.normalisation import measure_image
+
+    try:
+        scale = measure_image(lambda box: image.read(box, missing=params.missing_blocks), facts.box)
+    except PermanentError as error:
+        problems.append(
+            f"`image`: {error}. Give a `bbox` with tissue, or the tissue's `grey_mean` and `grey_std` (0 to 255)"
+        )
+        return facts
+    return replace(facts, grey_mean=scale.mean, grey_std=scale.std)
 
 
 def _source_problems(params: SegmentationParams, source: Volume) -> list[str]:
@@ -143,10 +164,14 @@ def _truth_problems(truth: Volume, source: Volume, box: Box) -> list[str]:
             f"`ground_truth`: its voxels are {truth.resolution_nm} nm, those of the input {source.resolution_nm} nm; "
             "give labels of the input's resolution"
         )
-    if truth.dtype.kind != "u" or truth.channels != 1:
+    if truth.dtype.kind not in "iu" or truth.channels != 1:
         problems.append(
-            f"`ground_truth`: {truth.path} holds {truth.channels} x {truth.dtype}; "
-            "expected one unsigned integer label a voxel"
+            f"`ground_truth`: {truth.path} holds {truth.channels} x {truth.dtype}; expected one integer label a voxel"
+        )
+    elif truth.kind != "segmentation":
+        problems.append(
+            f"`ground_truth`: {truth.path} is an image ({truth.dtype}), by the `type` in its info; give labels, of the "
+            "type segmentation"
         )
     if truth.box.intersect(box).voxels == 0:
         problems.append(f"`ground_truth`: its box {truth.box} does not meet the run's box {box}")
@@ -227,7 +252,23 @@ def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[
     return problems
 
 
-def _model_problems(model: str) -> list[str]:
-    if model_path(model) is not None:
-        return []
-    return [f"`model`: no net is called {model!r} and no file lies there; shipped are {', '.join(shipped_models())}"]
+def _weights(params: SegmentationParams, problems: list[str]) -> Path | None:
+    """The weights of the run's net; None, with the reason, where they are no weights."""
+    from seuron.nets.checkpoint import load_checkpoint
+
+    path = model_path(params.model)
+    if path is None:
+        problems.append(
+            f"`model`: no net is called {params.model!r} and no file lies there; shipped are "
+            f"{', '.join(shipped_models())}"
+        )
+        return None
+    try:
+        net, _ = load_checkpoint(path)
+    except PermanentError as error:
+        problems.append(f"`model`: {error}")
+        return None
+    step = net.config.granularity
+    if any(size % step for size in params.patch_size):
+        problems.append(f"`patch_size`: got {params.patch_size}; each side must be a multiple of {step} for this net")
+    return path

@@ -6,30 +6,48 @@ import json
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from seuron.params.fields import Corners, Path, Size, none_if_blank, parameter
+from seuron.params.fields import (
+    MOST_VOXELS,
+    Corners,
+    Number,
+    Path,
+    Size,
+    Whole,
+    checked_path,
+    none_if_blank,
+    parameter,
+    printable,
+)
+from seuron.params.json_values import check_depth, parse_json
 from seuron.params.run_parameters import RunParameters
 
 if TYPE_CHECKING:
     from abiss_py import Constraint
 
 
-#: Indices of voxel edges, three to a voxel, are 64 bits.
-MOST_VOXELS = 2**61
+#: Voxels of a chunk: indices of its edges, three to a voxel, are 32 bits. Voxels of a patch, which the net holds some
+#: hundred bytes of each for, and of a block, which is one file.
+CHUNK_VOXELS, PATCH_VOXELS, BLOCK_VOXELS = (2**32 - 1) // 3, 2**27, 2**27
+#: GiB of a task: more than any machine has.
+MOST_MEMORY = 2**16
+#: Characters of a list of rules, and names of classes: a column of every table is kept for each.
+LONGEST_RULES, MOST_CLASSES = 100_000, 250
 
 
 def _as_text(value: Any) -> Any:
     """A list of rules, as JSON settings give it, as the text that forms and shells send."""
+    check_depth(value)
     return json.dumps(value) if isinstance(value, (list, tuple)) else none_if_blank(value)
 
 
 def _as_names(value: Any) -> Any:
     """A list of names as the text `a,b,c`; spaces around names do not count."""
     words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, (list, tuple)):
+    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
         return value
-    return none_if_blank(",".join(str(word).strip() for word in words))
+    return none_if_blank(",".join(word.strip() for word in words))
 
 
 def _parsed_rules(text: str | None) -> tuple[Constraint, ...]:
@@ -38,7 +56,7 @@ def _parsed_rules(text: str | None) -> tuple[Constraint, ...]:
         return ()
     from abiss_py import parse_constraints  # loads numba, which few users of parameters need
 
-    return parse_constraints(json.loads(text) if text.lstrip().startswith("[") else text)
+    return parse_constraints(parse_json(text) if text.lstrip().startswith("[") else text.strip())
 
 
 def _checked_rules(text: str | None) -> str | None:
@@ -46,8 +64,14 @@ def _checked_rules(text: str | None) -> str | None:
     return text
 
 
-Rules = Annotated[str | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)]
-ClassNames = Annotated[str | None, BeforeValidator(_as_names)]
+Text = Annotated[str, AfterValidator(printable)]
+Rules = Annotated[
+    Annotated[str, Field(max_length=LONGEST_RULES)] | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)
+]
+ClassNames = Annotated[Text | None, BeforeValidator(_as_names)]
+Grey = Annotated[Annotated[Number, Field(ge=0, le=255)] | None, BeforeValidator(none_if_blank)]
+GreyDeviation = Annotated[Annotated[Number, Field(gt=0, le=255)] | None, BeforeValidator(none_if_blank)]
+ModelName = Annotated[str, AfterValidator(checked_path)]
 
 
 class SegmentationParams(RunParameters):
@@ -65,9 +89,24 @@ class SegmentationParams(RunParameters):
     affinities: Path = parameter(
         None,
         "Input",
-        "precomputed affinities (3 channels: x, y, z; uint8 or float32) to use instead of predicting them",
+        "precomputed affinities to use instead of predicting them: 3 channels, uint8 (value/255) or float32 from 0 to "
+        "1, each voxel's with its neighbours at x-1, y-1 and z-1; other conventions are named by the parameters below",
     )
-    mip: int = parameter(0, "Input", "scale of the input to work at; 0 is the finest", ge=0)
+    affinity_channels: Literal["xyz", "xzy", "yxz", "yzx", "zxy", "zyx"] = parameter(
+        "xyz", "Input", "the axis of each channel of `affinities`; many tools that work on z, y, x arrays write zyx"
+    )
+    affinity_edges: Literal["backward", "forward"] = parameter(
+        "backward",
+        "Input",
+        "which neighbour the affinities of a voxel are with: backward, that before it along each axis, or forward, "
+        "that behind it",
+    )
+    affinity_values: Literal["affinities", "boundaries"] = parameter(
+        "affinities",
+        "Input",
+        "what a high value of `affinities` means: that two voxels are one object, or that a boundary is between them",
+    )
+    mip: Whole = parameter(0, "Input", "scale of the input to work at; 0 is the finest", ge=0, le=63)
     bbox: Corners = parameter(
         None,
         "Input",
@@ -89,25 +128,37 @@ class SegmentationParams(RunParameters):
     chunk_size: Size = parameter(
         (256, 256, 256), "Chunks", "chunk that is segmented at once; the result does not depend on it", unit="voxels"
     )
-    batch_chunks: int = parameter(
+    batch_chunks: Whole = parameter(
         0,
         "Chunks",
         "chunks along each side of a task's batch, a power of two; 0 chooses by the volume's size and the workers",
         ge=0,
+        le=2**10,
         unit="chunks",
     )
-    task_memory: float = parameter(
+    task_memory: Number = parameter(
         4.0,
         "Chunks",
         "memory that one task of the watershed or the agglomeration may take; what needs more is shared out to several",
         gt=0.5,
+        le=MOST_MEMORY,
         unit="GiB",
     )
-    model: str = parameter(
+    model: ModelName = parameter(
         "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"
     )
     precision: Literal["auto", "bf16", "fp32"] = parameter(
         "auto", "Affinities", "arithmetic of the net; auto takes bf16 where the processor has it"
+    )
+    grey_mean: Grey = parameter(
+        None,
+        "Affinities",
+        "mean grey value of the tissue, which the net sees as 0; with `grey_std` it takes the place of what is "
+        "measured in the image when the run is prepared",
+        unit="grey value",
+    )
+    grey_std: GreyDeviation = parameter(
+        None, "Affinities", "standard deviation of the tissue's grey values; goes with `grey_mean`", unit="grey value"
     )
     patch_size: Size = parameter((96, 96, 96), "Affinities", "patch the net sees at once", unit="voxels")
     patch_overlap: Size = parameter(
@@ -116,17 +167,22 @@ class SegmentationParams(RunParameters):
     affinity_dtype: Literal["uint8", "float32"] = parameter(
         "uint8", "Affinities", "how predicted affinities are stored"
     )
-    watershed_high: float = parameter(
+    watershed_high: Number = parameter(
         0.99, "Watershed", "voxels joined by an affinity of at least this are one basin", ge=0, le=1
     )
-    watershed_low: float = parameter(0.01, "Watershed", "affinities of at most this never join anything", ge=0, le=1)
-    watershed_size: int = parameter(
-        200, "Watershed", "basins smaller than this are absorbed by their best neighbour", ge=0, unit="voxels"
+    watershed_low: Number = parameter(0.01, "Watershed", "affinities of at most this never join anything", ge=0, le=1)
+    watershed_size: Whole = parameter(
+        200,
+        "Watershed",
+        "basins smaller than this are absorbed by their best neighbour",
+        ge=0,
+        le=MOST_VOXELS,
+        unit="voxels",
     )
-    watershed_dust: int = parameter(
-        50, "Watershed", "supervoxels still smaller than this become background", ge=0, unit="voxels"
+    watershed_dust: Whole = parameter(
+        50, "Watershed", "supervoxels still smaller than this become background", ge=0, le=MOST_VOXELS, unit="voxels"
     )
-    agglomeration_threshold: float = parameter(
+    agglomeration_threshold: Number = parameter(
         0.25, "Agglomeration", "supervoxels are joined while their contact's mean affinity is above this", ge=0, le=1
     )
     constraints: Rules = parameter(
@@ -154,6 +210,8 @@ class SegmentationParams(RunParameters):
             )
         if self.bbox is not None and any(a >= b for a, b in zip(self.bbox[:3], self.bbox[3:], strict=True)):
             problems.append(f"`bbox` is empty: {list(self.bbox)}; each of x1, y1, z1 must be above x0, y0, z0")
+        elif self.bbox is not None and _voxels(self.bbox) > MOST_VOXELS:
+            problems.append(f"`bbox` has more than 2^61 voxels: {list(self.bbox)}; ids and edge indices are 64 bits")
         problems += _frame_problems(self.frame, self.bbox)
         if self.batch_chunks & (self.batch_chunks - 1):
             problems.append(f"`batch_chunks` must be 0 or a power of two, got {self.batch_chunks}")
@@ -163,16 +221,45 @@ class SegmentationParams(RunParameters):
             problems.append(
                 f"`agglomeration_threshold` must be 0 or at least 2^-30, got {self.agglomeration_threshold}"
             )
+        problems += self._semantic_problems()
+        problems += self._too_many_voxels()
+        if (self.grey_mean is None) != (self.grey_std is None):
+            problems.append("`grey_mean` and `grey_std` go together; give both or neither")
+        problems += self._conventions_of_no_affinities()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _semantic_problems(self) -> list[str]:
+        problems, names = [], self.class_names
         if (self.semantic is None) != (self.semantic_classes is None):
             problems.append("`semantic` and `semantic_classes` go together; give both or neither")
         if self.semantic is not None and self.constraints is None:
             problems.append("`semantic` is given, but no `constraints` that would look at it")
-        names = self.class_names
-        if "" in names or len(set(names)) < len(names):
+        if len(names) > MOST_CLASSES:
+            problems.append(f"`semantic_classes` are {len(names)} names; allowed are {MOST_CLASSES}")
+        elif "" in names or len(set(names)) < len(names):
             problems.append(f"`semantic_classes` must be different names, got {', '.join(map(repr, names))}")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        return problems
+
+    def _conventions_of_no_affinities(self) -> list[str]:
+        names = ("affinity_channels", "affinity_edges", "affinity_values")
+        if self.affinities is not None:
+            return []
+        return [
+            f"`{name}` is {getattr(self, name)}, but there are no `affinities` that it would describe; leave it out"
+            for name in names
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]
+
+    def _too_many_voxels(self) -> list[str]:
+        limits = {"chunk_size": CHUNK_VOXELS, "patch_size": PATCH_VOXELS, "block_size": BLOCK_VOXELS}
+        sizes = {name: math.prod(getattr(self, name)) for name in limits}
+        return [
+            f"`{name}` {getattr(self, name)} is {sizes[name]} voxels; allowed are {most}"
+            for name, most in limits.items()
+            if sizes[name] > most
+        ]
 
     @property
     def rules(self) -> tuple[Constraint, ...]:
@@ -190,12 +277,16 @@ class SegmentationParams(RunParameters):
         return 3 + len(self.class_names) if self.rules else 0
 
 
+def _voxels(corners: tuple[int, ...]) -> int:
+    return math.prod(b - a for a, b in zip(corners[:3], corners[3:], strict=True))
+
+
 def _frame_problems(frame: tuple[int, ...] | None, bbox: tuple[int, ...] | None) -> list[str]:
     if frame is None:
         return []
     if any(a >= b for a, b in zip(frame[:3], frame[3:], strict=True)):
         return [f"`frame` is empty: {list(frame)}; each of x1, y1, z1 must be above x0, y0, z0"]
-    if math.prod(b - a for a, b in zip(frame[:3], frame[3:], strict=True)) > MOST_VOXELS:
+    if _voxels(frame) > MOST_VOXELS:
         return [f"`frame` has more than 2^61 voxels: {list(frame)}; ids and edge indices are 64 bits"]
     if bbox is not None and any(f > b for f, b in zip((*frame[:3], *bbox[3:]), (*bbox[:3], *frame[3:]), strict=True)):
         return [f"`frame` {list(frame)} must hold `bbox`, got {list(bbox)}"]

@@ -9,9 +9,10 @@ import numpy as np
 
 from seuron.engine.sections import Figure, Section
 from seuron.errors import SeuronError
-from seuron.evaluation import Scores, read_scores
+from seuron.evaluation import Scores, compared_text, read_scores
 from seuron.pipelines.segmentation.analysis import veto_counts
 from seuron.pipelines.segmentation.facts import SegmentationRun
+from seuron.pipelines.segmentation.plausibility import input_warnings, result_warnings
 from seuron.pipelines.segmentation.segment_sizes import Sizes, segment_sizes
 from seuron.pipelines.segmentation.size_histogram import size_histogram
 from seuron.reporting import quantities
@@ -24,8 +25,17 @@ LARGEST = 8
 
 
 def sections(run: SegmentationRun) -> list[Section]:
-    """Scores, sizes and rules, as far as there are any."""
-    return [*_scores(run), *_sizes(run), *_rules(run)]
+    """Warnings of the input, scores, sizes and rules, as far as there are any."""
+    return [*_input(run), *_scores(run), *_sizes(run), *_rules(run)]
+
+
+def _input(run: SegmentationRun) -> Iterator[Section]:
+    try:
+        warnings = input_warnings(run.params, run.facts)
+    except (SeuronError, OSError):
+        return  # the input may be gone, or out of reach from here
+    if warnings:
+        yield Section(alerts=tuple(warnings))
 
 
 def _html(template: str, **values: Any) -> str:
@@ -39,15 +49,25 @@ def _scores(run: SegmentationRun) -> Iterator[Section]:
     if scores is None:
         yield Section(alerts=("Ground truth is given, but there are no scores yet.",))
         return
-    html = _html("scores.html.j2", scores=scores, ground_truth=run.params.ground_truth)
+    compared = _compared(run)
+    html = _html("scores.html.j2", scores=scores, ground_truth=run.params.ground_truth, compared=compared)
     yield Section(
         "Scores against ground truth",
         html,
         _score_figures(scores),
-        sentences=(_scored(scores),),
+        sentences=(_scored(scores), *([compared] if compared else [])),
         pictures={"scores": lambda: score_picture(scores)},
         place="before stages",
     )
+
+
+def _compared(run: SegmentationRun) -> str:
+    """How much of the run and of its labels was compared; empty where the labels are out of reach."""
+    try:
+        truth = open_volume(run.params.ground_truth or "", run.params.mip)
+    except SeuronError:
+        return ""
+    return compared_text(run.facts.box.intersect(truth.box), run.facts.box, truth.box)
 
 
 def _score_figures(scores: Scores) -> tuple[Figure, ...]:
@@ -78,7 +98,20 @@ def _sizes(run: SegmentationRun) -> Iterator[Section]:
     figures = (Figure("Segments", quantities.count(len(sizes.ids)), _segment_note(run, sizes)),)
     html = _html("sizes.html.j2", sizes=sizes, largest=_largest(run, sizes)) if sizes.total else ""
     pictures = {"segment-sizes": lambda: size_histogram(sizes)} if sizes.total else {}
-    yield Section("Segment sizes", html, figures, sentences=(_counted(run, sizes),), pictures=pictures)
+    yield Section(
+        "Segment sizes",
+        html,
+        figures,
+        alerts=tuple(result_warnings(sizes)) if _is_labelled(run) else (),
+        sentences=(_counted(run, sizes),),
+        pictures=pictures,
+    )
+
+
+def _is_labelled(run: SegmentationRun) -> bool:
+    """Whether all labels are written: what is not stored yet is no background."""
+    tasks = run.plan.stage("labels").tasks
+    return all(run.record(task.id) is not None for task in tasks)
 
 
 def _counted(run: SegmentationRun, sizes: Sizes) -> str:

@@ -12,14 +12,20 @@ from typing import Any
 from seuron.box import Box
 from seuron.engine.pipeline import Source
 from seuron.engine.plan import Task
+from seuron.pipelines.segmentation.affinity_input import convention, voxels_read
 from seuron.pipelines.segmentation.dependencies import padded
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.octree import Octree, agglomeration_octree, watershed_octree
 from seuron.pipelines.segmentation.params import SegmentationParams
 
 #: Parameters that say where data come from: they enter keys as fingerprints of the blocks that a task sees,
-#: and as facts (`model` as the digest of its weights, `precision` as what it came to).
-SOURCE_PARAMETERS = ("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks", "model", "precision")
+#: and as facts (`model` as the digest of its weights, `precision` and the grey scale as what they came to). How
+#: affinities are written down is a setting where it is not as usual, so that keys without it stay.
+SOURCE_PARAMETERS = (
+    *("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks"),
+    *("affinity_channels", "affinity_edges", "affinity_values"),
+    *("model", "precision", "grey_mean", "grey_std"),
+)
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
 
@@ -43,6 +49,8 @@ def affinity_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
 def watershed_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
     octree = watershed_octree(run.plan)
     settings = _octree_settings(run, task, octree)
+    if task.role == "leaf" and (other := convention(run.params)):
+        settings["affinities"] = other
     if task.role == "seam":
         parent = octree.parent(task)
         settings["place"]["lines are closed"] = parent is not None and parent.role == "line"
@@ -116,7 +124,10 @@ def affinity_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:
 
 def watershed_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:
     """Affinities and classes of a leaf, with one voxel more on the high sides."""
-    return {name: leaf_box(run, task) for name in ("affinities", "semantic")} if task.role == "leaf" else {}
+    if task.role != "leaf":
+        return {}
+    seen = leaf_box(run, task)
+    return {"affinities": voxels_read(run.params, seen, run.facts.box), "semantic": seen}
 
 
 def leaf_box(run: SegmentationRun, task: Task) -> Box:

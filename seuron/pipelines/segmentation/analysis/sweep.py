@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from abiss_py import MergeTree
 from seuron.errors import ParameterErrors
 from seuron.evaluation import Agreement, ContingencyTable, Overlaps, with_truth
-from seuron.evaluation.volumes import evaluation_box, evaluation_table
+from seuron.evaluation.volumes import evaluation_box, evaluation_table, labels_like
 from seuron.pipelines.segmentation.analysis.named_rules import OWN_RULES, Rules, check_rules
 from seuron.pipelines.segmentation.analysis.stored_graph import (
     Int64s,
@@ -241,5 +241,6 @@ def _table(run: SegmentationRun, truth: str | None) -> ContingencyTable | None:
         return None
     if truth == _own_truth(run):
         return supervoxel_table(run)
-    layer, labels = open_volume(run.layer("supervoxels")), open_volume(truth, run.params.mip)
+    layer = open_volume(run.layer("supervoxels"))
+    labels = labels_like(layer, truth)
     return evaluation_table(layer, labels, evaluation_box(layer, labels))

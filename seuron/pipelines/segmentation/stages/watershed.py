@@ -55,11 +55,12 @@ from abiss_py import (
     split_views,
     watershed_chunk,
 )
-from seuron.box import Box, Triple
+from seuron.box import Box, Triple, triple
 from seuron.engine.inputs import inputs_digest, tables_read
 from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
 from seuron.errors import DataError
+from seuron.pipelines.segmentation.affinity_input import read_affinities, stored_at, voxels_read
 from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.layers import affinity_mip
@@ -95,9 +96,10 @@ PARTS = ("own", "x", "y", "z")
 def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """The affinities' blocks that a leaf sees; or what the tasks below left open, and the planes between leaves."""
     if task.role == "leaf":
-        read: Any = [_voxels_read(run, task, _affinities(run))]
+        seen = leaf_box(run, task)
+        read: Any = [_content(run, _affinities(run), voxels_read(run.params, seen, run.facts.box))]
         if run.params.semantic is not None:
-            read.append(_voxels_read(run, task, open_volume(run.params.semantic, run.params.mip)))
+            read.append(_content(run, open_volume(run.params.semantic, run.params.mip), seen))
     elif task.role == "seam":
         read = [tables_read(run, leaf.id, *names) for leaf, names in _read_by_seams(run, task)]
     elif task.role == "line":
@@ -117,8 +119,8 @@ def _affinities(run: SegmentationRun) -> Volume:
     return open_volume(run.layer("affinities"), affinity_mip(run))
 
 
-def _voxels_read(run: SegmentationRun, task: Task, volume: Volume) -> str:
-    return content_digest(volume, leaf_box(run, task), run.params.missing_blocks)
+def _content(run: SegmentationRun, volume: Volume, box: Box) -> str:
+    return content_digest(volume, box, run.params.missing_blocks)
 
 
 def _affinity_type(run: SegmentationRun) -> AffinityType:
@@ -268,14 +270,16 @@ def _chunk(run: SegmentationRun, volume: Volume, box: Box) -> ChunkWatershed:
     """One chunk's watershed; raises DataError with coordinates of the volume for what is no affinity."""
     place = place_of(run, box)
     padded = Box.from_shape(box.minimum, place.padded)
+    affinities = read_affinities(run, volume, padded)
     try:
-        affinities = volume.read(padded, missing=run.params.missing_blocks)
         return watershed_chunk(affinities, rules_of(run), place)
     except AffinityError as error:
-        x, y, z = (a + v for a, v in zip(box.minimum, error.voxel, strict=True))
+        moved = triple([a + v for a, v in zip(box.minimum, error.voxel, strict=True)])
+        voxel, channel = stored_at(run.params, moved, error.channel)
+        value = error.value if run.params.affinity_values == "affinities" else 1 - error.value
         raise DataError(
-            f"{volume.path}: chunk {box}: the affinity at voxel ({x}, {y}, {z}), channel {error.channel}, is "
-            f"{error.value}; allowed are numbers from 0 to 1. Repair the affinity map and start the run again"
+            f"{volume.path}: chunk {box}: the affinity at voxel {voxel}, channel {channel}, is {value}; allowed are "
+            "numbers from 0 to 1. Repair the affinity map and start the run again"
         ) from error
 
 
