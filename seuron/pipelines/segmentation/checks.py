@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from seuron.box import Box
-from seuron.errors import SeuronError
+from seuron.errors import ParameterErrors, SeuronError
 from seuron.nets.models import model_path, shipped_models
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
+from seuron.pipelines.segmentation.predicates import with_predicates
 from seuron.storage.digests import digest_of_bytes
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
@@ -158,7 +159,10 @@ def _constraint_problems(params: SegmentationParams, facts: VolumeFacts) -> list
 
     scale = affinity_type(dtype).scale
     try:
-        compile_constraints(params.rules, params.class_names, params.agglomeration_threshold, scale)
+        rules = with_predicates(params.rules)
+        compile_constraints(rules, params.class_names, params.agglomeration_threshold, scale)
+    except ParameterErrors as error:
+        return list(error.problems)
     except ArgumentError as error:
         return [f"`constraints`: {error}"]
     return []

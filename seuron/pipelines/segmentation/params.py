@@ -38,7 +38,10 @@ def _parsed_rules(text: str | None) -> tuple[Constraint, ...]:
         return ()
     from abiss_py import parse_constraints  # loads numba, which few users of parameters need
 
-    return parse_constraints(json.loads(text) if text.lstrip().startswith("[") else text)
+    try:
+        return parse_constraints(json.loads(text) if text.lstrip().startswith("[") else text)
+    except RecursionError as error:
+        raise ValueError("constraints are nested too deeply; expected a preset's name or a list of rules") from error
 
 
 def _checked_rules(text: str | None) -> str | None:
