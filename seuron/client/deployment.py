@@ -144,12 +144,13 @@ class DeploymentClient:
         rows = [row for row in self._rows(every_start=every_start) if not (active and row.finished)][:most]
         return [status_of_start(self.client, row, self._handle(row).storage(), stages=not row.finished) for row in rows]
 
-    def find(self, name: str) -> RunHandle:
+    def find(self, name: str, *, folders: bool = True) -> RunHandle:
         """The run of a name, a folder, an id, or a beginning of them that fits one run only.
 
-        It may also be a folder with a run that Airflow does not know. Raises NotFoundError.
+        With `folders` it may also be a folder with a run that Airflow does not know; without, nothing is opened.
+        Raises NotFoundError.
         """
-        folder = Storage(name) if "/" in name or Path(name).is_dir() else None
+        folder = Storage(name) if folders and ("/" in name or Path(name).is_dir()) else None
         try:
             rows = self._rows(every_start=True)
         except UnreachableError:

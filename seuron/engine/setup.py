@@ -20,6 +20,7 @@ from seuron.errors import ParameterErrors, RunError, SeuronError
 from seuron.params.model import parse_leniently, unrelated
 from seuron.params.run_parameters import RunParameters
 from seuron.storage import Storage
+from seuron.storage.allowed_paths import path_problems
 from seuron.storage.locks import locks
 from seuron.volumes.growth import remove_stale_blocks
 from seuron.volumes.precomputed import volume_info, write_info
@@ -46,10 +47,12 @@ def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any]) -> P:
 def check_run(params: RunParameters) -> tuple[Facts | None, list[str]]:
     """The facts of the run's input, and a sentence for each thing that is wrong.
 
-    The facts are None when the input cannot be opened at all.
+    The facts are None when the input cannot be opened at all, or a path is one that the owner does not allow.
     """
     pipeline, problems = pipeline_of(params), []
     problems += _inspection_problems(pipeline, params)
+    if refused := _path_problems(pipeline, params):
+        return None, problems + refused
     before = _run_before(pipeline, params, problems)
     facts, found = pipeline.check(params, before)
     problems += found
@@ -68,6 +71,15 @@ def _inspection_problems(pipeline: Pipeline, params: RunParameters) -> list[str]
             near = get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}"
             problems.append(f"`inspect_after`: {name!r} is no stage of {pipeline.name} that can be inspected; {hint}")
+    return problems
+
+
+def _path_problems(pipeline: Pipeline, params: RunParameters) -> list[str]:
+    """Paths that the deployment's owner does not allow; what lies there is neither opened nor named."""
+    outputs = {"output": params.output} | ({"store": params.store} if params.store else {})
+    problems = [problem for name, path in outputs.items() for problem in path_problems(name, path, "output")]
+    for name, source in pipeline.sources(params).items():
+        problems += path_problems(name, source.path, "input")
     return problems
 
 

@@ -17,6 +17,7 @@ from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, af
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
 from seuron.pipelines.segmentation.predicates import with_predicates
+from seuron.storage.allowed_paths import path_problems
 from seuron.storage.digests import digest_of_bytes
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
@@ -39,6 +40,7 @@ def check(params: SegmentationParams, before: SegmentationRun | None) -> tuple[V
     source = _open("image" if params.image else "affinities", params.image or params.affinities or "", params, problems)
     truth = _open("ground_truth", params.ground_truth, params, problems) if params.ground_truth else None
     facts = None
+    model_problems = _model_problems(params.model) if params.image else []
     if source is not None:
         problems += _source_problems(params, source)
         box = Box.from_corners(params.bbox) if params.bbox else source.box
@@ -47,14 +49,13 @@ def check(params: SegmentationParams, before: SegmentationRun | None) -> tuple[V
         frame = Box.from_corners(params.frame) if params.frame else None
         if frame is not None and not frame.contains(box):
             problems.append(f"`frame`: {frame} does not hold the run's box {box}; give one that does")
-        facts = _facts(params, source, box, before)
+        weights = model_path(params.model) if params.image and not model_problems else None
+        facts = _facts(params, source, box, before, weights)
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
         problems += _memory_problems(params, facts)
-    if params.image:
-        problems += _model_problems(params.model)
-    return facts, problems
+    return facts, problems + model_problems
 
 
 def _open(name: str, path: str, params: SegmentationParams, problems: list[str]) -> Volume | None:
@@ -65,8 +66,10 @@ def _open(name: str, path: str, params: SegmentationParams, problems: list[str])
         return None
 
 
-def _facts(params: SegmentationParams, source: Volume, box: Box, before: SegmentationRun | None) -> VolumeFacts:
-    """The facts of a run, those that are chosen once taken from the run that was there before."""
+def _facts(
+    params: SegmentationParams, source: Volume, box: Box, before: SegmentationRun | None, weights: Path | None
+) -> VolumeFacts:
+    """The facts of a run with these weights, those that are chosen once taken from the run that was there before."""
     scales = 1 + len(pyramid_factors(box.shape, source.resolution_nm))
     layers = ["affinities"] if params.image else []
     facts = VolumeFacts(
@@ -79,7 +82,6 @@ def _facts(params: SegmentationParams, source: Volume, box: Box, before: Segment
         source_box=source.box,
         **_cuts(params, box, before),
     )
-    weights = model_path(params.model) if params.image else None
     return facts if weights is None else _with_net(facts, params, source, weights, before)
 
 
@@ -227,6 +229,10 @@ def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[
 
 
 def _model_problems(model: str) -> list[str]:
+    if model in shipped_models():
+        return []
+    if refused := path_problems("model", model, "input"):
+        return refused
     if model_path(model) is not None:
         return []
     return [f"`model`: no net is called {model!r} and no file lies there; shipped are {', '.join(shipped_models())}"]
