@@ -245,7 +245,7 @@ class Run(Generic[P, F]):
     def open(cls, output: str) -> Run:
         """The run that lies in `output`; raises RunError when there is none, or the owner allows no runs there."""
         path = cloud_path(output)
-        check_path(path, "output")
+        check_path(path, "output", "output")
         content = Storage(output).get("run.json")
         if content is None:
             raise RunError(f"{path} holds no run (no run.json); start one with `seuron run`")

@@ -75,6 +75,11 @@ def path_problems(name: str, path: str, use: Use) -> list[str]:
     ]
 
 
+def is_allowed(path: str, use: Use) -> bool:
+    """Whether `path_problems` finds nothing."""
+    return not path_problems("path", path, use)
+
+
 def check_path(path: str, use: Use, name: str = "path") -> None:
     """Raise PathNotAllowedError where `path_problems` finds any."""
     problems = path_problems(name, path, use)

@@ -21,6 +21,7 @@ from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage import Storage
 from seuron.storage.allowed_paths import path_problems
 from seuron.volumes import open_volume
+from seuron.web.snapshot import SnapshotCache
 
 LOOK = frozenset({"look"})
 
@@ -211,4 +212,6 @@ def test_a_run_that_airflow_knows_in_a_bad_place_breaks_no_list(
         airflow.end(airflow.begin({"output": f"{listener.url}/run"})["dag_run_id"])
         answer = execute(Session(DeploymentClient(airflow.url), "eve", permissions=LOOK), ["runs"])
     assert not answer.failed
+    with pytest.raises(PathNotAllowedError):
+        SnapshotCache().get(f"{listener.url}/run")
     assert listener.asked == []

@@ -143,11 +143,8 @@ def test_wrong_rules_stop_a_run_before_it_starts(source: str, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_predicates_that_cannot_compile_stop_a_run_before_it_starts(
-    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predicates_that_cannot_compile_stop_a_run_before_it_starts(source: str, tmp_path: Path) -> None:
     """A function that numba cannot take is an error of the parameters, not of a task hours later."""
-    monkeypatch.setenv("SEURON_PREDICATES", "constraint_examples")
     rule = {"rule": "custom", "name": "own", "predicate": "constraint_examples:not_for_numba"}
     with pytest.raises(
         ParameterErrors, match=r"`constraints`: the custom rule 'own': numba cannot compile not_for_numba"
