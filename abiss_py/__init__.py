@@ -26,6 +26,7 @@ from abiss_py.constraints import (
     SizeRule,
     TwigRule,
     dump_constraints,
+    import_predicates,
     parse_constraints,
 )
 from abiss_py.contacts import Contacts
@@ -76,6 +77,7 @@ __all__ = [
     "count_classes",
     "dump_constraints",
     "hull",
+    "import_predicates",
     "merge_regions",
     "paint",
     "parse_constraints",

@@ -8,10 +8,11 @@ every chunking. docs/constraints.md shows each rule, and how to add one's own.
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
@@ -19,10 +20,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from abiss_py import predicates
 from abiss_py.dtypes import SMALLEST_THRESHOLD, exact_threshold
 from abiss_py.errors import ArgumentError
 from abiss_py.kernels import constraints as kernels
 
+#: How a predicate is named in data.
+PREDICATE_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 MEASURES = ("voxels", "supervoxels")
 #: A share of one class is a decimal of at most this many digits, so that it is compared as the fraction it means.
 DOMINANCE_DIGITS = 9
@@ -198,7 +202,8 @@ class CustomRule(_Rule):
     `total` and `count` are the contact's sum (in steps of the affinities' type) and number of voxel
     edges; `a` and `b` int64 rows of both clusters, that with the smaller id first: voxels, supervoxels,
     voxels of class 1, 2, ... The function is compiled by numba: it may use numbers, loops and numpy,
-    must not raise, and must depend on nothing but its arguments. As data it is "module:function".
+    must not raise, and must depend on nothing but its arguments. As data it is "module:function",
+    which `import_predicates` turns into the function.
     """
 
     predicate: Callable[..., bool] | str
@@ -206,29 +211,23 @@ class CustomRule(_Rule):
     kind = "custom"
 
     def problems(self) -> list[str]:
+        """What is wrong with the rule as it is written. Nothing is imported: a rule may be read by whoever shows it."""
         found = super().problems()
-        try:
-            self.function()
-        except ArgumentError as error:
-            found.append(str(error))
+        if isinstance(self.predicate, str):
+            if not PREDICATE_NAME.fullmatch(self.predicate):
+                found.append(f'predicate is {self.predicate!r}; expected a function or "module:function"')
+        elif reason := predicates.refusal(self.predicate):
+            found.append(reason)
         return found
 
     def function(self) -> Callable[..., bool]:
-        """The predicate itself, imported where it is given by name."""
-        if callable(self.predicate):
-            return self.predicate
-        module, _, name = str(self.predicate).partition(":")
-        try:
-            function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
+        """The predicate; raises ArgumentError where it is only named (`import_predicates` gives the function)."""
+        if isinstance(self.predicate, str):
             raise ArgumentError(
-                f"predicate is {self.predicate!r}, which cannot be imported ({error}); "
-                'expected a function or "module:function"'
-            ) from error
-        if not callable(function):
-            raise ArgumentError(f"predicate is {self.predicate!r}, which is no function")
-        found: Callable[..., bool] = function
-        return found
+                f"the custom rule {self.name!r} names its predicate, {self.predicate!r}; "
+                "give the rules to `import_predicates` first, with the modules that may be imported"
+            )
+        return self.predicate
 
 
 Constraint = SizeRule | SemanticRule | TwigRule | CustomRule
@@ -288,6 +287,25 @@ def dump_constraints(constraints: Sequence[Constraint]) -> list[dict[str, Any]]:
     return [_dump(rule) for rule in constraints]
 
 
+def import_predicates(constraints: Sequence[Constraint], modules: Collection[str]) -> tuple[Constraint, ...]:
+    """The rules, with the functions that custom rules name; only these modules are imported.
+
+    Raises ArgumentError, a line for each rule, for other modules, for what cannot be imported and for what is no
+    plain function.
+    """
+    found, problems = list[Constraint](), list[str]()
+    for rule in constraints:
+        try:
+            if isinstance(rule, CustomRule) and isinstance(rule.predicate, str):
+                rule = replace(rule, predicate=predicates.imported(rule.predicate, modules))
+        except ArgumentError as error:
+            problems.append(f"the custom rule {rule.name!r}: {error}")
+        found.append(rule)
+    if problems:
+        raise ArgumentError("\n".join(problems))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class CompiledConstraints:
     """Rules as `kernels.constraints` takes them."""
@@ -303,7 +321,7 @@ def compile_constraints(
     """Rules as integers, their bounds exact in the steps of the affinities' type."""
     rows = np.zeros((len(constraints), kernels.COLUMNS), np.int64)
     masks = [np.zeros((0, 2, len(class_names)), np.bool_)]
-    functions: list[Callable[..., bool]] = []
+    functions: dict[str, Callable[..., bool]] = {}
     for row, rule in zip(rows, constraints, strict=True):
         row[[kernels.BELOW_SHIFT, kernels.ABOVE_SHIFT]] = -1
         bounds = rule.range(threshold)
@@ -325,10 +343,10 @@ def compile_constraints(
             row[kernels.KIND] = kernels.TWIG
         else:
             numbers = [len(functions)]
-            functions.append(rule.function())
+            functions[rule.name] = rule.function()
             row[kernels.KIND] = kernels.CUSTOM
         row[kernels.NUMBERS : kernels.NUMBERS + len(numbers)] = numbers
-    return CompiledConstraints(rows, np.concatenate(masks), kernels.compile_predicates(tuple(functions)))
+    return CompiledConstraints(rows, np.concatenate(masks), predicates.compiled(functions))
 
 
 def _parse(item: Any) -> Constraint:
@@ -367,7 +385,7 @@ def _dump(rule: Constraint) -> dict[str, Any]:
             values["forbidden"] = [list(pair) for pair in rule.forbidden]
     if isinstance(rule, CustomRule) and not isinstance(rule.predicate, str):
         name = f"{rule.predicate.__module__}:{rule.predicate.__qualname__}"
-        if CustomRule(name=rule.name, predicate=name).function() is not rule.predicate:
+        if getattr(sys.modules.get(rule.predicate.__module__), rule.predicate.__qualname__, None) is not rule.predicate:
             raise ArgumentError(f"the predicate of {rule.name!r} is not {name}; give it as module:function to dump it")
         values["predicate"] = name
     return {"rule": rule.kind, **values}

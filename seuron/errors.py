@@ -52,6 +52,10 @@ class RefusedError(RunError):
     """A deployment answers, and does not let this user do that."""
 
 
+class PathNotAllowedError(PermanentError, RunError):
+    """A path lies where the deployment's owner lets nobody read or write."""
+
+
 class ReplacedRunError(PermanentError, RunError):
     """A task was started for a run that has been started again, with other parameters, since."""
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numpy.typing import NDArray
 
 from abiss_py.errors import ArgumentError
@@ -130,13 +129,14 @@ def compile_predicates(functions: tuple[Callable[..., bool], ...]) -> Any:
 
     It is handed to kernels as a function pointer, of one type whatever the functions are: kernels
     that take it come out of the disk cache as others do. It is compiled once in a process, in 0.1 to 0.8 s.
+    Raises ArgumentError with numba's reason where one of the functions cannot be compiled.
     """
     combined: Any = None
-    for function in reversed(functions):
-        combined = _either(numba.njit(nogil=True)(function), combined)
     try:
+        for function in reversed(functions):
+            combined = _either(numba.njit(nogil=True)(function), combined)
         return None if combined is None else numba.cfunc(PREDICATE)(combined)
-    except (NumbaError, UnsupportedBytecodeError) as error:
+    except Exception as error:  # numba raises what the types of a function's own values raise, too
         names = ", ".join(function.__qualname__ for function in functions)
         raise ArgumentError(
             f"numba cannot compile {names} for (total, count, a, b): {error}. "

@@ -18,6 +18,7 @@ from seuron.bot.terminal import EVERYTHING
 from seuron.client import DeploymentClient, connect
 from seuron.commands import Answer
 from seuron.commands.formatting import plain_text
+from seuron.printable import printable
 
 CHANNEL = "notebook"
 
@@ -34,7 +35,7 @@ class Reply:
         return self.answer.data
 
     def __repr__(self) -> str:
-        return plain_text(self.answer)
+        return printable(plain_text(self.answer))
 
     def _repr_markdown_(self) -> str:
         return markdown(self.answer, self.pictures)
@@ -63,7 +64,7 @@ def _conversation(deployment: DeploymentClient | None) -> Conversation:
 def markdown(answer: Answer, pictures: tuple[bytes, ...] = ()) -> str:
     """An answer as Markdown. What it says comes from data too, so it is shown as text and not as markup."""
     lines, fenced = [], False
-    for line in answer.text.splitlines():
+    for line in printable(answer.text).splitlines():
         fenced = fenced != (line.strip() == "```")
         lines.append(line if fenced or line.strip() == "```" else _literal(line) + "  ")
     links = [
@@ -78,7 +79,7 @@ def markdown(answer: Answer, pictures: tuple[bytes, ...] = ()) -> str:
 
 def _literal(text: str) -> str:
     """Text in which Markdown and HTML read nothing."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for sign in "\\`*_[]#|!":
         escaped = escaped.replace(sign, f"\\{sign}")
     return escaped

@@ -11,6 +11,7 @@ from slack_sdk.errors import SlackApiError
 
 from seuron.commands import Answer
 from seuron.notifications.slack_text import cut, escaped, links_line
+from seuron.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Thread:
 
     def attach(self, answer: Answer) -> None:
         """Add what is no text: pictures, and the whole of an answer that is too long for a message."""
-        whole = self._clean(answer.text)
+        whole = printable(self._clean(answer.text))
         uploads = [{"file": str(picture), "title": picture.stem} for picture in answer.pictures]
         if len(escaped(whole)) > len(cut(escaped(whole))):
             uploads.append({"content": whole, "filename": "answer.txt", "title": "the whole answer"})

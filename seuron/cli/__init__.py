@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from seuron.cli.application import app
+from seuron.cli.output import echo
+from seuron.printable import print_traceback
 
 __all__ = ["app", "main"]
 
@@ -20,7 +22,9 @@ def main() -> None:
     try:
         app()
     except SeuronError as error:
-        print(error if isinstance(error, ParameterErrors) else f"seuron: {error}", file=sys.stderr)
+        echo(str(error) if isinstance(error, ParameterErrors) else f"seuron: {error}", err=True)
         sys.exit(code_of(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        sys.excepthook = print_traceback  # typer has set its own

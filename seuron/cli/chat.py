@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from seuron.cli.output import echo
 from seuron.cli.shell_commands import connection
 
 PROMPT = "seuron> "
@@ -33,7 +34,7 @@ def chat(
     with TerminalProgress(Console(stderr=True)) as progress:
         talk = TerminalChat(connection(context), progress)
         lines = iter([" ".join(words)]) if words else _lines()
-        code = talk.talk(lines, typer.echo)
+        code = talk.talk(lines, echo)
     if code:
         raise typer.Exit(code)
 
@@ -42,7 +43,7 @@ def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from sys.stdin
         return
-    typer.echo("`help` lists what I understand; `exit` leaves.", err=True)
+    echo("`help` lists what I understand; `exit` leaves.", err=True)
     while True:
         try:
             yield input(PROMPT)
@@ -65,13 +66,16 @@ def bot(
     from seuron.bot.slack import SlackBot, slack_tokens
     from seuron.bot.subscriptions import Subscriptions
     from seuron.deployment import Home
+    from seuron.printable import PrintableFormatter
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     folder = Home.default().folder / "bot"
     talk = Conversation(connection(context), read_permissions(permissions), SessionStore(folder))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with SlackBot(talk, slack_tokens(), subscriptions=Subscriptions(folder / "subscriptions")) as made:
-        typer.echo(f"answering in Slack as {made.user}")
+        echo(f"answering in Slack as {made.user}")
         ended.wait()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seuron.cli.output import echo
+
 if TYPE_CHECKING:
     from seuron.cluster.config import Cluster
     from seuron.cluster.resource_plan import Change
@@ -46,7 +48,7 @@ def create(
     if json:
         _print_json({"cluster": cluster.name, "changes": _rows(changes), "done": done})
     elif done:
-        typer.echo(f"{cluster.name} is as {file} says")
+        echo(f"{cluster.name} is as {file} says")
     if todo and check:
         raise typer.Exit(CHANGES)
 
@@ -67,9 +69,9 @@ def delete(file: File = "cluster.toml", yes: Yes = False, json: Json = False) ->
     if json:
         _print_json({"cluster": cluster.name, "changes": _rows(changes), "done": done})
     elif done:
-        typer.echo(f"nothing of {cluster.name} is left")
+        echo(f"nothing of {cluster.name} is left")
     elif not changes:
-        typer.echo(f"there is nothing of {cluster.name}")
+        echo(f"there is nothing of {cluster.name}")
 
 
 def _cluster(file: str) -> Cluster:
@@ -88,13 +90,13 @@ def _agreed(question: str, yes: bool, json: bool) -> bool:
 
 
 def _progress(line: str) -> None:
-    typer.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _print_json(content: dict[str, Any]) -> None:
     from json import dumps
 
-    typer.echo(dumps(content))
+    echo(dumps(content))
 
 
 def _rows(changes: Sequence[Change]) -> list[dict[str, str]]:
@@ -108,9 +110,9 @@ def _show_plan(cluster: Cluster, changes: Sequence[Change]) -> None:
 
     _show_changes(changes)
     kept = sum(change.action == "keep" for change in changes)
-    typer.echo(f"{len(changes) - kept} to do, {kept} to keep")
+    echo(f"{len(changes) - kept} to do, {kept} to keep")
     if cluster.provider == "google":
-        typer.echo(
+        echo(
             f"at rest ${cluster.manager_price():.2f} an hour (the manager), at most ${cluster.highest_price():.2f} "
             f"with every group full; list prices of {WRITTEN} where the file gives none"
         )
@@ -121,4 +123,4 @@ def _show_changes(changes: Sequence[Change]) -> None:
 
     rows = [(change.action, change.kind, change.name, change.location or "-", change.reason) for change in changes]
     if rows:
-        typer.echo(columns(("", "kind", "name", "where", "why"), rows))
+        echo(columns(("", "kind", "name", "where", "why"), rows))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seuron.cli.output import echo
+
 if TYPE_CHECKING:
     from seuron.synth import Defects
 
@@ -37,7 +39,7 @@ def synth(
         recontrasted=sections(contrast, "--contrast"),
     )
     write_synthetic(where, three_sizes(shape, "--shape"), seed, three_numbers(resolution, "--resolution"), defects)
-    typer.echo(f"image         {where}/image\nground truth  {where}/labels")
+    echo(f"image         {where}/image\nground truth  {where}/labels")
 
 
 def write_synthetic(
@@ -88,4 +90,4 @@ def import_(
     voxel = three_numbers(resolution, "--resolution") if resolution is not None else None
     layer: Any = kind  # checked above; a Literal cannot be narrowed by `in`
     volume = import_volume(source, absolute(out), voxel, kind=layer)
-    typer.echo(f"{volume.path}: {volume.box} {volume.dtype}")
+    echo(f"{volume.path}: {volume.box} {volume.dtype}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seuron.cli.output import echo
+
 if TYPE_CHECKING:
     from seuron.pipelines.segmentation.params import SegmentationParams
 
@@ -52,7 +54,7 @@ def _volume(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
 
     path = folder / f"volume-{'x'.join(map(str, shape))}-{seed}"
     if not (path / "complete").exists():
-        typer.echo(f"making a synthetic volume of {' x '.join(map(str, shape))} voxels in {path}")
+        echo(f"making a synthetic volume of {' x '.join(map(str, shape))} voxels in {path}")
         write_synthetic(str(path), shape, seed)
         (path / "complete").touch()
     return path

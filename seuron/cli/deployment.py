@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from seuron.cli.output import echo
+
 
 def up(
     celery: Annotated[
@@ -31,9 +33,9 @@ def up(
         raise ParameterErrors(["--cluster needs Celery's workers; leave out --no-celery"], "the command")
     began = time.monotonic()
     deployment = Deployment()
-    status = deployment.start(celery=celery, cluster=cluster, on_step=lambda step: typer.echo(step, err=True))
-    typer.echo(f"Airflow is at {status.url} ({time.monotonic() - began:.1f} s); its state is in {status.folder}")
-    typer.echo(f"log in a browser with {deployment.login_url}")
+    status = deployment.start(celery=celery, cluster=cluster, on_step=lambda step: echo(step, err=True))
+    echo(f"Airflow is at {status.url} ({time.monotonic() - began:.1f} s); its state is in {status.folder}")
+    echo(f"log in a browser with {deployment.login_url}")
 
 
 def down() -> None:
@@ -46,4 +48,4 @@ def down() -> None:
         from seuron.web.viewer import stop_server
 
         stopped = stop_server(deployment.home.viewer) or stopped
-    typer.echo(f"stopped {deployment.home.folder}" if stopped else f"nothing runs in {deployment.home.folder}")
+    echo(f"stopped {deployment.home.folder}" if stopped else f"nothing runs in {deployment.home.folder}")

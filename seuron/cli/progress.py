@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from seuron.commands.answers import Answer
+from seuron.printable import printable
 
 
 class TerminalProgress:
@@ -20,11 +21,11 @@ class TerminalProgress:
         self._rows: dict[str, TaskID] = {}
         self._done: dict[str, int] = {}
         self._bars = Progress(
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<16}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
@@ -41,7 +42,7 @@ class TerminalProgress:
     def __call__(self, answer: Answer) -> None:
         stages = answer.data.get("stages") if isinstance(answer.data, Mapping) else None
         if stages is None:
-            self.console.print(answer.text, soft_wrap=True, highlight=False, markup=False)
+            self.console.print(printable(answer.text), soft_wrap=True, highlight=False, markup=False)
         elif stages:
             self._show(stages, answer.data)
 
@@ -49,15 +50,15 @@ class TerminalProgress:
         if not self._rows:
             self._bars.start()
         for stage in stages:
-            name, done, total = str(stage["name"]), int(stage["done"]), int(stage["total"])
+            name, done, total = printable(str(stage["name"])), int(stage["done"]), int(stage["total"])
             if name not in self._rows:
                 self._rows[name] = self._bars.add_task(name, total=total, start=False, note="")
-            row, current = self._rows[name], name == status["stage"]
+            row, current = self._rows[name], stage["name"] == status["stage"]
             if (done or current) and not self._bars.tasks[row].started:
                 self._bars.start_task(row)
             self._bars.update(row, completed=done, total=total, note=_note(stage, status) if current else "")
             if not self.console.is_terminal and done != self._done.get(name, 0):
-                self.console.print(f"{name:<16} {done}/{total}", highlight=False)
+                self.console.print(f"{name:<16} {done}/{total}", highlight=False, markup=False)
             self._done[name] = done
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seuron.cli.output import echo
 from seuron.commands.answers import Answer, Session, answer_of
 from seuron.commands.argument_parser import parse_arguments
 from seuron.commands.argument_types import RUN
@@ -19,6 +20,7 @@ from seuron.commands.formatting import plain_text
 from seuron.commands.registry import Command, CommandParameter, Values, call
 from seuron.engine.registry import pipelines
 from seuron.errors import SeuronError
+from seuron.printable import printable
 
 if TYPE_CHECKING:
     from seuron.client import DeploymentClient
@@ -92,9 +94,9 @@ def connection(context: typer.Context) -> DeploymentClient:
 def show(answer: Answer, *, as_json: bool) -> None:
     """Print an answer: to the error output when the command failed, unless programs read it."""
     if as_json:
-        typer.echo(json.dumps(answer.data, indent=1, default=str))
+        echo(json.dumps(answer.data, indent=1, default=str))
         return
-    typer.echo(plain_text(answer), err=answer.failed)
+    echo(plain_text(answer), err=answer.failed)
 
 
 def _shell_parameters(made: Command, parameter: CommandParameter) -> Iterator[inspect.Parameter]:
@@ -193,7 +195,7 @@ def _run_names(incomplete: str) -> list[str]:
         names = {handle.name for handle in connect().runs(most=_COMPLETED)}
     except SeuronError:
         return []
-    return sorted(name for name in names if name.startswith(incomplete))
+    return sorted(name for name in names if name.startswith(incomplete) and name == printable(name))
 
 
 def _preset_names(incomplete: str) -> list[str]:

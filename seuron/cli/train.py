@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seuron.cli.output import echo
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -60,7 +62,7 @@ def train(
     loss = sum(last) / len(last)
     record = {"recipe": result.config.record(), "cpu_seconds": round(result.cpu_seconds), "final_loss": loss}
     save_checkpoint(out, result.net, record)
-    typer.echo(f"wrote {out}: {result.cpu_seconds:.0f} CPU-s, loss {loss:.4f}")
+    echo(f"wrote {out}: {result.cpu_seconds:.0f} CPU-s, loss {loss:.4f}")
 
 
 def _labelled(words: str, resolution: tuple[float, float, float], zero: str) -> TrainingVolume:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seuron.cli.output import echo
+
 if TYPE_CHECKING:
     from seuron.cluster.groups import WorkerReport
 
@@ -52,7 +54,7 @@ def workers(
 
     found = [report for report in BrokerWorkers(_broker()).reports() if name in (None, report.instance)]
     if json:
-        typer.echo(dumps([asdict(report) for report in found]))
+        echo(dumps([asdict(report) for report in found]))
     else:
         _show(found)
     if name is not None and not found:
@@ -63,11 +65,9 @@ def _show(found: Sequence[WorkerReport]) -> None:
     for report in found:
         takes = "takes tasks" if report.accepting else "takes no more"
         shares = f"memory {report.memory:.0%}, disk {report.disk:.0%}"
-        typer.echo(
-            f"{report.instance}: {report.running} tasks, the oldest for {report.oldest:.0f} s; {takes}; {shares}"
-        )
+        echo(f"{report.instance}: {report.running} tasks, the oldest for {report.oldest:.0f} s; {takes}; {shares}")
     if not found:
-        typer.echo("no worker reports; start one with `seuron worker --queue cpu --slots 2`")
+        echo("no worker reports; start one with `seuron worker --queue cpu --slots 2`")
 
 
 def drain(name: Name) -> None:

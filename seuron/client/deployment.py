@@ -157,14 +157,14 @@ class DeploymentClient:
         rows = [row for row in self._rows(every_start=every_start) if not (active and row.finished)][:most]
         return [status_of_start(self.client, row, self._handle(row).storage(), stages=not row.finished) for row in rows]
 
-    def find(self, name: str) -> RunHandle:
+    def find(self, name: str, *, folders: bool = True) -> RunHandle:
         """The run of a name, a folder, an id, or a beginning of them that fits one run only.
 
-        It may also be a folder with a run that Airflow does not know, or a run that was made here without Airflow,
-        for which no deployment needs to run. Raises NotFoundError.
+        With `folders` it may also be a folder with a run that Airflow does not know, or a run that was made here
+        without Airflow, for which no deployment needs to run; without, nothing is opened. Raises NotFoundError.
         """
-        folder = Storage(name) if "/" in name or Path(name).is_dir() else None
-        local = self.local_runs.outputs() if self.is_local else []
+        folder = Storage(name) if folders and ("/" in name or Path(name).is_dir()) else None
+        local = self.local_runs.outputs() if folders and self.is_local else []
         try:
             rows = self._rows(every_start=True)
         except UnreachableError:

@@ -16,6 +16,7 @@ from seuron.client.run_status import RunStatus, status_of_folder, status_of_star
 from seuron.engine.states import Kind, Stop, write_stop
 from seuron.errors import NotFoundError, RunError
 from seuron.storage import Storage, local_folder
+from seuron.storage.allowed_paths import check_path, is_allowed
 
 if TYPE_CHECKING:
     from seuron.client.deployment import DeploymentClient
@@ -153,6 +154,7 @@ class RunHandle:
         """The run in its folder; raises RunError where that is not prepared, or not reached from here."""
         from seuron.engine.run import Run
 
+        check_path(self.output, "output", "output")
         storage = self.storage()
         if storage is None:
             raise RunError(
@@ -162,8 +164,8 @@ class RunHandle:
         return Run.open(storage.path)
 
     def storage(self) -> Storage | None:
-        """The run's folder; None where it cannot be reached from here."""
-        if not self.output:
+        """The run's folder; None where it cannot be reached from here, or the owner allows no runs there."""
+        if not self.output or not is_allowed(self.output, "output"):
             return None
         storage, folder = Storage(self.output), local_folder(self.output)
         there = self.deployment.is_local or folder is None or (folder / "run.json").exists()

@@ -11,7 +11,7 @@ from seuron.engine.states import RunState
 from seuron.errors import NotFoundError, ParameterErrors, RefusedError, SeuronError, UnreachableError
 
 if TYPE_CHECKING:
-    from seuron.client import DeploymentClient
+    from seuron.client import DeploymentClient, RunHandle
 
 #: Exit codes of the command line; every answer has one.
 OK, FAILED, BAD_PARAMETERS, CANCELLED, NOT_FOUND = 0, 1, 2, 3, 4
@@ -78,6 +78,15 @@ class Session:
     is_local: bool = False
     pictures: Path | None = None
     permissions: frozenset[str] = frozenset({"look", "run", "machines", "admin"})
+
+    @property
+    def may_run(self) -> bool:
+        """Whether who asks has the right to run, and so may have folders and volumes opened."""
+        return "run" in self.permissions
+
+    def find(self, run: str) -> RunHandle:
+        """The run of a name; folders that the deployment knows no run of are for those who may run."""
+        return self.deployment.find(run, folders=self.may_run)
 
     def progress(self, answer: Answer) -> None:
         """Show the progress of a long command; each call replaces the one before it."""

@@ -9,6 +9,7 @@ from seuron.commands.argument_types import absolute_path, check_reachable, holds
 from seuron.commands.registry import Argument, command
 from seuron.errors import NotFoundError, RunError
 from seuron.storage import cloud_path, local_folder
+from seuron.storage.allowed_paths import check_path
 
 if TYPE_CHECKING:
     from seuron.storage.garbage_collection import Garbage
@@ -48,8 +49,9 @@ def _store(session: Session, given: str) -> Store:
     from seuron.storage.object_store import Store
 
     if not is_path(session, given):
-        return session.deployment.find(given).folder().store
+        return session.find(given).folder().store
     path = cloud_path(absolute_path(session, given, "store"))
+    check_path(path, "output", "store")
     check_reachable(session, path)
     if holds_run(path):
         return Run.open(path).store

@@ -34,7 +34,7 @@ def status(
     """
     if not run:
         return _overview(session)
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     if watch:
         return follow(session, handle)
     seen = handle.status()
@@ -68,7 +68,7 @@ def logs(
     lines: Annotated[int, Argument("lines of each log, the last ones")] = 50,
 ) -> Answer:
     """Show the log of a task; without one, the logs of those that failed, or of the one that began last."""
-    found = session.deployment.find(run).logs(task or None)
+    found = session.find(run).logs(task or None)
     if not found:
         return Answer("no task has begun yet", [])
     texts = []
@@ -86,7 +86,7 @@ def report(session: Session, run: Annotated[str, RUN]) -> Answer:
     """
     from seuron.commands.summary import figures_answer
 
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     path = handle.report()
     found = figures_answer(handle.folder(), handle.status(stages=False), session.pictures)
     return replace(found, links={"report": path})
@@ -99,7 +99,7 @@ def view(session: Session, run: Annotated[str, RUN]) -> Answer:
 
     if not session.deployment.is_local:
         raise RunError("the viewer's server runs beside the deployment: give `view` on its machine")
-    link = view_run(session.deployment.find(run).folder(), session.deployment.embedded.home.viewer)
+    link = view_run(session.find(run).folder(), session.deployment.embedded.home.viewer)
     return Answer(link, {"viewer": link})
 
 
@@ -107,7 +107,7 @@ def view(session: Session, run: Annotated[str, RUN]) -> Answer:
 def cost(session: Session, run: Annotated[str, RUN] = "") -> Answer:
     """Say what a run has cost on a cluster; without one, the last runs and what the cluster has spent."""
     if run:
-        handle = session.deployment.find(run)
+        handle = session.find(run)
         found = handle.cost()
         if found is None:
             return Answer(f"{handle.name} has cost nothing: no cluster has run its tasks", {"dollars": 0.0})

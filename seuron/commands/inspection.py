@@ -24,7 +24,7 @@ def inspections(session: Session) -> Answer:
     """List the runs that wait for a person, and what they ask."""
     from seuron.client.gates import waiting_gates
 
-    found = [(session.deployment.find(gate.run_id), gate) for gate in waiting_gates(session.deployment.client)]
+    found = [(session.find(gate.run_id), gate) for gate in waiting_gates(session.deployment.client)]
     if not found:
         return Answer("no run waits for a person", [])
     lines = [f"{handle.name}: {_question(session, gate)}" for handle, gate in found]
@@ -35,7 +35,7 @@ def inspections(session: Session) -> Answer:
 @command("approve", aliases=("approve run",), permission="run", group=GROUP)
 def approve(session: Session, run: Annotated[str, RUN]) -> Answer:
     """Let a run go on that waits for a person after a stage."""
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     gate = _answered(session, handle, "approve")
     return Answer(f"{handle.name} continues after {gate.stage}", {"run": handle.id, "stage": gate.stage})
 
@@ -46,7 +46,7 @@ def end(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY] 
 
     Who, when and why is shown at the run in Airflow and in its folder.
     """
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     gate = _answered(session, handle, "end", why=why)
     text = f"{handle.name} is ended after {gate.stage}; `continue {handle.name}` resumes it"
     return Answer(text, {"run": handle.id, "stage": gate.stage})

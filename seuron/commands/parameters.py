@@ -68,7 +68,7 @@ def explain(
     return Answer(_explained(name, described[name]), {name: described[name]})
 
 
-@command("params check", aliases=("check parameters", "check params"), permission="look", group=GROUP)
+@command("params check", aliases=("check parameters", "check params"), permission="run", group=GROUP)
 def check(session: Session, values: Values, *, pipeline: Annotated[str, PIPELINE] = SEGMENTATION) -> Answer:
     """Check parameters and the volumes that they name, as a start would; all problems are reported at once."""
     params, _ = checked_values(session, pipeline_named(pipeline), values)
@@ -220,7 +220,7 @@ def _default_text(pipeline: Pipeline, name: str) -> str:
 
 
 def _of_run(session: Session, pipeline: Pipeline, run: str) -> dict[str, Any]:
-    given = session.deployment.find(run).parameters()
+    given = session.find(run).parameters()
     return {name: value for name, value in given.items() if name in pipeline.params.model_fields}
 
 

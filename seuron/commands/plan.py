@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = {"finished": "finished", "reused": "from the store", "run": "run", "checked": "checked"}
 
 
-@command("plan", aliases=("dry run", "estimate"), permission="look", group="Runs")
+@command("plan", aliases=("dry run", "estimate"), permission="run", group="Runs")
 def plan(
     session: Session,
     values: Values,

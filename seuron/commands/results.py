@@ -22,6 +22,8 @@ from seuron.commands.argument_types import (
 from seuron.commands.formatting import table
 from seuron.commands.registry import Argument, command
 from seuron.errors import ParameterErrors, RefusedError, RunError
+from seuron.storage import cloud_path
+from seuron.storage.allowed_paths import check_path
 
 if TYPE_CHECKING:
     from seuron.engine.run import Run
@@ -65,7 +67,7 @@ def sweep(
         raise ParameterErrors([f"`small`: got {small}; give a number of voxels, 0 or more"])
     swept = parse_thresholds(thresholds, "thresholds")
     labels = _read_there(session, truth, "truth") if truth else None
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     found_run, named = handle.folder(), _rules(session, rules or ())
     others = rules_by_name(found_run, named) if named else None
     with _alone(session):
@@ -91,7 +93,7 @@ def explain(
     from seuron.pipelines.segmentation.analysis.formatting import sentences
 
     pieces = id_or_voxel(first, "A"), id_or_voxel(second, "B")
-    found_run = session.deployment.find(run).folder()
+    found_run = session.find(run).folder()
     with _alone(session):
         found = explain_run(found_run, *pieces)
     link = _link(session, found_run, found) if view else None
@@ -159,11 +161,13 @@ def _rules(session: Session, words: Sequence[str]) -> list[str]:
 
 def _read_there(session: Session, text: str, name: str) -> str:
     """The path of what is no run. The right to look covers runs; to have other places read takes the right to run."""
-    if "run" not in session.permissions:
+    if not session.may_run:
         raise RefusedError(
             f"{session.who} may not have {text} read: it takes the right to 'run'; runs take only 'look'"
         )
-    return absolute_path(session, text, name)
+    path = absolute_path(session, text, name)
+    check_path(path, "input", name)
+    return path
 
 
 def _sweep_table(found: Sweep) -> str:
@@ -216,14 +220,17 @@ def _layers(session: Session, segmentation: str, ground_truth: str) -> tuple[str
 
     truth = _read_there(session, ground_truth, "ground_truth") if ground_truth else ""
     place = absolute_path(session, segmentation, "segmentation") if is_path(session, segmentation) else ""
-    if place and not holds_run(place):
+    if place and not session.may_run and cloud_path(place) in {handle.output for handle in session.deployment.runs()}:
+        place = ""  # another name of a run that the deployment knows
+    if place:
         _read_there(session, place, "segmentation")
+    if place and not holds_run(place):
         if not truth:
             raise ParameterErrors(["`ground_truth` is missing: precomputed labels to compare with, 0 is ignored"])
         check_reachable(session, place)
         check_reachable(session, truth)
         return place, truth
-    run = Run.open(place) if place else session.deployment.find(segmentation).folder()
+    run = Run.open(place) if place else session.find(segmentation).folder()
     own = truth or run.params.ground_truth
     if not own:
         raise ParameterErrors([f"`ground_truth`: {run.output} was given none; say which labels to compare with"])

@@ -71,7 +71,7 @@ def _starts(session: Session, sets: Sequence[RunParameters]) -> list[Callable[[]
 
 
 def _run_and_follow(session: Session, params: RunParameters, later: Sequence[RunParameters]) -> Answer:
-    if "run" not in session.permissions:  # who asked had it; the batch may have been taken up by another process since
+    if not session.may_run:  # who asked had it; the batch may have been taken up by another process since
         raise RefusedError(f"{session.who} may not run anything any more, so this run was not started")
     return follow(session, session.deployment.run(params), later)
 
@@ -136,7 +136,7 @@ def cancel(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WH
     """
     from seuron.notifications.dispatch import notify_end
 
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     stop = handle.cancel(why, session.who)
     notify_end(handle)
     text = f"{handle.name} is {stop.sentence}. What it has finished stays; `continue {handle.name}` resumes it"
@@ -151,7 +151,7 @@ def pause(session: Session, run: Annotated[str, RUN], *, why: Annotated[str, WHY
     """
     from seuron.notifications.holds import notify_pause
 
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     stop = handle.pause(why, session.who)
     notify_pause(handle, stop)
     text = f"{handle.name} is {stop.sentence}; `continue {handle.name}` resumes it where it was"
@@ -163,7 +163,7 @@ def continue_(session: Session, run: Annotated[str, RUN], *, wait: Annotated[boo
     """Resume a run that was paused or cancelled, or that failed, where it was."""
     from seuron.notifications.holds import notify_continued
 
-    started, _ = session.deployment.find(run).redo()
+    started, _ = session.find(run).redo()
     notify_continued(started, session.who)
     return _followed(session, started, wait=wait)
 
@@ -185,8 +185,8 @@ def redo(
     from seuron.commands.inspection import redo_with
 
     if values:
-        return _followed(session, redo_with(session, session.deployment.find(run), values), wait=wait)
-    started, forgotten = session.deployment.find(run).redo(stage or None)
+        return _followed(session, redo_with(session, session.find(run), values), wait=wait)
+    started, forgotten = session.find(run).redo(stage or None)
     if forgotten is not None:
         tasks = ", ".join(f"{number} {name}" for name, number in forgotten.tasks.items())
         kept = "" if forgotten.tables else "; tables in the store that other runs share are taken from there"

@@ -32,7 +32,7 @@ def summary(
     ] = True,
 ) -> Answer:
     """Sum up a run in a few sentences: what it made, how long it took, what went wrong, what it cost."""
-    handle = session.deployment.find(run)
+    handle = session.find(run)
     return _summed_up(session, handle, handle.status(stages=False), Answer(""), pictures=pictures)
 
 
@@ -45,7 +45,7 @@ def with_summary(session: Session, answer: Answer) -> Answer:
     finished = isinstance(data, Mapping) and data.get("state") == RunState.SUCCEEDED and data.get("waited", True)
     if not finished:
         return answer
-    handle = session.deployment.find(data["id"] or data["output"])
+    handle = session.find(data["id"] or data["output"])
     return _summed_up(session, handle, handle.status(stages=False), answer, pictures=True)
 
 

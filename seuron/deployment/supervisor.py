@@ -36,6 +36,7 @@ from seuron.deployment.processes import end_processes
 from seuron.deployment.steps import STARTING_AIRFLOW, Step, log_tail
 from seuron.engine.queues import MANAGER
 from seuron.errors import RunError
+from seuron.printable import printable
 
 if TYPE_CHECKING:
     from seuron.deployment.broker import Broker
@@ -302,7 +303,7 @@ def _how(code: int) -> str:
 
 def log(message: str) -> None:
     """One line for the supervisor's log."""
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), message, flush=True)
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), printable(message), flush=True)
 
 
 def _write_state(home: Home, state: dict[str, object]) -> None:

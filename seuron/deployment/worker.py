@@ -21,6 +21,7 @@ import psutil
 from seuron.cluster.names import WORKER_VARIABLE, worker_name
 from seuron.cluster.workers import BROKER_ERRORS, Observer, WorkerService
 from seuron.engine.queues import MANAGER
+from seuron.printable import printable
 
 #: Seconds between reports.
 LOOK_SECONDS = 5.0
@@ -183,4 +184,4 @@ def _die_with_parent() -> None:
 
 def log(message: str) -> None:
     """One line for the worker's log."""
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), f"worker: {message}", flush=True)
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), f"worker: {printable(message)}", flush=True)

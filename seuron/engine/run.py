@@ -35,6 +35,7 @@ from seuron.engine.registry import pipeline_named
 from seuron.errors import ReplacedRunError, RunError
 from seuron.params import parse_parameters
 from seuron.storage import Storage, cloud_path, join
+from seuron.storage.allowed_paths import check_path
 from seuron.storage.digests import digest_of_bytes
 from seuron.storage.object_store import NewObject, Store
 
@@ -242,9 +243,10 @@ class Run(Generic[P, F]):
 
     @classmethod
     def open(cls, output: str) -> Run:
-        """The run that lies in `output`; raises RunError when there is none."""
-        content = Storage(output).get("run.json")
+        """The run that lies in `output`; raises RunError when there is none, or the owner allows no runs there."""
         path = cloud_path(output)
+        check_path(path, "output", "output")
+        content = Storage(output).get("run.json")
         if content is None:
             raise RunError(f"{path} holds no run (no run.json); start one with `seuron run`")
         saved = json.loads(content)

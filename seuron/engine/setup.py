@@ -22,6 +22,7 @@ from seuron.errors import ParameterErrors, RunError, SeuronError
 from seuron.params.model import parse_leniently, unrelated
 from seuron.params.run_parameters import RunParameters
 from seuron.storage import Storage
+from seuron.storage.allowed_paths import path_problems
 from seuron.storage.locks import locks
 from seuron.volumes.growth import remove_stale_blocks
 from seuron.volumes.precomputed import volume_info, write_info
@@ -49,10 +50,12 @@ def check_run(params: RunParameters, workers: int | None = None) -> tuple[Facts 
     """The facts of the run's input, and a sentence for each thing that is wrong.
 
     A pipeline may cut its tasks by how many of them can run at once, `workers`: one on each core of this machine, if
-    left out. The facts are None when the input cannot be opened at all.
+    left out. The facts are None when the input cannot be opened at all, or a path is one that the owner does not allow.
     """
     pipeline, problems = pipeline_of(params), []
     problems += _inspection_problems(pipeline, params)
+    if refused := _path_problems(pipeline, params):
+        return None, problems + refused
     misplaced = place_problems(pipeline, params)
     problems += misplaced
     before = None if misplaced else _run_before(pipeline, params, problems)
@@ -73,6 +76,15 @@ def _inspection_problems(pipeline: Pipeline, params: RunParameters) -> list[str]
             near = get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}"
             problems.append(f"`inspect_after`: {name!r} is no stage of {pipeline.name} that can be inspected; {hint}")
+    return problems
+
+
+def _path_problems(pipeline: Pipeline, params: RunParameters) -> list[str]:
+    """Paths that the deployment's owner does not allow; what lies there is neither opened nor named."""
+    outputs = {"output": params.output} | ({"store": params.store} if params.store else {})
+    problems = [problem for name, path in outputs.items() for problem in path_problems(name, path, "output")]
+    for name, source in pipeline.sources(params).items():
+        problems += path_problems(name, source.path, "input")
     return problems
 
 

@@ -22,10 +22,9 @@ def shipped_models() -> list[str]:
 
 def model_path(model: str) -> Path | None:
     """The weights of a shipped net, or the file that `model` is the path of; None for neither."""
-    for path in (WEIGHTS / f"{model}.npz", Path(model)):
-        if path.is_file():
-            return path
-    return None
+    if model in shipped_models():
+        return WEIGHTS / f"{model}.npz"
+    return Path(model) if Path(model).is_file() else None
 
 
 def trained_resolutions(path: Path) -> list[tuple[float, float, float]]:

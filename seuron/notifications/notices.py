@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from seuron.printable import printable
 from seuron.storage.digests import digest_of_data
 
 #: `retry`: a task failed and is retried. `held`: a budget holds the run. `paused`: a person does. `continued`: it
@@ -65,7 +66,7 @@ class Notice:
         what = TITLES.get(self.event, self.event)
         first = f": {self.causes[0].reason}" if self.causes else ""
         more = f" ({self.repeats} more like it)" if self.repeats else ""
-        return " ".join(f"{self.run}: {what}{first}"[:REASON_LENGTH].split()) + more
+        return printable(" ".join(f"{self.run}: {what}{first}"[:REASON_LENGTH].split()) + more)
 
     @property
     def text(self) -> str:
@@ -75,7 +76,7 @@ class Notice:
         for cause in self.causes:
             lines.append(f"{cause.task}: {cause.reason}" + (f"\n  log: {cause.log}" if cause.log else ""))
         lines += [f"Next: {self.next}"] if self.next else []
-        return "\n".join([*lines, *(f"{name}: {url}" for name, url in self.links.items())])
+        return printable("\n".join([*lines, *(f"{name}: {url}" for name, url in self.links.items())]))
 
     def to_json(self) -> dict[str, Any]:
         """All of it for programs."""

@@ -10,6 +10,8 @@ import html
 import re
 from collections.abc import Mapping
 
+from seuron.printable import printable
+
 #: Lines around a block of code.
 _FENCE = "```"
 #: Characters of one message: Slack takes 4,000 in an edit.
@@ -19,8 +21,8 @@ _SCHEMES = ("http://", "https://", "mailto:")
 
 
 def escaped(text: str) -> str:
-    """Text that Slack shows as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text that Slack shows as it is, in printable characters."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def link(name: str, url: str) -> str:

@@ -19,6 +19,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4096 - 256
 SCHEMES = ("file", "gs", "s3", "mem", "http", "https", "matrix", "tigerdata", "nokura")
 READ_ONLY_SCHEMES = ("http", "https")
 
+#: Control characters, and halves of characters, which no encoding writes.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -54,16 +56,16 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
-def printable(text: str) -> str:
+def checked_text(text: str) -> str:
     """The text; raises ValueError for control characters, NUL among them, which neither files nor forms can have."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if _CONTROL.search(text):
         raise ValueError("control characters (line ends, tabs, NUL) are not allowed")
     return text
 
 
 def checked_path(text: str) -> str:
     """The path; raises ValueError for one that no file system or object store can have."""
-    if not printable(text).strip():
+    if not checked_text(text).strip():
         raise ValueError("blank; give a path, such as /data/runs/first or gs://bucket/first")
     if text != text.strip():
         raise ValueError("there are blanks around it; leave them out")

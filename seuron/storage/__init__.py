@@ -3,6 +3,7 @@
 `files` is loaded with the package; the others are imported by their own names, as tables load pyarrow.
 """
 
-from seuron.storage.files import Storage, cloud_path, join, local_folder
+from seuron.storage.cloud_paths import cloud_path, join, local_folder
+from seuron.storage.files import Storage
 
 __all__ = ["Storage", "cloud_path", "join", "local_folder"]

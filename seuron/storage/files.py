@@ -21,6 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from seuron.storage.allowed_paths import check_address
+from seuron.storage.cloud_paths import cloud_path, local_folder
+
 if TYPE_CHECKING:
     from cloudfiles import CloudFiles
 
@@ -33,33 +36,16 @@ SPOOLED_BYTES = 2**26
 SUFFIXES = ("", ".gz", ".br", ".zstd", ".xz", ".bz2")
 
 
-def cloud_path(path: str | Path) -> str:
-    """The path with its scheme: a bare path means a file on this machine, made absolute."""
-    text = str(path).removeprefix("precomputed://").rstrip("/")
-    if "://" in text and not text.startswith("file://"):
-        return text
-    return "file://" + os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
-
-
-def local_folder(path: str | Path) -> Path | None:
-    """The folder that a `file://` path names; None for an object store."""
-    full = cloud_path(path)
-    return Path(full.removeprefix("file://")) if full.startswith("file://") else None
-
-
-def join(path: str | Path, *names: str) -> str:
-    """`names` below `path`, as a cloud path."""
-    return "/".join([cloud_path(path), *names])
-
-
 class Storage:
-    """The files below one path."""
+    """The files below one path; `private` ones on this machine can be read by their owner only."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, private: bool = False) -> None:
         self.path = cloud_path(path)
+        self._private = private
         self._folder = local_folder(path)
 
     def _cloud(self) -> CloudFiles:
+        check_address(self.path)
         from cloudfiles import CloudFiles  # 0.5 s of import that many callers never need
 
         return CloudFiles(self.path, progress=False, num_threads=4)
@@ -247,9 +233,10 @@ class Storage:
                 self._cloud().put(name, file.read(), compress=encoding, raw=compressed, cache_control="no-cache")
             return
         target = self._folder / (name + ".gz" if compressed else name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(0o700 if self._private else 0o777, parents=True, exist_ok=True)
         partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.partial"
         try:
+            partial.touch(0o600 if self._private else 0o666)
             with partial.open("w+b") as file:
                 yield file
             partial.replace(target)

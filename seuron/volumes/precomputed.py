@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from seuron.box import Box, Triple, triple
 from seuron.errors import DataError, VolumeError
 from seuron.storage import Storage, cloud_path
+from seuron.storage.allowed_paths import check_address
 
 if TYPE_CHECKING:
     from cloudvolume.frontends.precomputed import CloudVolumePrecomputed
@@ -214,6 +215,7 @@ def _read_info(path: str) -> dict[str, Any] | None:
 
 
 def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
+    check_address(path)
     from cloudvolume import CloudVolume
 
     try:

@@ -6,12 +6,16 @@ by its whole name, one of a layer has the form of a precomputed volume's and lie
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from seuron.web.layers import layer_folder, layer_info
 from seuron.web.snapshot import RunSnapshot
@@ -21,6 +25,8 @@ STATIC_FILE = re.compile(r"[a-z]+\.(?:js|css|svg)")
 #: The name of a file in a precomputed volume: an info, or, in a subfolder, a shard or what begins with a number (blocks
 #: of a scale, meshes and skeletons of a segment). No part of it begins with a dot.
 VOLUME_FILE = re.compile(r"(?:\w[\w.-]*/)*info|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)")
+#: One range of bytes.
+RANGE = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")
 INFO = "info"
 
 CONTENT_TYPES = {
@@ -54,7 +60,7 @@ def page(name: str) -> Response:
 def static_file(name: str) -> Response:
     """A script, a style or a picture of the pages; raises HTTPException 404."""
     path = files("seuron.web") / "static" / name
-    if not STATIC_FILE.fullmatch(name) or not path.is_file():
+    if not STATIC_FILE.fullmatch(name) or not _is_readable(path):
         raise HTTPException(404, f"the pages have no file {name!r}")
     return Response(path.read_bytes(), media_type=_content_type(name), headers=FRESH)
 
@@ -63,7 +69,7 @@ def client_file(name: str) -> Response:
     """A file of Neuroglancer's client, which comes with its wheel; its page for no name. Raises HTTPException 404."""
     asked = name or "index.html"
     path = files("neuroglancer") / "static" / "client" / asked
-    if not CLIENT_FILE.fullmatch(asked) or not path.is_file():
+    if not CLIENT_FILE.fullmatch(asked) or not _is_readable(path):
         raise HTTPException(404, f"the neuroglancer package has no file {asked!r}; is it installed from its wheel?")
     content = path.read_bytes()
     if not name:
@@ -81,7 +87,7 @@ def layer_file(snapshot: RunSnapshot, layer: str, name: str) -> Response:
         content = layer_info(snapshot, layer, path.read_bytes())
         return Response(content, media_type="application/json", headers=FRESH)
     headers = {**CACHED, "Content-Encoding": "gzip"} if path.suffix == ".gz" else CACHED
-    return FileResponse(path, media_type="application/octet-stream", headers=headers)
+    return _VolumeFileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 def volume_file(folder: Path, name: str) -> Path | None:
@@ -93,7 +99,7 @@ def volume_file(folder: Path, name: str) -> Path | None:
         return None
     base = folder.resolve()
     paths = (base / name, base / f"{name}.gz")
-    return next((path for path in paths if path.is_file() and path.resolve().is_relative_to(base)), None)
+    return next((path for path in paths if _is_readable(path) and path.resolve().is_relative_to(base)), None)
 
 
 def report(snapshot: RunSnapshot) -> Response:
@@ -102,6 +108,25 @@ def report(snapshot: RunSnapshot) -> Response:
     if content is None:
         raise HTTPException(404, "the run has no report yet")
     return HTMLResponse(content, headers={**FRESH, "Content-Security-Policy": "sandbox allow-scripts allow-popups"})
+
+
+def _is_readable(path: Any) -> bool:
+    """Whether a path is a file that can be read; a name that the file system does not take is that of none."""
+    try:
+        return bool(path.is_file()) and os.access(path, os.R_OK)
+    except OSError:
+        return False
+
+
+class _VolumeFileResponse(FileResponse):
+    """A file, or one range of it, as Neuroglancer asks for; other `Range` headers are answered 416."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = Headers(scope=scope).getlist("range")
+        if asked and (len(asked) > 1 or not RANGE.fullmatch(asked[0])):
+            await PlainTextResponse("give one range of bytes, such as bytes=0-99", 416)(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
 
 
 def _content_type(name: str) -> str:

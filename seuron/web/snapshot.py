@@ -13,6 +13,7 @@ from functools import cached_property
 
 from seuron.engine.run import Run
 from seuron.storage import Storage, local_folder
+from seuron.storage.allowed_paths import check_path
 from seuron.storage.digests import digest_of_bytes
 from seuron.web.tier_grid import TierGrid, tier_grids
 
@@ -77,6 +78,7 @@ class SnapshotCache:
 
 def _take_snapshot(output: str, before: RunSnapshot | None) -> RunSnapshot | None:
     """What is in the folder now; the run and its grids are those of `before` where run.json is the same."""
+    check_path(output, "output", "output")
     content = Storage(output).get("run.json")
     if content is None:
         return None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import constraint_examples
 import numpy as np
 import pytest
 from hypothesis import given
@@ -339,8 +340,10 @@ def test_predicates_see_the_smaller_id_first() -> None:
 @pytest.mark.skipif(WITHOUT_JIT, reason="predicates and the cache need compiled kernels")
 def test_several_own_rules_are_told_apart() -> None:
     """Each custom rule asks its own predicate, and the first that forbids is the one that is noted."""
-    low, high = (CustomRule(name=n, predicate=f"constraint_examples:{n}") for n in ("many_edges", "tiny"))
-    assert parse_constraints(abiss_py.dump_constraints([low, high])) == (low, high)
+    functions = (constraint_examples.many_edges, constraint_examples.tiny)
+    low, high = (CustomRule(name=function.__name__, predicate=function) for function in functions)
+    dumped = parse_constraints(abiss_py.dump_constraints([low, high]))
+    assert abiss_py.import_predicates(dumped, ["constraint_examples"]) == (low, high)
     clusters = Clusters(np.array([1, 2, 3]), np.array([9, 9, 1]), np.ones(3, np.int64), np.zeros((3, 0), np.int64))
     contacts = Contacts(*(np.array(c) for c in ([1, 1, 2], [2, 3, 3], [900, 200, 180], [5, 1, 1], [0, 3, 6])))
     found = abiss_py.agglomerate(contacts, clusters, np.zeros(0, np.int64), 0.1, 255, constraints=[high, low])
@@ -365,7 +368,7 @@ def test_all_that_is_wrong_with_rules_is_said_at_once() -> None:
         {"rule": "size", "name": "b", "smaler_over": 3},
         {"rule": "semantic", "name": "c", "dominance": 0.4, "evidence": -1, "below": 2},
         {"rule": "twig", "name": "d"},
-        {"rule": "custom", "name": "e", "predicate": "nowhere:to_be_found"},
+        {"rule": "custom", "name": "e", "predicate": "nowhere.to_be_found"},
         {"rule": "size", "name": "f"},
         {"rule": "size", "name": "f"},
         "size",
@@ -424,7 +427,8 @@ def test_kernels_come_from_the_disk_cache() -> None:
         "sys.path.insert(0, 'tests')\n"
         "c = abiss_py.Contacts(*(np.array([v]) for v in (1, 2, 200, 1, 0))); ids = np.array([1, 2])\n"
         "r = abiss_py.Clusters(ids, ids, ids, np.zeros((2, 0), np.int64))\n"
-        "for rules in ((), [abiss_py.CustomRule(name='own', predicate='constraint_examples:tiny')]):\n"
+        "import constraint_examples\n"
+        "for rules in ((), [abiss_py.CustomRule(name='own', predicate=constraint_examples.tiny)]):\n"
         "    abiss_py.agglomerate(c, r, ids[:0], .1, 255, constraints=rules)\n"
         "print(sum(k.agglomerate.stats.cache_misses.values()), sum(k.agglomerate.stats.cache_hits.values()))\n"
     )

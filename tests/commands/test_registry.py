@@ -198,7 +198,8 @@ def test_rights_are_asked_before_anything_is_done() -> None:
     assert "cancel" not in {made["name"] for made in execute(session, ["help"]).data}
     assert execute(session, ["frobnicate"]).code == NOT_FOUND
     assert execute(session, ["status"]).code == NOT_FOUND, "nobody answers at that address"
-    assert execute(session, ["params", "check"]).code == BAD_PARAMETERS
+    assert "takes the right to 'run'" in execute(session, ["params", "check"]).text
+    assert execute(session, ["params", "show", "x"]).code == BAD_PARAMETERS
 
 
 def test_help_explains_a_command() -> None:

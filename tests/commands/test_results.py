@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_stand_in import AirflowStandIn
 from numpy.typing import NDArray
 from PIL import Image
 from small_runs import blobs, make_run, smooth, store
@@ -39,10 +41,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(folder / "run", store(folder / "affinities", smooth(SHAPE, 2)), truth)
 
 
+@pytest.fixture(scope="module")
+def airflow(run: Run) -> Iterator[AirflowStandIn]:
+    """A deployment that knows the run: who may only look has no folder opened that none of its runs is in."""
+    with AirflowStandIn() as found:
+        found.end(found.begin({"output": run.output})["dag_run_id"])
+        yield found
+
+
 @pytest.fixture
-def looking() -> Session:
+def looking(airflow: AirflowStandIn) -> Session:
     """Somebody in a chat, of a deployment on another machine, who may look and no more."""
-    return Session(DeploymentClient(ELSEWHERE), "eve", permissions=frozenset({"look"}))
+    return Session(DeploymentClient(airflow.url), "eve", permissions=frozenset({"look"}))
 
 
 @pytest.fixture
@@ -137,7 +147,7 @@ def test_scores_are_those_of_the_run(run: Run, looking: Session, running: Sessio
     assert f"{16**3 / 32**2 / 24:.2%} of the segmentation" in part.text
 
 
-def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp_path: Path) -> None:
+def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, running: Session, tmp_path: Path) -> None:
     """The labels of a run that began at a coarser scale are read at that scale, as the run itself did."""
     long = (96, 32, 32)  # over 64 voxels a side, so that there is a second scale
     affinities = _with_pyramid(tmp_path / "fine", smooth(long, 5), channels=3)
@@ -145,7 +155,7 @@ def test_a_coarse_run_is_scored_at_its_own_scale(run: Run, looking: Session, tmp
     coarse = make_run(tmp_path / "coarse", affinities, truth, mip=1)
     own = read_scores(coarse.storage)
     assert own is not None
-    answer = execute(looking, ["evaluate", str(folder_of(coarse))])
+    answer = execute(running, ["evaluate", str(folder_of(coarse))])
     assert answer.code == OK, answer.text
     assert answer.data == {**own.model_dump(mode="json"), "compared": answer.data["compared"]}
 

@@ -16,6 +16,7 @@ from seuron.errors import SeuronError
 from seuron.orchestration.pages.airflow_rows import DagRunRow, TaskInstanceRow, run_page
 from seuron.orchestration.pages.reasons import reason_of
 from seuron.storage import Storage
+from seuron.storage.allowed_paths import is_allowed
 from seuron.web.snapshot import RunSnapshot, SnapshotCache
 from seuron.web.stage_counts import StageCounts, count_run
 
@@ -29,7 +30,7 @@ def run_row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newes
     `newest` says that no later run goes on in the same folder: only then is what lies there this run's.
     """
     snapshot, problem = _snapshot(snapshots, run)
-    storage = Storage(run.output) if run.output else None
+    storage = Storage(run.output) if run.output and is_allowed(run.output, "output") else None
     costs = read_costs(storage) if storage is not None and newest else None
     stop = _stop(run, storage)
     held = bool(costs and costs.hold) and not (snapshot and snapshot.running)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from seuron.box import Box
-from seuron.errors import PermanentError, SeuronError
+from seuron.errors import ParameterErrors, PermanentError, SeuronError
 from seuron.nets.models import model_path, shipped_models
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
+from seuron.pipelines.segmentation.predicates import with_predicates
+from seuron.storage.allowed_paths import path_problems
 from seuron.storage.digests import digest_of_bytes
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
@@ -188,7 +190,10 @@ def _constraint_problems(params: SegmentationParams, facts: VolumeFacts) -> list
 
     scale = affinity_type(dtype).scale
     try:
-        compile_constraints(params.rules, params.class_names, params.agglomeration_threshold, scale)
+        rules = with_predicates(params.rules)
+        compile_constraints(rules, params.class_names, params.agglomeration_threshold, scale)
+    except ParameterErrors as error:
+        return list(error.problems)
     except ArgumentError as error:
         return [f"`constraints`: {error}"]
     return []
@@ -256,6 +261,9 @@ def _weights(params: SegmentationParams, problems: list[str]) -> Path | None:
     """The weights of the run's net; None, with the reason, where they are no weights."""
     from seuron.nets.checkpoint import load_checkpoint
 
+    if refused := path_problems("model", params.model, "input") if params.model not in shipped_models() else []:
+        problems += refused
+        return None
     path = model_path(params.model)
     if path is None:
         problems.append(

@@ -16,9 +16,9 @@ from seuron.params.fields import (
     Size,
     Whole,
     checked_path,
+    checked_text,
     none_if_blank,
     parameter,
-    printable,
 )
 from seuron.params.json_values import check_depth, parse_json
 from seuron.params.run_parameters import RunParameters
@@ -64,7 +64,7 @@ def _checked_rules(text: str | None) -> str | None:
     return text
 
 
-Text = Annotated[str, AfterValidator(printable)]
+Text = Annotated[str, AfterValidator(checked_text)]
 Rules = Annotated[
     Annotated[str, Field(max_length=LONGEST_RULES)] | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)
 ]

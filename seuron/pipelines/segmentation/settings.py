@@ -17,6 +17,7 @@ from seuron.pipelines.segmentation.dependencies import padded
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.octree import Octree, agglomeration_octree, watershed_octree
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.segmentation.predicates import with_predicates
 
 #: Parameters that say where data come from: they enter keys as fingerprints of the blocks that a task sees,
 #: and as facts (`model` as the digest of its weights, `precision` and the grey scale as what they came to). How
@@ -93,7 +94,8 @@ def _code_of_predicates(constraints: str | None) -> tuple[str, ...]:
     from abiss_py import CustomRule, parse_constraints
     from seuron.storage.digests import digest_of_bytes
 
-    rules = (rule for rule in parse_constraints(json.loads(constraints)) if isinstance(rule, CustomRule))
+    parsed = with_predicates(parse_constraints(json.loads(constraints)))
+    rules = (rule for rule in parsed if isinstance(rule, CustomRule))
     functions = (rule.function() for rule in rules)
     files = (inspect.getsourcefile(getattr(function, "py_func", function)) for function in functions)
     return tuple(digest_of_bytes([Path(file).read_bytes()]) for file in files if file is not None)

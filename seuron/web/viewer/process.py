@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from seuron.errors import RunError
 from seuron.storage import Storage
@@ -61,21 +62,30 @@ def stop_server(state_folder: str | Path) -> bool:
 
 def record_server(state_folder: str | Path, record: Mapping[str, Any]) -> None:
     """Say which process serves `state_folder`: its `instance`, `pid`, `port` and `url`, as its /health gives them."""
-    Storage(_folder(state_folder)).put(RECORD, json.dumps(dict(record)).encode())
+    Storage(_folder(state_folder), private=True).put(RECORD, json.dumps(dict(record)).encode())
 
 
 def _folder(state_folder: str | Path) -> Path:
     folder = Path(state_folder).expanduser().resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) != 0o700:
+        folder.chmod(0o700)  # of an earlier version, or made by hand: it says what other users may see
     return folder
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One start or stop at a time; the lock goes with the process that holds it."""
-    with (folder / "server.lock").open("w") as file:
+    with _private_file(folder / "server.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _private_file(path: Path) -> IO[bytes]:
+    """An empty file that its owner alone can read, open for writing."""
+    path.touch(0o600)
+    path.chmod(0o600)
+    return path.open("wb")
 
 
 def _record(folder: Path) -> dict[str, Any] | None:
@@ -107,7 +117,7 @@ def _start(folder: Path) -> dict[str, Any]:
     last = _record(folder)
     port = last["port"] if last is not None else DEFAULT_PORT
     log = folder / "server.log"
-    with log.open("wb") as output:
+    with _private_file(log) as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "seuron.web.viewer", str(folder), str(port)],
             stdin=subprocess.DEVNULL,

@@ -42,7 +42,7 @@ class ViewRegistry:
     """The views of one state folder."""
 
     def __init__(self, state_folder: str | Path) -> None:
-        self._storage = Storage(Path(state_folder).expanduser().resolve())
+        self._storage = Storage(Path(state_folder).expanduser().resolve(), private=True)
 
     def add(self, view: RunView) -> str:
         """Let the run of a view be read; returns its key. Adding it twice changes nothing."""

@@ -35,6 +35,7 @@ from seuron.errors import SeuronError
 from seuron.web.files import FRESH, client_file, layer_file
 from seuron.web.neuroglancer_state import neuroglancer_state
 from seuron.web.snapshot import RunSnapshot, SnapshotCache
+from seuron.web.viewer.http_limits import MOST_CONNECTIONS, MOST_HEADER_BYTES, LimitedProtocol, LimitedRequests
 from seuron.web.viewer.links import viewer_link
 from seuron.web.viewer.process import HOST, record_server
 from seuron.web.viewer.registry import RunView, ViewRegistry
@@ -55,7 +56,10 @@ class _Routes:
 
     def index(self, _: Request) -> Response:
         keys = self.registry.keys()
-        links = [f'<li><a href="{html.escape(viewer_link(key, self.record["url"]))}">{key}</a></li>' for key in keys]
+        links = [
+            f'<li><a href="{html.escape(viewer_link(key, self.record["url"]))}">{html.escape(key)}</a></li>'
+            for key in keys
+        ]
         body = f"<ul>{''.join(links)}</ul>" if links else "<p>None yet: <code>seuron view RUN</code> adds one.</p>"
         return HTMLResponse(PAGE.format(body=body), headers=FRESH)
 
@@ -100,6 +104,7 @@ def viewer_app(registry: ViewRegistry, record: Mapping[str, Any]) -> Starlette:
             Route("/health", routes.health),
         ],
         middleware=[
+            Middleware(LimitedRequests),
             # A page of another site could point its own name at 127.0.0.1 and read the data.
             Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
             Middleware(CORSMiddleware, allow_origins=own),
@@ -116,7 +121,16 @@ def serve(state_folder: str | Path, port: int) -> None:
     record = {**identity, "port": port, "url": f"http://{HOST}:{port}"}
     app = viewer_app(ViewRegistry(state_folder), record)
     config = uvicorn.Config(
-        app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app,
+        http=LimitedProtocol,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        limit_concurrency=MOST_CONNECTIONS,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="error",  # what clients send that is wrong is answered, and must not fill the log
+        access_log=False,
+        timeout_graceful_shutdown=1,
     )
     record_server(state_folder, record)
     uvicorn.Server(config).run(sockets=[listener])

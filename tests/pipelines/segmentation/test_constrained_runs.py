@@ -146,7 +146,9 @@ def test_wrong_rules_stop_a_run_before_it_starts(source: str, tmp_path: Path) ->
 def test_predicates_that_cannot_compile_stop_a_run_before_it_starts(source: str, tmp_path: Path) -> None:
     """A function that numba cannot take is an error of the parameters, not of a task hours later."""
     rule = {"rule": "custom", "name": "own", "predicate": "constraint_examples:not_for_numba"}
-    with pytest.raises(ParameterErrors, match=r"`constraints`: numba cannot compile not_for_numba"):
+    with pytest.raises(
+        ParameterErrors, match=r"`constraints`: the custom rule 'own': numba cannot compile not_for_numba"
+    ):
         prepare_run(parameters(source, tmp_path / "out", constraints=[rule]))
 
 

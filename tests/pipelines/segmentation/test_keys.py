@@ -188,6 +188,7 @@ def test_labels_read_the_leaves_they_meet_and_who_knows_their_ids() -> None:
 def test_a_changed_predicate_changes_what_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that a rule of one's own is in counts: another content, other keys from the agglomeration on."""
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("SEURON_PREDICATES", "a_rule_of_my_own")
     rule = '[{"rule": "custom", "name": "own", "predicate": "a_rule_of_my_own:never"}]'
     found = []
     for answer in ("False", "count < 0"):

@@ -10,6 +10,7 @@ from abiss_py import PRESETS, ArgumentError, Constraint, SemanticRule, affinity_
 from abiss_py.constraints import compile_constraints
 from seuron.errors import ParameterErrors
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.predicates import with_predicates
 
 Rules = tuple[Constraint, ...]
 
@@ -56,7 +57,9 @@ def check_rules(run: SegmentationRun, rules: Mapping[str, Rules]) -> None:
             )
             continue
         try:
-            compile_constraints(others, classes, threshold, scale)
+            compile_constraints(with_predicates(others), classes, threshold, scale)
+        except ParameterErrors as error:
+            problems += [f"rules: {name}: {problem}" for problem in error.problems]
         except ArgumentError as error:
             problems.append(f"rules: {name}: {error}")
     if problems:

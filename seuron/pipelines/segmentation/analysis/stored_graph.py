@@ -14,6 +14,7 @@ from seuron.engine.plan import Task
 from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.octree import agglomeration_octree
+from seuron.pipelines.segmentation.predicates import with_predicates
 from seuron.pipelines.segmentation.stages.remap import LeafIds
 from seuron.pipelines.segmentation.table_schemas import classes_of, read_contacts
 from seuron.storage import Storage
@@ -88,7 +89,7 @@ class Reagglomeration:
             np.zeros(0, np.int64),
             threshold,
             scale,
-            constraints=rules,
+            constraints=with_predicates(rules),
             class_names=self._run.params.class_names if rules else (),
         )
         return MergeTree.of(result.joins, scale, threshold)

@@ -30,6 +30,7 @@ from seuron.pipelines.segmentation.external.rounds import (
 )
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.octree import round_of
+from seuron.pipelines.segmentation.predicates import with_predicates
 from seuron.pipelines.segmentation.table_schemas import (
     cluster_columns,
     contact_columns,
@@ -57,7 +58,8 @@ class Round:
 def joining_of(run: SegmentationRun) -> Joining:
     """What decides which contacts of a run are joined."""
     scale = affinity_type(affinity_dtype(run.params, run.facts)).scale
-    return Joining(run.params.agglomeration_threshold, scale, run.params.rules, run.params.class_names)
+    rules = with_predicates(run.params.rules)
+    return Joining(run.params.agglomeration_threshold, scale, rules, run.params.class_names)
 
 
 def split_task(run: SegmentationRun, task: Task, sources: list[Source], children: list[Task]) -> Counts:
