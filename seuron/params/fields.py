@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from seuron.printable import printable
+
 #: Indices of voxel edges, three to a voxel, are 64 bits.
 MOST_VOXELS = 2**61
 #: Corners of boxes: far beyond any volume, and whole numbers that JSON, float64 and the sums of two of them all hold.
@@ -19,8 +21,6 @@ LONGEST_NAME, LONGEST_PATH = 255, 4096 - 256
 SCHEMES = ("file", "gs", "s3", "mem", "http", "https", "matrix", "tigerdata", "nokura")
 READ_ONLY_SCHEMES = ("http", "https")
 
-#: Control characters, and halves of characters, which no encoding writes.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -58,7 +58,7 @@ def _no_boolean(value: Any) -> Any:
 
 def checked_text(text: str) -> str:
     """The text; raises ValueError for control characters, NUL among them, which neither files nor forms can have."""
-    if _CONTROL.search(text):
+    if printable(text) != text or set(text) & {"\n", "\t"}:
         raise ValueError("control characters (line ends, tabs, NUL) are not allowed")
     return text
 

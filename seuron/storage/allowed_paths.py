@@ -17,7 +17,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from seuron.errors import PathNotAllowedError
-from seuron.params.fields import checked_path
+from seuron.printable import printable
 from seuron.storage.cloud_paths import cloud_path
 
 HTTP_HOSTS_VARIABLE = "SEURON_HTTP_HOSTS"
@@ -49,9 +49,11 @@ def check_address(path: str) -> None:
 
 def path_problems(name: str, path: str, use: Use) -> list[str]:
     """What keeps a run from reading, or writing, the path that its parameter `name` gives; nothing is opened."""
+    if printable(path) != path:
+        return [f"`{name}`: {path!r} holds control characters; give a path without them"]
     try:
-        check_address(checked_path(path))
-    except (ValueError, PathNotAllowedError) as error:
+        check_address(path)
+    except PathNotAllowedError as error:
         return [f"`{name}`: {error}"]
     if _web_host(path) is not None and use == "input":
         return []

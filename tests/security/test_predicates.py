@@ -143,7 +143,7 @@ def test_a_name_that_is_no_function_of_a_module_is_refused(name: str) -> None:
 
 def test_a_deep_list_is_an_error_of_the_parameters() -> None:
     """Guards against a nesting that ends the parser with a traceback."""
-    with pytest.raises(ParameterErrors, match="nested too deeply"):
+    with pytest.raises(ParameterErrors, match="nested more than"):
         parse_parameters(SegmentationParams, {"affinities": "/x", "output": "/y", "constraints": "[" * 100_000})
 
 
