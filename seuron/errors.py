@@ -40,6 +40,25 @@ class RunError(SeuronError):
     """A run cannot be prepared, resumed or finished."""
 
 
+class StorageError(RunError, OSError):
+    """The system does not let a file be read or written: the disk is full, a folder read only. A retry may help."""
+
+
+class DamagedFileError(PermanentError, RunError):
+    """A file does not hold what was written into it: its path, what is wrong with it, and the remedy."""
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__(path, problem, remedy)
+        self.path, self.problem, self.remedy = path, problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.problem}); {self.remedy}"
+
+
+class DamagedTableError(DamagedFileError):
+    """A table of a finished task is damaged; the task can make it again."""
+
+
 class NotFoundError(RunError):
     """There is nothing of that name; the message names what is near."""
 

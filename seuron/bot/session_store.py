@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 
 
 class SessionStore:
@@ -42,8 +43,9 @@ class SessionStore:
 
     def _of(self, user: str, channel: str) -> dict[str, Any]:
         if (user, channel) not in self._kept:
-            content = None if self._storage is None else self._storage.get(_file(user, channel))
-            self._kept[user, channel] = {} if content is None else json.loads(content)
+            file = _file(user, channel)
+            kept = None if self._storage is None else read_if_whole(self._storage, file, dict[str, Any])
+            self._kept[user, channel] = kept or {}
         return self._kept[user, channel]
 
 

@@ -15,15 +15,21 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: runs a command, and turns seuron's own errors into a message and an exit code."""
-    from seuron.commands.answers import code_of
+    """Entry point: runs a command; errors of seuron and of the system become a message and an exit code."""
+    from seuron.commands.answers import FAILED, code_of
     from seuron.errors import ParameterErrors, SeuronError
+    from seuron.storage.system_errors import is_of_system, sentence
 
     try:
         app()
     except SeuronError as error:
         echo(str(error) if isinstance(error, ParameterErrors) else f"seuron: {error}", err=True)
         sys.exit(code_of(error))
+    except OSError as error:
+        if not is_of_system(error):
+            raise
+        print(f"seuron: {sentence(error, str(error.filename or ''))}", file=sys.stderr)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:

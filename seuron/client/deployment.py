@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seuron.client.run_names import find_run
 from seuron.engine.registry import pipeline_names, pipeline_of
-from seuron.errors import RunError, UnreachableError
+from seuron.errors import RunError, SeuronError, UnreachableError
 from seuron.storage import Storage, cloud_path
 
 if TYPE_CHECKING:
@@ -152,10 +153,17 @@ class DeploymentClient:
 
         Stages and remaining times are those of runs that have not ended.
         """
+        rows = [row for row in self._rows(every_start=every_start) if not (active and row.finished)][:most]
+        return [self._status(row) for row in rows]
+
+    def _status(self, row: DagRun) -> RunStatus:
+        """The status of a run in a listing, which holds whatever has become of one folder."""
         from seuron.client.run_status import status_of_start
 
-        rows = [row for row in self._rows(every_start=every_start) if not (active and row.finished)][:most]
-        return [status_of_start(self.client, row, self._handle(row).storage(), stages=not row.finished) for row in rows]
+        try:
+            return status_of_start(self.client, row, self._handle(row).storage(), stages=not row.finished)
+        except SeuronError as error:
+            return replace(status_of_start(self.client, row, None, stages=False), problem=str(error))
 
     def find(self, name: str, *, folders: bool = True) -> RunHandle:
         """The run of a name, a folder, an id, or a beginning of them that fits one run only.
@@ -240,8 +248,9 @@ class DeploymentClient:
         found: list[Run] = []
         for handle in map(self._handle, rows):
             storage = handle.storage()
-            if len(found) < most and storage is not None and storage.get("run.json") is not None:
-                found.append(handle.folder())
+            if len(found) < most and storage is not None:
+                with suppress(SeuronError):  # a folder that is gone or damaged says nothing of how long runs take
+                    found.append(handle.folder())
         return found
 
     # ------------------------------------------------------------------ links

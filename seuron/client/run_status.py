@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,6 @@ from seuron.airflow_rest.entities import DagRun, TierProgress
 from seuron.client.run_names import short_name
 from seuron.engine.progress import StageProgress, stage_progress, total_seconds_left
 from seuron.engine.states import RunState, Stop, read_stop, read_stops, state_in_airflow, state_in_folder
-from seuron.errors import SeuronError
 from seuron.storage import Storage
 
 if TYPE_CHECKING:
@@ -28,7 +26,8 @@ class RunStatus:
 
     `running` and `retrying` count tasks that run and tasks that wait for another try. `dollars` is what the
     run has cost on a cluster, `budget` what it may cost (None: no limit of its own), `alert` which budget holds it and
-    what to do. `stop` is who ended it and why, `page` where Airflow shows it.
+    what to do. `stop` is who ended it and why, `page` where Airflow shows it. `problem` is why its folder cannot be
+    read; what is only known from there is left out then.
     """
 
     id: str
@@ -46,6 +45,7 @@ class RunStatus:
     alert: str = ""
     stop: str = ""
     page: str = ""
+    problem: str = ""
 
     @property
     def name(self) -> str:
@@ -146,6 +146,7 @@ def status_of_start(client: AirflowClient, row: DagRun, storage: Storage | None,
 
 def status_of_folder(run: Run, dag: str) -> RunStatus:
     """The status of a run that no Airflow knows, from its folder: a local one, or one of another deployment."""
+    from seuron.engine.run import prepared_at
     from seuron.storage.locks import locks
 
     prepared, now = prepared_at(run.storage), time.time()
@@ -169,11 +170,6 @@ def status_of_folder(run: Run, dag: str) -> RunStatus:
     )
 
 
-def prepared_at(storage: Storage) -> float:
-    """When the run in a folder was prepared, s since 1970; 0 where the folder does not say it."""
-    return float(json.loads(storage.get("run.json") or b"{}").get("prepared", 0.0))
-
-
 def _stop(row: DagRun, storage: Storage | None) -> Stop | None:
     """Who stopped a start: the folder decides, as a note can be overwritten."""
     if row.state != "failed":
@@ -187,11 +183,9 @@ def _stages(client: AirflowClient, row: DagRun, storage: Storage | None) -> tupl
     from seuron.engine.run import Run
 
     if storage is not None:
-        try:
-            run = Run.open(storage.path)
-        except SeuronError:
+        if storage.get("run.json") is None:
             return ()  # not prepared yet
-        return stage_progress(run, since=_seconds(row.start) or 0.0, now=time.time())
+        return stage_progress(Run.open(storage.path), since=_seconds(row.start) or 0.0, now=time.time())
     return _by_stage(client.progress(row.dag_id, row.run_id).tiers)
 
 

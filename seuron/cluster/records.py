@@ -10,12 +10,12 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from seuron.cluster.cluster_state import GroupState, PolicyMemory, QueueDepth, TasksEnded
 from seuron.cluster.costs.ledger import Ledger
@@ -107,7 +107,11 @@ class Records:
 
     def events(self) -> list[ClusterEvent]:
         """What happened, oldest first."""
-        return [_EVENT.validate_json(line) for line in self._event_lines() if line.endswith("}")]
+        found = list[ClusterEvent]()
+        for line in self._event_lines():
+            with suppress(ValidationError):  # a line that was cut off, or is damaged
+                found.append(_EVENT.validate_json(line))
+        return found
 
     def write_memory(self, memory: PolicyMemory) -> None:
         self._write("memory.json", _MEMORY.dump_json(memory))
@@ -129,7 +133,7 @@ class Records:
 
     def _event_lines(self) -> list[str]:
         path = self.folder / "events.jsonl"
-        return path.read_text().splitlines() if path.exists() else []
+        return path.read_text(errors="replace").splitlines() if path.exists() else []
 
     def _read(self, name: str, kind: TypeAdapter[Kept]) -> Kept | None:
         try:

@@ -39,6 +39,7 @@ def list_(session: Session) -> Answer:
         rows.append((name, facts["schedule"], facts["state"], version, since, str(facts["last"] or "-")))
     head = ("dataset", "schedule", "state", "version", "since", "last check")
     lines = [table(head, rows)] if rows else ["there is no dataset yet; docs/datasets.md says how to make one"]
+    lines += [f"{facts['name']}: {facts['problem']}" for facts in data if facts["problem"]]
     lines += [str(error) for error in registered.wrong.values()]
     wrong = {name: list(error.problems) for name, error in registered.wrong.items()}
     return Answer("\n".join(lines), {"datasets": data, "wrong": wrong})
@@ -50,7 +51,9 @@ def show(session: Session, name: Annotated[str, NAME]) -> Answer:
     dataset = _registered(session).named(name)
     facts = _facts(session, dataset) | {"file": dataset.table.model_dump(mode="json")}
     lines = [f"{name}: {dataset.table.description}" if dataset.table.description else name]
-    lines += [f"  {word}: {value}" for word, value in facts.items() if word not in ("name", "file", "published")]
+    unlisted = ("name", "file", "published", "problem")
+    lines += [f"  {word}: {value}" for word, value in facts.items() if word not in unlisted]
+    lines += [f"  {facts['problem']}"] if facts["problem"] else []
     lines += [f"  {word}: {value}" for word, value in facts["file"].items() if word not in ("name", "schedule")]
     return Answer("\n".join(lines), facts)
 
@@ -155,7 +158,7 @@ def _registered(session: Session) -> DatasetFiles:
 
 def _facts(session: Session, dataset: Dataset) -> dict[str, Any]:
     """What is known of a dataset: from its file, its versions, and Airflow where that answers."""
-    current: Version | None = dataset.published.current()
+    current, problem = _current(dataset)
     times: DagTimes | None = None
     last: DagRun | None = None
     with suppress(SeuronError):
@@ -170,7 +173,16 @@ def _facts(session: Session, dataset: Dataset) -> dict[str, Any]:
         "version": None if current is None else current.number,
         "published": None if current is None else current.published,
         "path": f"{dataset.published.path}/current",
+        "problem": problem,
     }
+
+
+def _current(dataset: Dataset) -> tuple[Version | None, str]:
+    """The version that readers see, or why that is not known: a listing does not depend on any one dataset."""
+    try:
+        return dataset.published.current(), ""
+    except SeuronError as error:
+        return None, str(error)
 
 
 def _set_paused(session: Session, name: str, *, paused: bool) -> Answer:

@@ -147,7 +147,7 @@ def _runs_table(found: list[RunStatus]) -> str:
                 duration(took) if took is not None else "",
                 seen.money,
                 moment(seen.started or seen.asked),
-                seen.stop or seen.alert,
+                seen.problem or seen.stop or seen.alert,
             )
         )
     head = ("run", "state", "stage", "tasks", "left", "took", "$", "started (UTC)", "")

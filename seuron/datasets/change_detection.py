@@ -13,6 +13,7 @@ from seuron.engine.run import Run
 from seuron.engine.setup import check_run, replacement_problems, with_fingerprints
 from seuron.errors import ParameterErrors
 from seuron.params.run_parameters import RunParameters
+from seuron.storage.documents import read_if_whole
 
 SEEN = "seen.json"
 FIRST = "no version is published yet"
@@ -70,9 +71,9 @@ def same_as_last(published: PublishedVersions, found: ChangeReport) -> bool:
 
     An input that is being written differs from check to check, and is left alone until it does not.
     """
-    content = published.storage.get(SEEN)
+    seen = read_if_whole(published.storage, SEEN, dict[str, str]) or {}
     published.storage.put(SEEN, json.dumps({"fingerprint": found.fingerprint}).encode())
-    return content is not None and bool(json.loads(content)["fingerprint"] == found.fingerprint)
+    return seen.get("fingerprint") == found.fingerprint
 
 
 def check_volumes(dataset: Dataset) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seuron.datasets.change_detection import check_volumes
 from seuron.datasets.files import Dataset, DatasetFiles
-from seuron.errors import ParameterErrors
+from seuron.errors import ParameterErrors, SeuronError
 from seuron.notifications.settings import unknown_names
 
 
@@ -15,6 +15,8 @@ def problems_of(dataset: Dataset) -> list[str]:
         check_volumes(dataset)
     except ParameterErrors as error:
         problems += error.problems
+    except SeuronError as error:
+        problems.append(str(error))
     return problems
 
 

@@ -12,9 +12,18 @@ import json
 import re
 from collections.abc import Callable
 
+from typing_extensions import TypedDict
+
 from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 
 FOLDER = "run_mutex/"
+
+
+class _Ticket(TypedDict):
+    """What a ticket's file holds."""
+
+    run_id: str
 
 
 def try_acquire(storage: Storage, run_id: str, active: Callable[[str], bool]) -> bool:
@@ -37,12 +46,11 @@ def _others(storage: Storage, mine: str, active: Callable[[str], bool]) -> list[
     """The active runs that have another ticket; tickets of others are removed."""
     found = []
     for name in storage.names(FOLDER):
-        content = storage.get(name) if name != mine else None
-        if content is None:
+        if name == mine:
             continue
-        other = str(json.loads(content)["run_id"])
-        if active(other):
-            found.append(other)
+        ticket = read_if_whole(storage, name, _Ticket)
+        if ticket is not None and active(ticket["run_id"]):
+            found.append(ticket["run_id"])
         else:
             storage.delete([name])
     return found

@@ -20,8 +20,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from seuron.errors import NotFoundError, RunError
+from seuron.errors import DamagedFileError, NotFoundError, RunError
 from seuron.storage import Storage, join
+from seuron.storage.documents import read_document
 from seuron.storage.garbage_collection import Garbage, collect
 from seuron.storage.object_store import Store
 
@@ -63,9 +64,18 @@ class PublishedVersions:
 
     def versions(self) -> list[Version]:
         """The published versions, the oldest first."""
-        found = (self.storage.get(name) for name in self.storage.names("published/"))
-        rows = (json.loads(content) for content in found if content is not None)
-        return sorted((Version(**{**row, "why": tuple(row["why"])}) for row in rows), key=lambda row: row.number)
+        found = (self._published(name) for name in self.storage.names("published/"))
+        return sorted((version for version in found if version is not None), key=lambda version: version.number)
+
+    def _published(self, name: str) -> Version | None:
+        """The version that a file in `published/` is about. One that is damaged counts: its folder must stay."""
+        try:
+            return read_document(self.storage, name, Version, "what had changed in this version is not known")
+        except DamagedFileError as error:
+            number = name.removeprefix("published/").removesuffix(".json")
+            if not number.isdigit():
+                raise
+            return Version(int(number), 0.0, "", (str(error),))
 
     def newest(self) -> Version | None:
         """The version that was published last, whether readers see it or not."""
@@ -100,8 +110,8 @@ class PublishedVersions:
         return known[number]
 
     def _pointer(self) -> Pointer | None:
-        content = self.storage.get(CURRENT)
-        return None if content is None else Pointer(**json.loads(content))
+        remedy = "delete it and roll back to the version that readers should see: until then it is the newest"
+        return read_document(self.storage, CURRENT, Pointer, remedy)
 
     # ------------------------------------------------------------- changing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from seuron.engine.fingerprints import load_fingerprints
 from seuron.engine.keys import dependencies_of
 from seuron.engine.plan import Task
 from seuron.engine.run import Run
-from seuron.storage import Storage
+from seuron.errors import SeuronError
 
 #: Boxes of changed blocks that a reason names one by one.
 NAMED_BOXES = 5
@@ -82,8 +83,9 @@ def _finished_elsewhere(run: Run) -> frozenset[str]:
     """The keys of the finished tasks of all other runs that share the store."""
     keys: set[str] = set()
     for output in run.store.registered():
-        if output != run.output and Storage(output).get("run.json") is not None:
-            keys |= {record.key for record in Run.open(output).records()}
+        if output != run.output:
+            with suppress(SeuronError):  # a run that is gone or damaged has nothing to take over
+                keys |= {record.key for record in Run.open(output).records()}
     return frozenset(keys)
 
 

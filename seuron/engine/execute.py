@@ -13,7 +13,7 @@ from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
 from seuron.engine.records import Outcome, TaskRecord
 from seuron.engine.run import Run
-from seuron.errors import RunError
+from seuron.errors import DamagedTableError, RunError
 from seuron.storage.digests import digest_of_data
 from seuron.storage.garbage_collection import refuse_while_collected
 from seuron.storage.locks import TaskLock, locked
@@ -26,7 +26,8 @@ def run_task(run: Run, task_id: str, key: str | None = None, tries: int = 1) -> 
     begun by now, for its record. Safe to call twice,
     also at the same time: every output is a function of what the task reads and written whole, and
     the record comes last. Raises ReplacedRunError when the run in the output folder has been started
-    again meanwhile and the task has another key now.
+    again meanwhile and the task has another key now. Raises DamagedTableError for a damaged table of another task,
+    which counts as not done from then on.
     """
     task = run.plan.find(task_id)
     if task is None:
@@ -38,7 +39,13 @@ def run_task(run: Run, task_id: str, key: str | None = None, tries: int = 1) -> 
     with locked(run.storage, f"locks/{task_id}.json", TaskLock(f"the task {task.label}", wanted)):
         run.check_current(task_id, wanted)
         refuse_while_collected(run.store)
-        return run.finished(task_id) or _run_unless_unchanged(run, task, tries)
+        try:
+            return run.finished(task_id) or _run_unless_unchanged(run, task, tries)
+        except DamagedTableError as error:
+            run.store.withdraw(error.path)
+            raise DamagedTableError(
+                error.path, error.problem, "start the run again: the task that made it makes it again"
+            ) from error
 
 
 def _run_unless_unchanged(run: Run, task: Task, tries: int) -> TaskRecord:

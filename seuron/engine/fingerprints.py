@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from seuron.box import Box, triple
+from seuron.box import Box, Triple
+from seuron.errors import RunError
 from seuron.storage import Storage, cloud_path
+from seuron.storage.documents import read_if_whole
 from seuron.storage.tables import read_table, write_table
 from seuron.volumes import open_volume
 from seuron.volumes.fingerprints import Fingerprints, fingerprints_of
@@ -45,12 +48,26 @@ def _about(blocks: Fingerprints) -> dict[str, Any]:
 
 
 def load_fingerprints(storage: Storage) -> dict[str, Fingerprints]:
-    """The fingerprints that `save_fingerprints` kept."""
-    about = json.loads(storage.get("inputs/inputs.json") or b"{}")
-    return {name: _loaded(storage, name, saved) for name, saved in about.items()}
+    """The fingerprints that `save_fingerprints` kept; those that are damaged are left out: a start writes all again."""
+    found = dict[str, Fingerprints]()
+    for name, saved in (read_if_whole(storage, "inputs/inputs.json", dict[str, _Saved]) or {}).items():
+        with suppress(RunError, KeyError, ValueError):
+            found[name] = _loaded(storage, name, saved)
+    return found
 
 
-def _loaded(storage: Storage, name: str, saved: dict[str, Any]) -> Fingerprints:
-    values = read_table(storage, f"inputs/{name}")["fingerprint"].reshape(saved["shape"], order="F")
-    corners = {key: triple(saved[key]) for key in ("origin", "block", "first")}
-    return Fingerprints(path=saved["path"], form=saved["form"], values=values, **corners)
+@dataclass(frozen=True)
+class _Saved:
+    """What is kept of an input's fingerprints beside their values (`Fingerprints`); `shape` is that of the values."""
+
+    path: str
+    form: str
+    origin: Triple
+    block: Triple
+    first: Triple
+    shape: Triple
+
+
+def _loaded(storage: Storage, name: str, saved: _Saved) -> Fingerprints:
+    values = read_table(storage, f"inputs/{name}")["fingerprint"].reshape(saved.shape, order="F")
+    return Fingerprints(saved.path, saved.form, saved.origin, saved.block, saved.first, values)

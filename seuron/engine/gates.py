@@ -25,6 +25,7 @@ from seuron.errors import ParameterErrors, PermanentError
 from seuron.params import parse_settings
 from seuron.storage import Storage, cloud_path
 from seuron.storage.digests import digest_of_bytes
+from seuron.storage.documents import read_document
 
 #: `approve`: go on. `redo`: start again with other parameters. `end`: the run is cancelled.
 Choice = Literal["approve", "redo", "end"]
@@ -96,9 +97,8 @@ def stage_key(run: Run, stage: str) -> str:
 
 def answers(storage: Storage, stage: str) -> list[GateAnswer]:
     """What has been answered after a stage, in a run's folder."""
-    content = storage.get(f"gates/{stage}.json")
-    rows = [] if content is None else json.loads(content)
-    return [GateAnswer(**{**row, "problems": tuple(row["problems"])}) for row in rows]
+    remedy = "delete it: the run then asks again after this stage"
+    return read_document(storage, f"gates/{stage}.json", list[GateAnswer], remedy) or []
 
 
 def add_answer(storage: Storage, answer: GateAnswer) -> None:

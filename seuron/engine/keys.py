@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from seuron.box import Box
 from seuron.engine.plan import Plan, Task, Tier
-from seuron.errors import RunError
+from seuron.errors import DamagedFileError
 from seuron.storage import Storage
 from seuron.storage.digests import digest_of_bytes, digest_of_data
 
@@ -74,9 +74,10 @@ class Keys:
         assert self._storage is not None
         found = self._storage.get_range(self._name, start, size)
         if found is None or len(found) != size:
-            raise RunError(
-                f"{self._storage.path}/{self._name} is missing or damaged; start the run again: it writes it, and "
-                "keeps what is finished"
+            raise DamagedFileError(
+                f"{self._storage.path}/{self._name}",
+                "it is missing, or too short",
+                "start the run again, which writes it and keeps what is finished",
             )
         return found
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +18,8 @@ from seuron.engine.run import Run
 from seuron.engine.setup import prepare_run
 from seuron.errors import ParameterErrors, RunError
 from seuron.params.run_parameters import RunParameters
+
+_PR_SET_PDEATHSIG = 1
 
 #: Called after each task, with what is done so far and how many tasks there are.
 Progress = Callable[[TaskRecord, int, int], None]
@@ -48,7 +54,7 @@ def _in_process(run: Run) -> Iterator[TaskRecord]:
 def _in_pool(run: Run, workers: int) -> Iterator[TaskRecord]:
     # Spawned, not forked: a fork of a process that has threads (torch, numba, cloud-volume) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         try:
             for tier in run.plan.tiers():
                 yield from _as_completed(run, pool, tier)
@@ -57,6 +63,15 @@ def _in_pool(run: Run, workers: int) -> Iterator[TaskRecord]:
                 f"a worker process died (killed, or out of memory) during the run in {run.output}; "
                 "start the run again: it goes on with what is not finished"
             ) from error
+
+
+def end_with_parent() -> None:
+    """Have the system kill this process of a pool when the one that started it is gone, killed or not (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # it went before the system was asked
+        os._exit(1)
 
 
 def _as_completed(run: Run, pool: ProcessPoolExecutor, tier: Tier) -> Iterator[TaskRecord]:

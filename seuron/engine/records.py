@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from seuron.engine.pipeline import Counts, Inputs
+from seuron.engine.pipeline import Inputs
+from seuron.storage.object_store import StoredCounts
 
 Outcome = Literal["computed", "unchanged", "reused"]
 
@@ -34,7 +35,7 @@ class TaskRecord:
     started: float
     ended: float
     host: str
-    counts: Counts = field(default_factory=dict)
+    counts: StoredCounts = field(default_factory=dict)
     inputs: Inputs = field(default_factory=dict)
     object: str = ""
     outcome: Outcome = "computed"

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from seuron.engine.run import Run
 from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 
 RETRIES_FILE = "retries.json"
 #: What is known of a try that left no word.
@@ -41,8 +42,7 @@ def reason(error: BaseException) -> str:
 
 def read_retries(storage: Storage) -> tuple[RetriedTask, ...]:
     """What the folder of a run says; nothing where nothing was written down."""
-    text = storage.get(RETRIES_FILE)
-    return () if text is None else _RETRIED.validate_json(text)
+    return read_if_whole(storage, RETRIES_FILE, tuple[RetriedTask, ...]) or ()
 
 
 def write_retries(run: Run, reason_of: Callable[[str, int], str | None]) -> None:

@@ -32,12 +32,13 @@ from seuron.engine.pipeline import Counts, F, Layer, P, Pipeline, Source, Stage
 from seuron.engine.plan import Plan, StagePlan, Task, Tier
 from seuron.engine.records import TaskRecord
 from seuron.engine.registry import pipeline_named
-from seuron.errors import ReplacedRunError, RunError
+from seuron.errors import DamagedFileError, ParameterErrors, ReplacedRunError, RunError
 from seuron.params import parse_parameters
 from seuron.storage import Storage, cloud_path, join
 from seuron.storage.allowed_paths import check_path
 from seuron.storage.digests import digest_of_bytes
-from seuron.storage.object_store import NewObject, Store
+from seuron.storage.documents import first_problem, parse_document, read_if_whole
+from seuron.storage.object_store import FinishedObject, NewObject, Store
 
 if TYPE_CHECKING:
     from seuron.volumes.fingerprints import Fingerprints
@@ -46,6 +47,23 @@ __all__ = ["Counts", "Run", "make_plan"]
 
 #: Counted up when run.json or the records come to hold something else.
 LAYOUT = 3
+
+
+#: What to do about a run.json that is damaged: it has what was chosen at the first start, which nothing else says.
+_RESTORE = "restore it from a copy, or choose a new folder; the layers in this one are as they were"
+
+
+@dataclass(frozen=True)
+class _SavedRun:
+    """What run.json holds; its parameters and facts are those of its pipeline."""
+
+    layout: int = 0
+    pipeline: str = ""
+    key: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+    prepared: float = 0.0
 
 
 def make_plan(pipeline: Pipeline[P, F], params: P, facts: F) -> Plan:
@@ -76,7 +94,7 @@ class Run(Generic[P, F]):
     fingerprints: Mapping[str, Fingerprints] = field(default_factory=dict, compare=False, repr=False)
     saved_key: str | None = field(default=None, compare=False, repr=False)
     _new_objects: dict[str, NewObject] = field(default_factory=dict, init=False, compare=False, repr=False)
-    _objects: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _objects: dict[str, FinishedObject] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def output(self) -> str:
@@ -137,26 +155,24 @@ class Run(Generic[P, F]):
         """
         if task_id in self._new_objects:
             return self._new_objects[task_id]
-        return self.store.tables(self._object(task_id))
+        return self._object(task_id)
 
     def table_digests(self, task_id: str) -> dict[str, str]:
         """The digest of each of a finished task's tables, by name."""
-        manifest = self.store.manifest(self._object(task_id))
-        if manifest is None:
-            raise self._no_tables(task_id)
-        return manifest.tables
+        return self._object(task_id).manifest.tables
 
     def has_tables(self, task_id: str) -> bool:
         """Whether a finished task has left tables: those that take part in a round may find nothing to do."""
         record = self.record(task_id)
         return record is not None and bool(record.object)
 
-    def _object(self, task_id: str) -> str:
+    def _object(self, task_id: str) -> FinishedObject:
         if task_id not in self._objects:
             record = self.record(task_id)
-            if record is None or not record.object:
+            found = self.store.tables(record.object) if record is not None and record.object else None
+            if found is None:
                 raise self._no_tables(task_id)
-            self._objects[task_id] = record.object
+            self._objects[task_id] = found
         return self._objects[task_id]
 
     def _no_tables(self, task_id: str) -> RunError:
@@ -191,8 +207,7 @@ class Run(Generic[P, F]):
         return self._read_record(f"tasks/{task_id}.json") or self._read_record(f"superseded/{task_id}.json")
 
     def _read_record(self, name: str) -> TaskRecord | None:
-        content = self.storage.get(name)
-        return None if content is None else TaskRecord(**json.loads(content))
+        return read_if_whole(self.storage, name, TaskRecord)  # a damaged one says of no task that it is done
 
     def records(self) -> list[TaskRecord]:
         """The records of all finished tasks, in the plan's order."""
@@ -231,7 +246,7 @@ class Run(Generic[P, F]):
     def check_current(self, task_id: str, key: str) -> None:
         """Raise ReplacedRunError unless the run that is in the output folder now has this key for a task."""
         saved = self.storage.get("run.json")
-        if saved is None or (json.loads(saved)["key"] == self.key and self.keys.find(task_id) == key):
+        if saved is None or (_saved(saved, self.output).key == self.key and self.keys.find(task_id) == key):
             return
         now = Run.open(self.output).keys.find(task_id)
         if now != key:
@@ -243,46 +258,63 @@ class Run(Generic[P, F]):
 
     @classmethod
     def open(cls, output: str) -> Run:
-        """The run that lies in `output`; raises RunError when there is none, or the owner allows no runs there."""
+        """The run that lies in `output`.
+
+        Raises RunError when there is none, PathNotAllowedError where the owner allows no runs, and DamagedFileError.
+        """
         path = cloud_path(output)
         check_path(path, "output", "output")
         content = Storage(output).get("run.json")
         if content is None:
             raise RunError(f"{path} holds no run (no run.json); start one with `seuron run`")
-        saved = json.loads(content)
-        if saved.get("layout") != LAYOUT:
+        saved = _saved(content, path)
+        if saved.layout != LAYOUT:
             raise RunError(
-                f"the run in {path} was made by seuron {saved.get('version')}, whose runs have another layout; "
+                f"the run in {path} was made by seuron {saved.version}, whose runs have another layout; "
                 "choose a new folder"
             )
-        pipeline = pipeline_named(saved["pipeline"])
-        params = parse_parameters(pipeline.params, {**saved["params"], "output": path})
+        pipeline = pipeline_named(saved.pipeline)
         try:
-            facts = TypeAdapter(pipeline.facts).validate_python(saved["facts"])
+            params = parse_parameters(pipeline.params, {**saved.params, "output": path})
+            facts = TypeAdapter(pipeline.facts).validate_python(saved.facts)
+        except ParameterErrors as error:
+            raise DamagedFileError(f"{path}/run.json", "; ".join(error.problems), _RESTORE) from error
         except ValidationError as error:
-            raise RunError(f"{path}/run.json has facts that do not fit {pipeline.name}: {error}") from error
-        return cls(pipeline, params, facts, saved_key=saved["key"])
+            problem = f"its facts do not fit {pipeline.name}: {first_problem(error)}"
+            raise DamagedFileError(f"{path}/run.json", problem, _RESTORE) from error
+        return cls(pipeline, params, facts, saved_key=saved.key)
 
     def save(self) -> None:
         """Write the keys, plan.json and, last, run.json; the plan is for readers, `plan` computes it."""
-        saved = {
-            "version": __version__,
-            "layout": LAYOUT,
-            "pipeline": self.pipeline.name,
-            "prepared": time.time(),
-            "key": self.key,
-            "params": self.params.model_dump(mode="json"),
-            "facts": asdict(self.facts),
-        }
-        before = json.loads(self.storage.get("run.json") or b"{}").get("key", "")  # its tasks may be running
+        saved = _SavedRun(
+            version=__version__,
+            layout=LAYOUT,
+            pipeline=self.pipeline.name,
+            prepared=time.time(),
+            key=self.key,
+            params=self.params.model_dump(mode="json"),
+            facts=asdict(self.facts),
+        )
+        earlier = self.storage.get("run.json")
+        before = "" if earlier is None else _saved(earlier, self.output).key  # its tasks may be running
         self.storage.put(_keys_file(self.key), self.keys.content)
         self._put("plan.json", self.plan.to_json())
-        self._put("run.json", saved)
+        self._put("run.json", asdict(saved))
         kept = {_keys_file(self.key), _keys_file(before)}
         self.storage.delete([name for name in self.storage.names("keys/") if name not in kept])
 
     def _put(self, name: str, data: Any) -> None:
         self.storage.put(name, json.dumps(data, indent=1).encode())
+
+
+def prepared_at(storage: Storage) -> float:
+    """When the run in a folder was prepared, s since 1970; 0 where none is there."""
+    content = storage.get("run.json")
+    return 0.0 if content is None else _saved(content, storage.path).prepared
+
+
+def _saved(content: bytes, output: str) -> _SavedRun:
+    return parse_document(content, _SavedRun, f"{output}/run.json", _RESTORE)
 
 
 def _keys_file(key: str) -> str:

@@ -18,7 +18,7 @@ from seuron.engine.places import place_problems
 from seuron.engine.queues import usable_cores
 from seuron.engine.registry import pipeline_of
 from seuron.engine.run import Run
-from seuron.errors import ParameterErrors, RunError, SeuronError
+from seuron.errors import DamagedFileError, ParameterErrors, RunError, SeuronError
 from seuron.params.model import parse_leniently, unrelated
 from seuron.params.run_parameters import RunParameters
 from seuron.storage import Storage
@@ -223,7 +223,7 @@ def _supersede_records(before: Run, run: Run) -> None:
 
     The record of a task that is elsewhere now says nothing: others may write the same blocks.
     """
-    was = before.keys.content  # one read, not one for each record
+    was = _keys_before(before)
     for name in run.storage.names("tasks/") + run.storage.names("superseded/"):
         folder, _, file = name.partition("/")
         task_id = file.removesuffix(".json")
@@ -235,6 +235,14 @@ def _supersede_records(before: Run, run: Run) -> None:
             run.storage.delete([name])
     unused = (stage for stage in run.pipeline.stages if not run.plan.stage(stage.name).tiers)
     run.storage.delete([name for stage in unused for name in stage.files])
+
+
+def _keys_before(before: Run) -> bytes:
+    """The keys of an earlier start, in one read; none where they are damaged, so that all its tasks are checked."""
+    try:
+        return before.keys.content
+    except DamagedFileError:
+        return b""
 
 
 def _create_layers(run: Run) -> None:

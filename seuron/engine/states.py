@@ -19,11 +19,15 @@ from enum import StrEnum
 from typing import Literal
 
 from seuron.storage import Storage
+from seuron.storage.documents import read_document
 
 #: The folder of the stops in a run's folder.
 FOLDER = "stopped/"
 #: Clocks of the machine that stops a run and of Airflow's may differ by so much, in seconds.
 CLOCK_SECONDS = 60.0
+
+#: What to do about a stop that is damaged.
+_REMEDY = "delete it: that this start was stopped, and why, is then known to Airflow only"
 
 Kind = Literal["cancelled", "paused"]
 _NOTE = re.compile(r"(cancelled|paused) by (.*?) at (\d{4}-\d\d-\d\dT[\d:.]+\+00:00): (.*)", re.DOTALL)
@@ -99,14 +103,13 @@ def write_stop(storage: Storage, stop: Stop) -> bool:
 
 def read_stop(storage: Storage, run_id: str) -> Stop | None:
     """Who stopped a start of the run in a folder; None when nobody did."""
-    content = storage.get(_file(run_id))
-    return None if content is None else Stop(**json.loads(content))
+    return read_document(storage, _file(run_id), Stop, _REMEDY)
 
 
 def read_stops(storage: Storage) -> list[Stop]:
     """All stops of the run in a folder, the oldest first."""
-    found = (storage.get(name) for name in storage.names(FOLDER))
-    return sorted((Stop(**json.loads(content)) for content in found if content), key=lambda stop: stop.when)
+    found = (read_document(storage, name, Stop, _REMEDY) for name in storage.names(FOLDER))
+    return sorted((stop for stop in found if stop is not None), key=lambda stop: stop.when)
 
 
 def state_in_airflow(

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from seuron.errors import DataError
 from seuron.evaluation.contingency import ContingencyTable, Counts, Ids
 from seuron.storage import Storage
+from seuron.storage.documents import read_document
 
 #: -1, -2 and -3, as ids of 64 or 32 bits: marks for what is no object (not labelled, outside, to be ignored), as in
 #: CREMI's volumes.
@@ -213,5 +214,4 @@ def write_scores(storage: Storage, found: Scores) -> None:
 
 def read_scores(storage: Storage) -> Scores | None:
     """The scores of a run; None when it has not been scored."""
-    content = storage.get(SCORES_FILE)
-    return None if content is None else Scores.model_validate_json(content)
+    return read_document(storage, SCORES_FILE, Scores, "do the run's stage `evaluation` again, which makes it")

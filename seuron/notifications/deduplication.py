@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seuron.deployment.locks import held
+from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 
 #: Seconds to wait for another process that checks the same cause.
 _PATIENCE = 10.0
@@ -40,17 +42,10 @@ class Deduplicator:
             self._write(key, None, count + repeats + 1)
 
     def _read(self, key: str) -> tuple[float | None, int]:
-        file = self._file(key, ".json")
-        if not file.exists():
-            return None, 0
-        last, count = json.loads(file.read_text())
-        return last, int(count)
+        return read_if_whole(Storage(self.folder), f"{key}.json", tuple[float | None, int]) or (None, 0)
 
     def _write(self, key: str, last: float | None, count: int) -> None:
-        file = self._file(key, ".json")
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps([last, count]))
-        partial.replace(file)
+        Storage(self.folder).put(f"{key}.json", json.dumps([last, count]).encode())
 
     def _file(self, key: str, suffix: str) -> Path:
         return self.folder / f"{key}{suffix}"

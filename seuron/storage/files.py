@@ -2,8 +2,9 @@
 
 cloud-files gives every scheme (`file://`, `gs://`, `s3://`, `mem://`). What it does not give
 is a local write that is whole or absent: it truncates and then fills the file, so a reader or a
-killed writer can leave half of it. Local writes here go to a temporary name and are renamed;
-object stores have that property already.
+killed writer can leave half of it. Local writes here go to a temporary name, are flushed to the disk and renamed, and
+the folder is flushed, so that a power cut leaves the file before or the one after; object stores have that property
+already. What the system refuses (a full disk, missing rights) is a StorageError that names the path.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from seuron.errors import PermanentError
 from seuron.storage.allowed_paths import check_address
 from seuron.storage.cloud_paths import cloud_path, local_folder
+from seuron.storage.system_errors import named_errors
 
 if TYPE_CHECKING:
     from cloudfiles import CloudFiles
@@ -36,27 +40,50 @@ SPOOLED_BYTES = 2**26
 SUFFIXES = ("", ".gz", ".br", ".zstd", ".xz", ".bz2")
 
 
-class Storage:
-    """The files below one path; `private` ones on this machine can be read by their owner only."""
+def decoding_errors() -> tuple[type[Exception], ...]:
+    """What reading raises for content that cannot be decompressed or decoded; errors of networks are none of these."""
+    from cloudfiles.exceptions import DecompressionError
+    from deflate import DeflateError
 
-    def __init__(self, path: str | Path, *, private: bool = False) -> None:
+    return (DecompressionError, DeflateError, ValueError, EOFError, zlib.error)
+
+
+class Storage:
+    """The files below one path; `private` ones on this machine can be read by their owner only.
+
+    What is written need not survive a power cut where it is not `durable`: scratch files, locks.
+    """
+
+    def __init__(self, path: str | Path, *, private: bool = False, durable: bool = True) -> None:
         self.path = cloud_path(path)
         self._private = private
         self._folder = local_folder(path)
+        self._durable = durable
 
     def _cloud(self) -> CloudFiles:
         check_address(self.path)
         from cloudfiles import CloudFiles  # 0.5 s of import that many callers never need
+        from cloudfiles.exceptions import UnsupportedProtocolError
+        from cloudfiles.paths import extract
 
-        return CloudFiles(self.path, progress=False, num_threads=4)
+        try:
+            extract(self.path)  # CloudFiles takes what it does not know for a folder of this machine
+            return CloudFiles(self.path, progress=False, num_threads=4)
+        except UnsupportedProtocolError as error:
+            raise PermanentError(
+                f"{self.path}: no storage is known by {self.path.partition('://')[0]}://; give a folder of this "
+                "machine, or a path that begins with gs:// or s3://"
+            ) from error
 
     def get(self, name: str) -> bytes | None:
         """The file's content; None when there is no such file."""
         if self._folder is None:
             content: bytes | None = self._cloud().get(name)
             return content
+        path = self._folder / name
         try:
-            return (self._folder / name).read_bytes()
+            with named_errors(path):
+                return path.read_bytes()
         except FileNotFoundError:
             return None
 
@@ -65,8 +92,9 @@ class Storage:
         if self._folder is None:
             content: bytes | None = self._cloud().get({"path": name, "start": start, "end": start + size})
             return content
+        path = self._folder / name
         try:
-            with (self._folder / name).open("rb") as file:
+            with named_errors(path), path.open("rb") as file:
                 file.seek(start)
                 return file.read(size)
         except FileNotFoundError:
@@ -80,8 +108,10 @@ class Storage:
     def reading(self, name: str) -> IO[bytes] | None:
         """A file to read parts of, which memory need not hold; None when there is no such file."""
         if self._folder is not None:
+            path = self._folder / name
             try:
-                return (self._folder / name).open("rb")
+                with named_errors(path):
+                    return path.open("rb")
             except FileNotFoundError:
                 return None
         cloud = self._cloud()
@@ -104,6 +134,10 @@ class Storage:
         found = (self.get(name + suffix) for suffix in SUFFIXES)
         return next((content for content in found if content is not None), None)
 
+    def digest(self, name: str) -> str | None:
+        """What the digest of a file's content has to be (`digest_of_file`); None where nothing says it."""
+        return None
+
     def versions(self, names: Sequence[str]) -> list[str | None]:
         """For each block's file what changes when it is written anew; None where there is no file.
 
@@ -120,7 +154,8 @@ class Storage:
     def _file_version(self, folder: Path, name: str) -> str | None:
         for suffix in SUFFIXES:
             try:
-                status = (folder / (name + suffix)).stat()
+                with named_errors(folder / name):
+                    status = (folder / (name + suffix)).stat()
             except FileNotFoundError:
                 continue
             return f"{name}{suffix} {status.st_size} {status.st_mtime_ns}"
@@ -135,7 +170,8 @@ class Storage:
         """Remove files; what is not there is no error. `blocks` are found with any suffix, as by `stored`."""
         if self._folder is not None:
             for name in (name + suffix for name in names for suffix in (SUFFIXES if blocks else ("",))):
-                (self._folder / name).unlink(missing_ok=True)
+                with named_errors(self._folder / name):
+                    (self._folder / name).unlink(missing_ok=True)
         elif names:
             self._cloud().delete(names)
 
@@ -212,18 +248,39 @@ class Storage:
         system, as a Content-Encoding in an object store. The gzip header carries no time, so
         equal content gives equal bytes.
         """
-        if compress:
-            content = gzip.compress(content, compresslevel=GZIP_LEVEL, mtime=0)
-        with self.writing(name, compressed=compress) as file:
-            file.write(content)
-        return len(content)
+        return self.put_all([(name, content)], compress=compress)
+
+    def put_all(self, files: Iterable[tuple[str, bytes]], *, compress: bool = False) -> int:
+        """Write many files, each as `put` does, and flush their folders once; returns the bytes stored."""
+        names, stored = [], 0
+        for name, content in files:
+            content = _gzipped(content) if compress else content
+            with self.writing(name, compressed=compress) as file:
+                file.write(content)
+            names.append(name)
+            stored += len(content)
+        self._flush_folders(names)
+        return stored
+
+    def _flush_folders(self, names: Iterable[str]) -> None:
+        """Have the names of files that were written survive a power cut."""
+        if self._folder is None or not self._durable:
+            return
+        for folder in {(self._folder / name).parent for name in names}:
+            with named_errors(folder):
+                number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(number)
+                finally:
+                    os.close(number)
 
     @contextmanager
     def writing(self, name: str, *, compressed: bool = False) -> Iterator[IO[bytes]]:
-        """A file to write to, and to read again, which has its name once it is whole.
+        """A file to write to, and to read again, which has its name once it is whole and on the disk.
 
         Memory need not hold its content, except while that is sent to an object store. `compressed` says
-        that what is written is gzipped, as by `put`.
+        that what is written is gzipped, as by `put`. The name itself survives a power cut once something has been
+        `put` into the same folder.
         """
         if self._folder is None:
             with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as file:
@@ -233,15 +290,19 @@ class Storage:
                 self._cloud().put(name, file.read(), compress=encoding, raw=compressed, cache_control="no-cache")
             return
         target = self._folder / (name + ".gz" if compressed else name)
-        target.parent.mkdir(0o700 if self._private else 0o777, parents=True, exist_ok=True)
         partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.partial"
-        try:
-            partial.touch(0o600 if self._private else 0o666)
-            with partial.open("w+b") as file:
-                yield file
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with named_errors(target):
+            target.parent.mkdir(0o700 if self._private else 0o777, parents=True, exist_ok=True)
+            try:
+                partial.touch(0o600 if self._private else 0o666)
+                with partial.open("w+b") as file:
+                    yield file
+                    if self._durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def names(self, folder: str = "") -> list[str]:
         """Names of the finished files and folders directly in `folder`, sorted; none when it does not exist.
@@ -307,6 +368,10 @@ class _Ranges(io.RawIOBase):
         view[: len(content)] = content
         self._at += len(content)
         return len(content)
+
+
+def _gzipped(content: bytes) -> bytes:
+    return gzip.compress(content, compresslevel=GZIP_LEVEL, mtime=0)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -7,16 +7,24 @@ and while something is removed no task starts.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+
+from typing_extensions import TypedDict
 
 from seuron.errors import RunError
 from seuron.storage import Storage
-from seuron.storage.locks import TaskLock, locked, locks
+from seuron.storage.documents import read_if_whole
+from seuron.storage.locks import TaskLock, locked, locks, read_lock
 from seuron.storage.object_store import COLLECTING, Store
 
 #: A temporary file this old is nobody's any more: writing one takes seconds.
 STALE_SECONDS = 3600.0
+
+
+class _Reference(TypedDict):
+    """What is read of a task's record: the object that it refers to."""
+
+    object: str
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,9 @@ def find_garbage(store: Store) -> Garbage:
 
 def _referred(storage: Storage) -> set[str]:
     """The objects that the records of a run name."""
-    contents = (storage.get(name) for folder in ("tasks/", "superseded/") for name in storage.names(folder))
-    return {json.loads(content)["object"] for content in contents if content is not None}
+    names = (name for folder in ("tasks/", "superseded/") for name in storage.names(folder))
+    found = (read_if_whole(storage, name, _Reference) for name in names)  # a damaged record is a task to be done again
+    return {reference["object"] for reference in found if reference is not None}
 
 
 def collect(store: Store) -> Garbage:
@@ -92,6 +101,6 @@ def collect(store: Store) -> Garbage:
 
 def refuse_while_collected(store: Store) -> None:
     """Raise RunError while objects of a store are being removed: a task might take over one of them."""
-    content = store.storage.get(COLLECTING)
-    if content is not None and (lock := TaskLock(**json.loads(content))).holds:
+    lock = read_lock(store.storage, COLLECTING)
+    if lock is not None:
         raise RunError(f"{lock} is going on; start again when that has ended")

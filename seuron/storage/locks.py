@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 
 #: A process that began later than this after its lock is another one with the same number.
 _CLOCK_SECONDS = 2.0
@@ -49,7 +50,8 @@ class TaskLock:
 @contextmanager
 def locked(storage: Storage, name: str, lock: TaskLock) -> Iterator[None]:
     """Hold a lock, as the file `name`, while the block runs."""
-    storage.put(name, json.dumps(asdict(lock)).encode())
+    passing = Storage(storage.path, durable=False)  # no process that holds a lock survives a power cut
+    passing.put(name, json.dumps(asdict(lock)).encode())
     try:
         yield
     finally:
@@ -59,6 +61,11 @@ def locked(storage: Storage, name: str, lock: TaskLock) -> Iterator[None]:
 def locks(storage: Storage, folder: str) -> Iterator[tuple[str, TaskLock]]:
     """The locks in a folder that still hold, with the names of their files."""
     for name in storage.names(folder):
-        content = storage.get(name)
-        if content is not None and (lock := TaskLock(**json.loads(content))).holds:
+        if (lock := read_lock(storage, name)) is not None:
             yield name, lock
+
+
+def read_lock(storage: Storage, name: str) -> TaskLock | None:
+    """The lock in the file `name`, if it still holds; a damaged one says of no process that it does."""
+    lock = read_if_whole(storage, name, TaskLock)
+    return lock if lock is not None and lock.holds else None

@@ -15,13 +15,26 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO
+from typing import IO, Annotated, Any
+
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
+from typing_extensions import TypedDict
 
 from seuron.storage import Storage, join
 from seuron.storage.digests import DIGITS, digest_of_data, digest_of_file
+from seuron.storage.documents import read_document, read_if_whole
+
+
+def _as_stored(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """The value itself, once it has been checked: a whole number stays one."""
+    check(value)
+    return value
+
 
 #: What a task counted, by name; counts of a stage's tasks add up.
 Counts = dict[str, float]
+#: The same in a file.
+StoredCounts = Annotated[Counts, WrapValidator(_as_stored)]
 
 MANIFEST = "object.json"
 #: The claim of a process that removes objects.
@@ -36,7 +49,24 @@ class Manifest:
     task_id: str
     tables: dict[str, str]
     stored_bytes: int
-    counts: Counts
+    counts: StoredCounts
+
+
+class _Registration(TypedDict):
+    """A run that uses the store, by its output folder."""
+
+    output: str
+
+
+class FinishedObject(Storage):
+    """The tables of a finished object, and what their content has to be."""
+
+    def __init__(self, path: str, manifest: Manifest) -> None:
+        super().__init__(path)
+        self.manifest = manifest
+
+    def digest(self, name: str) -> str | None:
+        return self.manifest.tables.get(name.removesuffix(".parquet"))
 
 
 class NewObject(Storage):
@@ -69,9 +99,10 @@ class Store:
     def _folder(self, name: str) -> str:
         return f"{name[:2]}/{name}"
 
-    def tables(self, name: str) -> Storage:
-        """The tables of an object."""
-        return Storage(join(self.path, self._folder(name)))
+    def tables(self, name: str) -> FinishedObject | None:
+        """The tables of a finished object; None when there is none of that name."""
+        manifest = self.manifest(name)
+        return None if manifest is None else FinishedObject(join(self.path, self._folder(name)), manifest)
 
     def new(self, name: str) -> NewObject:
         """The folder of an object that is being made; `finish` makes it one."""
@@ -83,9 +114,12 @@ class Store:
         Storage(new.path).put(MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True).encode())
 
     def manifest(self, name: str) -> Manifest | None:
-        """What a finished object holds; None when there is none of that name."""
-        content = self.storage.get(f"{self._folder(name)}/{MANIFEST}")
-        return None if content is None else Manifest(**json.loads(content))
+        """What a finished object holds; None when there is none of that name, or its manifest is damaged."""
+        return read_if_whole(self.storage, f"{self._folder(name)}/{MANIFEST}", Manifest)
+
+    def withdraw(self, path: str) -> None:
+        """Have the object that holds the file at `path`, which is damaged, count as not made."""
+        self.storage.delete([f"{path.rpartition('/')[0]}/{MANIFEST}".removeprefix(f"{self.storage.path}/")])
 
     def objects(self) -> Iterator[str]:
         """The names of all objects, unfinished ones included; other folders that lie there are none."""
@@ -112,10 +146,12 @@ class Store:
     def registered(self) -> list[str]:
         """The outputs of all runs that use the store, those that are gone included.
 
-        A run whose own folder holds the store needs no note, and may be moved.
+        A run whose own folder holds the store needs no note, and may be moved. Raises DamagedFileError for a note
+        that does not say which run it is of: what that needs would be unused.
         """
-        found = (self.storage.get(name) for name in self.storage.names("runs/"))
-        outputs = {json.loads(content)["output"] for content in found if content is not None}
+        remedy = "delete it, and start the run that it was for again, which writes it"
+        found = (read_document(self.storage, name, _Registration, remedy) for name in self.storage.names("runs/"))
+        outputs = {note["output"] for note in found if note is not None}
         around = self.storage.path.rpartition("/")[0]
         if Storage(around).get("run.json") is not None:
             outputs.add(around)

@@ -20,7 +20,8 @@ from seuron.storage import Storage
 def scratch_folders() -> Iterator[Iterator[Storage]]:
     """Empty folders on this machine's disk, which are gone afterwards."""
     with ExitStack() as stack:
-        yield (Storage(stack.enter_context(tempfile.TemporaryDirectory(prefix="seuron-round-"))) for _ in count())
+        folders = (stack.enter_context(tempfile.TemporaryDirectory(prefix="seuron-round-")) for _ in count())
+        yield (Storage(folder, durable=False) for folder in folders)
 
 
 def on_disk(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

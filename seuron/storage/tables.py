@@ -1,5 +1,8 @@
 """Intermediate tables: columnar, compressed, checksummed Parquet files, written whole or not at all.
 
+Those of a finished object are compared with the digests in its manifest when they are first read. In an object store
+that is done for what fits into memory; of larger tables each page that is read has its own checksum.
+
 They open in any notebook with `pyarrow.parquet.read_table` or `pandas.read_parquet`.
 """
 
@@ -7,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from io import BytesIO
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from seuron.errors import RunError
+from seuron.errors import DamagedTableError, RunError
 from seuron.storage import Storage
+from seuron.storage.digests import digest_of_file
 from seuron.storage.scratch import on_disk
 
 Table = dict[str, NDArray[Any]]
@@ -111,20 +118,29 @@ def read_on_disk(storage: Storage, name: str) -> Table:
 
 
 def read_table(storage: Storage, name: str) -> Table:
-    """The columns of `name.parquet`; raises RunError when it is missing or its checksum is wrong."""
+    """The columns of `name.parquet`; raises RunError when it is missing, DamagedTableError when it is damaged."""
     with _opened(storage, name) as file:
         return _columns(file.read())
 
 
+def read_checked(storage: Storage, name: str) -> bytes | None:
+    """The content of a small file among the tables, None where there is none; raises DamagedTableError."""
+    content = storage.get(name)
+    if content is not None:
+        _check_digest(storage, name, None, BytesIO(content))
+    return content
+
+
 @contextmanager
 def _opened(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
-    """The file `name.parquet`; raises RunError when it is missing, or damaged where it is read."""
+    """The file `name.parquet`; raises RunError when it is missing, DamagedTableError when it is damaged."""
     path = storage.local(f"{name}.parquet")
     stored = storage.reading(f"{name}.parquet") if path is None else None
     if path is None and stored is None:
         raise RunError(
             f"the table {storage.path}/{name}.parquet is missing; start the run again: it computes what is not there"
         )
+    _check_digest(storage, f"{name}.parquet", path, stored)
     try:
         source = pa.memory_map(str(path)) if path is not None else pa.PythonFile(stored, mode="r")
         with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
@@ -132,10 +148,36 @@ def _opened(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
     except (OSError, pa.ArrowInvalid) as error:
         if isinstance(error, OSError) and type(error) is not OSError:
             raise  # of the network or the disk; what is wrong with a file's content has no class of its own
-        raise RunError(
-            f"the table {storage.path}/{name}.parquet is damaged ({error}); delete it and its task's record, "
-            "then start the run again"
-        ) from error
+        raise _damaged(storage, f"{name}.parquet", str(error)) from error
+
+
+def _damaged(storage: Storage, name: str, problem: str) -> DamagedTableError:
+    remedy = f"delete the folder {storage.path} and start the run again, which makes it again"
+    return DamagedTableError(f"{storage.path}/{name}", problem, remedy)
+
+
+def _check_digest(storage: Storage, name: str, path: Path | None, stored: IO[bytes] | None) -> None:
+    """Raise DamagedTableError for a file of an object that is not the one that the object's manifest names."""
+    wanted = storage.digest(name)
+    if wanted is None:
+        return
+    if path is not None:
+        status = path.stat()
+        found = _digest_on_disk(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    elif isinstance(stored, BytesIO):
+        found = digest_of_file(stored)
+        stored.seek(0)
+    else:
+        return
+    if found != wanted:
+        raise _damaged(storage, name, "its digest is not that of its object's manifest")
+
+
+@lru_cache(maxsize=4096)
+def _digest_on_disk(path: Path, *version: int) -> str:
+    """The digest of a file, computed once for each version of it: a task opens a table several times."""
+    with path.open("rb") as file:
+        return digest_of_file(file)
 
 
 def _columns(table: pa.Table) -> Table:

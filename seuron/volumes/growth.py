@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from seuron.box import Box, Triple, triple
 from seuron.storage import Storage
-from seuron.volumes.precomputed import block_ranges
+from seuron.volumes.precomputed import block_ranges, read_layer_info
 
 
 def remove_stale_blocks(path: str, info: dict[str, Any]) -> int:
     """Delete the blocks of the layer at `path` that a layer with the metadata `info` does not have.
 
-    To be called before `info` is written. Returns how many blocks there were to delete.
+    To be called before `info` is written. Returns how many blocks there were to delete; none where the metadata are
+    damaged, which do not say what is there then.
     """
     storage = Storage(path)
-    content = storage.get("info")
-    if content is None or (before := json.loads(content)) == info:
+    before = read_layer_info(storage)
+    if before is None or before == info:
         return 0
     stale = sorted(set(stale_blocks(before, info)))
     storage.delete(stale, blocks=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
-from seuron.errors import DataError, VolumeError
+from seuron.errors import DataError, StorageError, VolumeError
 from seuron.storage import Storage, cloud_path
 from seuron.storage.allowed_paths import check_address
+from seuron.storage.files import decoding_errors
 
 if TYPE_CHECKING:
     from cloudvolume.frontends.precomputed import CloudVolumePrecomputed
@@ -124,6 +125,21 @@ class Volume:
                 f"{self.path}: a block of the box {box} is missing ({error}). Every block must be stored, "
                 "or the run's `missing_blocks` must be set to `zero`"
             ) from error
+        except decoding_errors() as error:
+            raise self._damage(box, error) from error
+
+    def _damage(self, box: Box, error: Exception) -> DataError:
+        """What to raise where blocks of `box` cannot be decoded: with the name of the first of those."""
+        reason = " ".join(_COLOURS.sub("", str(error)).split()) or type(error).__name__
+        for block in self.blocks(box):
+            try:
+                self._lenient[block.slices]
+            except decoding_errors():
+                return DataError(
+                    f"{self.path}/{self.block_name(block)} is damaged ({reason}); write this block of the volume "
+                    "again, then start the run again. Of a layer of a run, `redo` the stage that writes it"
+                )
+        return DataError(f"{self.path}: {box} could not be decoded ({reason}); check the volume, then start again")
 
     def blocks(self, box: Box) -> list[Box]:
         """The storage blocks that meet `box`, each cut to the volume; x fastest."""
@@ -183,15 +199,15 @@ class Volume:
                 f"{self.path}: the box {box} cuts through storage blocks of {self.block_size} voxels; "
                 f"write boxes that lie on the block grid starting at {self.box.minimum}"
             )
-        storage, stored = Storage(self.path), 0
         segmentation = self._cloud.encoding == "compressed_segmentation"
-        for block in blocks:
-            part = np.asfortranarray(voxels[block.within(box)])
-            content = chunks.encode(
-                part, self._cloud.encoding, block_size=SEGMENTATION_SUBBLOCK if segmentation else None
-            )
-            stored += storage.put(self.block_name(block), content, compress=segmentation)
-        return stored
+        sub_block = SEGMENTATION_SUBBLOCK if segmentation else None
+
+        def encoded() -> Iterator[tuple[str, bytes]]:
+            for block in blocks:
+                part = np.asfortranarray(voxels[block.within(box)])
+                yield self.block_name(block), chunks.encode(part, self._cloud.encoding, block_size=sub_block)
+
+        return Storage(self.path).put_all(encoded(), compress=segmentation)
 
 
 def block_ranges(block: Box) -> str:
@@ -201,14 +217,17 @@ def block_ranges(block: Box) -> str:
 
 def _read_info(path: str) -> dict[str, Any] | None:
     """The `info` of a precomputed layer on this machine; None for what is none, or lacks what a scale has."""
-    if not path.startswith("file://"):
-        return None
+    return read_layer_info(Storage(path)) if path.startswith("file://") else None
+
+
+def read_layer_info(storage: Storage) -> dict[str, Any] | None:
+    """The `info` of a precomputed layer; None for what is none, is damaged, or lacks what a scale has."""
     try:
-        info = json.loads(Storage(path).get("info") or b"")
+        info = json.loads(storage.get("info") or b"")
         complete = {"data_type", "num_channels", "type"} <= info.keys() and all(
             {"key", "size", "resolution", "chunk_sizes", "encoding"} <= scale.keys() for scale in info["scales"]
         )
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    except (StorageError, ValueError, AttributeError, KeyError, TypeError):
         return None
     found: dict[str, Any] = info
     return found if complete else None

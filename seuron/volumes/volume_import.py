@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from seuron.box import Box, Triple, triple
 from seuron.errors import DataError, VolumeError
 from seuron.storage import Storage, cloud_path
-from seuron.volumes.precomputed import Kind, Resolution, Volume, create_volume, volume_info
+from seuron.volumes.precomputed import Kind, Resolution, Volume, create_volume, read_layer_info, volume_info
 from seuron.volumes.pyramid import build_pyramid
 from seuron.volumes.source_files import SourceVolume, open_source
 
@@ -119,8 +118,8 @@ def _resolution(source: SourceVolume, given: Sequence[float] | None) -> Resoluti
 
 
 def _check_destination(destination: str, info: dict[str, Any]) -> None:
-    content = Storage(destination).get("info")
-    if content is not None and json.loads(content) != info:
+    storage = Storage(destination)
+    if storage.get("info") is not None and read_layer_info(storage) != info:
         raise VolumeError(
             f"{cloud_path(destination)} already holds another layer; give another folder, or delete that one first"
         )

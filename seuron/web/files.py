@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from seuron.errors import DamagedFileError
 from seuron.web.layers import layer_folder, layer_info
 from seuron.web.snapshot import RunSnapshot
 
@@ -84,7 +85,10 @@ def layer_file(snapshot: RunSnapshot, layer: str, name: str) -> Response:
     if path is None:
         raise HTTPException(404, f"the layer {layer!r} has no file {name!r}")
     if name == INFO and path.name == INFO:
-        content = layer_info(snapshot, layer, path.read_bytes())
+        try:
+            content = layer_info(snapshot, layer, path.read_bytes())
+        except DamagedFileError as error:
+            raise HTTPException(409, str(error)) from error
         return Response(content, media_type="application/json", headers=FRESH)
     headers = {**CACHED, "Content-Encoding": "gzip"} if path.suffix == ".gz" else CACHED
     return _VolumeFileResponse(path, media_type="application/octet-stream", headers=headers)

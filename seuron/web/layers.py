@@ -15,6 +15,7 @@ from seuron.engine.pipeline import Layer
 from seuron.engine.run import Run
 from seuron.pipelines.stages.pyramid import PYRAMID, SCALES_PER_TASK
 from seuron.storage import local_folder
+from seuron.storage.documents import parse_document
 from seuron.web.snapshot import RunSnapshot
 
 
@@ -46,7 +47,8 @@ def layer_info(snapshot: RunSnapshot, name: str, content: bytes) -> bytes:
     layer = _layer(snapshot.run, name)
     if layer is None or not layer.stage:
         return content
-    info: dict[str, Any] = json.loads(content)
+    path = f"{layer.path}/info"
+    info = parse_document(content, dict[str, Any], path, "start the run again, which writes it")
     info["scales"] = info["scales"][: scales_made(snapshot, layer)]
     return json.dumps(info).encode()
 

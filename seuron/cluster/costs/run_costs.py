@@ -17,8 +17,9 @@ from seuron.cluster.costs.budgets import would_pass
 from seuron.cluster.costs.ledger import Ledger
 from seuron.cluster.groups import Group
 from seuron.cluster.records import Records
-from seuron.errors import RunError
+from seuron.errors import DamagedFileError, RunError
 from seuron.storage import Storage
+from seuron.storage.documents import read_document
 
 COSTS = "costs.json"
 #: What a prepared run has in its folder (seuron.engine.run).
@@ -160,8 +161,8 @@ _COSTS = TypeAdapter(RunCosts)
 
 def read_costs(storage: Storage) -> RunCosts | None:
     """What the folder of a run says; None where no cluster has worked for it."""
-    text = storage.get(COSTS)
-    return None if text is None else _COSTS.validate_json(text)
+    remedy = "move it away: the run then counts as having cost nothing so far"
+    return read_document(storage, COSTS, RunCosts, remedy)
 
 
 def budget_of(conf: Mapping[str, Any]) -> float | None:
@@ -175,8 +176,16 @@ def budget_of(conf: Mapping[str, Any]) -> float | None:
 
 def runs_over_budget(runs: Iterable[ActiveRun]) -> frozenset[str]:
     """The ids of the runs that their own budgets hold."""
-    limited = ((run, read_costs(Storage(run.output))) for run in runs if run.budget is not None)
-    return frozenset(run.id for run, costs in limited if costs and costs.under(run.budget).is_over_budget)
+    return frozenset(run.id for run in runs if run.budget is not None and _is_over_budget(run))
+
+
+def _is_over_budget(run: ActiveRun) -> bool:
+    """Whether a run's own budget holds it; one whose costs are damaged is held until somebody has decided."""
+    try:
+        costs = read_costs(Storage(run.output))
+    except DamagedFileError:
+        return True
+    return costs is not None and costs.under(run.budget).is_over_budget
 
 
 def update_run_costs(
@@ -201,7 +210,12 @@ def update_run_costs(
         storage = Storage(run.output)
         if storage.get(RUN) is None:
             continue
-        before = read_costs(storage) or RunCosts()
+        try:
+            before = read_costs(storage) or RunCosts()
+        except DamagedFileError as error:
+            with suppress(RunError):
+                alert(run, str(error))
+            continue
         new = {(event.time, line) for event in events if event.time >= run.started for line in event.lines}
         costs = replace(
             before.under(run.budget),

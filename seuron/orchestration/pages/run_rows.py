@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -16,7 +17,6 @@ from seuron.errors import SeuronError
 from seuron.orchestration.pages.airflow_rows import DagRunRow, TaskInstanceRow, run_page
 from seuron.orchestration.pages.reasons import reason_of
 from seuron.storage import Storage
-from seuron.storage.allowed_paths import is_allowed
 from seuron.web.snapshot import RunSnapshot, SnapshotCache
 from seuron.web.stage_counts import StageCounts, count_run
 
@@ -25,12 +25,20 @@ MAX_FAILURES = 3
 
 
 def run_row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newest: bool) -> dict[str, Any]:
-    """A run as the page Runs shows it.
+    """A run as the page Runs shows it; where its folder cannot be read, what Airflow knows, and the problem.
 
     `newest` says that no later run goes on in the same folder: only then is what lies there this run's.
     """
-    snapshot, problem = _snapshot(snapshots, run)
-    storage = Storage(run.output) if run.output and is_allowed(run.output, "output") else None
+    try:
+        return _row(session, snapshots, run, newest=newest)
+    except SeuronError as error:
+        row = _row(session, snapshots, replace(run, output=None), newest=False)
+        return {**row, "name": _name(run), "output": run.output, "problem": str(error)}
+
+
+def _row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newest: bool) -> dict[str, Any]:
+    snapshot = snapshots.get(run.output) if run.output else None
+    storage = Storage(run.output) if run.output else None
     costs = read_costs(storage) if storage is not None and newest else None
     stop = _stop(run, storage)
     held = bool(costs and costs.hold) and not (snapshot and snapshot.running)
@@ -38,7 +46,7 @@ def run_row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newes
     row: dict[str, Any] = {
         "dag_id": run.dag_id,
         "run_id": run.run_id,
-        "name": (run.output or run.run_id).rstrip("/").rsplit("/", 1)[-1],
+        "name": _name(run),
         "output": run.output,
         "state": str(state),
         "stop": stop.sentence if stop and state in (RunState.CANCELLED, RunState.HELD) else "",
@@ -46,7 +54,7 @@ def run_row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newes
         "started": run.started,
         "ended": run.ended,
         "page": run_page(run.dag_id, run.run_id),
-        "problem": problem,
+        "problem": "",
         "dollars": costs.dollars if costs else None,
         "failures": [_failure(session, run, found) for found in run.failed[:MAX_FAILURES]],
         "failed": len(run.failed),
@@ -65,13 +73,8 @@ def run_row(session: Session, snapshots: SnapshotCache, run: DagRunRow, *, newes
     return row
 
 
-def _snapshot(snapshots: SnapshotCache, run: DagRunRow) -> tuple[RunSnapshot | None, str]:
-    if run.output is None:
-        return None, ""
-    try:
-        return snapshots.get(run.output), ""
-    except SeuronError as error:
-        return None, str(error)
+def _name(run: DagRunRow) -> str:
+    return (run.output or run.run_id).rstrip("/").rsplit("/", 1)[-1]
 
 
 def _stop(run: DagRunRow, storage: Storage | None) -> Stop | None:

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from seuron.errors import RunError
 from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 
 HOST = "127.0.0.1"
 #: Tried first, so that links stay good from one start to the next.
@@ -89,11 +90,8 @@ def _private_file(path: Path) -> IO[bytes]:
 
 
 def _record(folder: Path) -> dict[str, Any] | None:
-    content = Storage(folder).get(RECORD)
-    if content is None:
-        return None
-    record: dict[str, Any] = json.loads(content)
-    return record
+    record = read_if_whole(Storage(folder), RECORD, dict[str, Any])  # of a server that is then not found any more
+    return record if record is not None and {"instance", "port", "pid", "url"} <= record.keys() else None
 
 
 def _running(folder: Path) -> dict[str, Any] | None:

@@ -15,8 +15,8 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from seuron.box import triple
 from seuron.storage import Storage
+from seuron.storage.documents import read_if_whole
 from seuron.web.focus import Focus
 
 #: What a key looks like; nothing else in a URL is ever used as a file name of the registry.
@@ -50,13 +50,8 @@ class ViewRegistry:
         return view.key
 
     def get(self, key: str) -> RunView | None:
-        """The view that `key` stands for; None when it was never registered."""
-        content = self._storage.get(f"views/{key}.json") if KEY.fullmatch(key) else None
-        if content is None:
-            return None
-        view = json.loads(content)
-        focus = view["focus"] and Focus(triple(view["focus"]["voxel"]), tuple(view["focus"]["segments"]))
-        return RunView(view["output"], focus)
+        """The view that `key` stands for; None when it was never registered, or its file is damaged."""
+        return read_if_whole(self._storage, f"views/{key}.json", RunView) if KEY.fullmatch(key) else None
 
     def keys(self) -> list[str]:
         """The keys of all views, sorted."""

@@ -46,7 +46,7 @@ from seuron.pipelines.segmentation.table_schemas import (
 )
 from seuron.storage import Storage
 from seuron.storage.scratch import on_disk
-from seuron.storage.tables import Table, count_rows, read_group, read_groups, read_rows, write_groups
+from seuron.storage.tables import Table, count_rows, read_checked, read_group, read_groups, read_rows, write_groups
 
 Int64s = NDArray[np.int64]
 Uint32s = NDArray[np.uint32]
@@ -115,7 +115,7 @@ class Split:
 
     @classmethod
     def open(cls, storage: Storage) -> Split:
-        content = storage.get("split.json")
+        content = read_checked(storage, "split.json")
         if content is None:
             raise RunError(f"{storage.path} holds no split graph; start the run again: it computes what is not there")
         return cls(storage, **json.loads(content))
