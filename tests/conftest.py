@@ -15,13 +15,15 @@ import watchdog
 
 PROJECT = Path(__file__).resolve().parents[1]
 KERNELS = PROJECT / "abiss_py" / "kernels"
-#: Groups and folders. What takes longest begins first, so that both workers end at about the same time.
+#: Groups and folders. What takes longest begins first, so that both workers end at about the same time. What waits for
+#: Airflow, in the first, and what computes, in the others, share the cores better than two deployments do.
 FIRST = (
     "airflow",
-    "integration",
+    "golden",
     "segmentation",
-    "docs",
     "analysis",
+    "integration",
+    "docs",
     "datasets",
     "bot",
     "abiss_py",
