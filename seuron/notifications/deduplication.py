@@ -45,7 +45,7 @@ class Deduplicator:
         return read_if_whole(Storage(self.folder), f"{key}.json", tuple[float | None, int]) or (None, 0)
 
     def _write(self, key: str, last: float | None, count: int) -> None:
-        Storage(self.folder).put(f"{key}.json", json.dumps([last, count]).encode())
+        Storage(self.folder, private=True).put(f"{key}.json", json.dumps([last, count]).encode())
 
     def _file(self, key: str, suffix: str) -> Path:
         return self.folder / f"{key}{suffix}"

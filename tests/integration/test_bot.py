@@ -137,6 +137,7 @@ def test_a_run_that_fails_is_told_with_its_cause(deployment: Deployment, hook: H
     assert os.environ.get(FILE_VARIABLE)
 
 
+@pytest.mark.long
 def test_a_run_that_waits_is_answered_in_slack(
     bot: SlackBot, slack: SlackStandIn, conf: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

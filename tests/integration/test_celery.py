@@ -257,6 +257,7 @@ def test_a_drained_worker_finishes_and_takes_no_more(cluster: Cluster) -> None:
         BrokerWorkers(cluster.broker).drain("nobody")
 
 
+@pytest.mark.long
 def test_a_worker_that_is_told_to_end_gives_its_tasks_back(
     client: AirflowClient, cluster: Cluster, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:

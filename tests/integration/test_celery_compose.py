@@ -44,6 +44,7 @@ def native(environment: dict[str, str]) -> Iterator[Native]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.long
 def test_a_run_goes_through_what_compose_starts(native: Native, conf: Conf, tmp_path: Path) -> None:
     """With a password, the file's own commands and secrets, a run triggered by REST ends well on its workers, all
     health checks hold, and everything that the dashboard asks for is sent.

@@ -146,7 +146,7 @@ def test_a_run_that_cannot_be_read_is_refused_with_the_reason(client: AppClient,
 def test_the_background_server_starts_once_and_stops(small_run: Run, tmp_path: Path) -> None:
     """Second calls reuse it, also at the same time; it answers over HTTP; a new start takes the same port."""
     # Not the port that all start with: a test in the other process may take it between the stop and the new start.
-    record_server(tmp_path, {"port": free_port(), "instance": "gone"})
+    record_server(tmp_path, {"port": free_port(), "instance": "gone", "pid": 0, "url": ""})
     urls: list[str] = []
     threads = [threading.Thread(target=lambda: urls.append(ensure_server(tmp_path))) for _ in range(3)]
     for thread in threads:

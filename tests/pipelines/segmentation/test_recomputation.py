@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -294,17 +295,17 @@ def test_a_killed_change_does_not_pass_for_the_old_result(
     for stage in ("watershed", "agglomeration"):
         for task in run.plan.stage(stage).tasks:
             run_task(run, task.id)
-    put, blocks = Storage.put, 0
+    writing, blocks = Storage.writing, 0
 
-    def put_some(self: Storage, name: str, content: bytes, *, compress: bool = False) -> int:
+    def writing_some(self: Storage, name: str, *, compressed: bool = False) -> AbstractContextManager[IO[bytes]]:
         nonlocal blocks
         blocks += "segmentation" in self.path
         if blocks > 5:
             raise KeyboardInterrupt
-        return put(self, name, content, compress=compress)
+        return writing(self, name, compressed=compressed)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Storage, "put", put_some)
+        patched.setattr(Storage, "writing", writing_some)
         with pytest.raises(KeyboardInterrupt):
             run_local(run.params)
     assert bytes_of(output) != bytes_of(finished)

@@ -150,12 +150,12 @@ def test_missing_blocks_are_an_error_or_counted_zeros(tmp_path: Path) -> None:
 
 
 def test_all_that_is_wrong_is_said_at_once(source: str, tmp_path: Path) -> None:
-    """A wrong box and a wrong truth: one error, and nothing is written."""
+    """A wrong box, and a truth of a wrong type elsewhere: one error, and nothing is written."""
     empty = create_volume(str(tmp_path / "labels"), Box((0, 0, 0), (4, 4, 4)), (8, 8, 40), dtype="float32")
     wrong = parameters(source, tmp_path / "out", bbox=(0, 0, 0, 30, 30, 31), ground_truth=empty.path)
     with pytest.raises(ParameterErrors) as error:
         prepare_run(wrong)
-    assert len(error.value.problems) == 2
+    assert len(error.value.problems) == 3
     assert "outside the volume" in str(error.value)
     assert not (tmp_path / "out").exists()
     with pytest.raises(ParameterErrors, match="cannot open"):

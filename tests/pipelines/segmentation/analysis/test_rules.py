@@ -134,7 +134,7 @@ def test_a_sweep_gives_what_segmenting_by_each_rules_at_each_threshold_gives(
             affinities,
             **RULES,
             threshold=point.threshold,
-            constraints=rules[point.variant],
+            constraints=abiss_py.import_predicates(rules[point.variant], {"constraint_examples"}),
             semantic=semantic,
             class_names=CLASS_NAMES,
         )
