@@ -172,7 +172,7 @@ class DeploymentClient:
         without Airflow, for which no deployment needs to run; without, nothing is opened. Raises NotFoundError.
         """
         folder = Storage(name) if folders and ("/" in name or Path(name).is_dir()) else None
-        local = self.local_runs.outputs() if folders and self.is_local else []
+        local = self.local_runs.known() if folders and self.is_local else []
         try:
             rows = self._rows(every_start=True)
         except UnreachableError:
@@ -182,13 +182,15 @@ class DeploymentClient:
         handles = [self._handle(row) for row in rows]
         newest = list({handle.output or handle.id: handle for handle in reversed(handles)}.values())[::-1]
         started = {handle.output for handle in newest}
-        newest += [self._of_folder(output) for output in local if output not in started]
+        newest += [self._at(run.pipeline, "", run.output) for run in local if run.output not in started]
         starts = {handle.id: handle for handle in handles}
         if name in starts:
             return starts[name]
         known = {handle.output for handle in newest}
         if folder is not None and folder.path not in known and folder.get("run.json") is not None:
-            return self._of_folder(folder.path)
+            from seuron.engine.run import Run
+
+            return self._at(Run.open(folder.path).pipeline.name, "", folder.path)
         return find_run(name, newest)
 
     @property
@@ -197,11 +199,6 @@ class DeploymentClient:
         from seuron.client.local_runs import LocalRuns
 
         return LocalRuns(self.embedded.home.local_runs)
-
-    def _of_folder(self, output: str) -> RunHandle:
-        from seuron.engine.run import Run
-
-        return self._at(Run.open(output).pipeline.name, "", output)
 
     def _rows(self, *, every_start: bool = False, most: int = SEARCHED_STARTS) -> list[DagRun]:
         rows = [row for pipeline in pipeline_names() for row in self.client.dag_runs(pipeline, most)]

@@ -272,6 +272,7 @@ def _taken(handle: RunHandle) -> str:
 
 def _without_airflow(session: Session, params: RunParameters, workers: int) -> Answer:
     """Run the same plan in this process, or in so many."""
+    from seuron.client.local_runs import LocalRun
     from seuron.client.run_status import status_of_folder
     from seuron.engine.local import run_local
     from seuron.engine.registry import pipeline_of
@@ -286,7 +287,7 @@ def _without_airflow(session: Session, params: RunParameters, workers: int) -> A
             session.progress(status_answer(status_of_folder(Run.open(params.output), dag)))
             shown = time.monotonic()
 
-    session.deployment.local_runs.add(cloud_path(params.output))
+    session.deployment.local_runs.add(LocalRun(cloud_path(params.output), dag))
     try:
         run: Run = run_local(params, workers=workers, progress=show)
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ The watcher computes nothing, so it reports in time however busy the tasks are.
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import psutil
 
 from seuron.cluster.names import WORKER_VARIABLE, worker_name
 from seuron.cluster.workers import BROKER_ERRORS, Observer, WorkerService
+from seuron.engine.local import end_with_parent
 from seuron.engine.queues import MANAGER
 from seuron.printable import printable
 
@@ -33,8 +33,6 @@ _CLOSING_SECONDS = 6.0
 
 #: Exit codes besides Celery's own: the broker was away for too long, and Celery did not answer for too long.
 BROKER_LOST, DEAF = 3, 4
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Worker:
             },
             stdin=subprocess.DEVNULL,
             cwd=self.settings.folder,
-            preexec_fn=_die_with_parent,
+            preexec_fn=end_with_parent,  # a watcher that was killed must not leave a worker that nobody watches
         )
 
     def _watch(self, celery: subprocess.Popen[bytes], observer: Observer) -> int:
@@ -174,12 +172,6 @@ def task_processes(celery: int) -> list[psutil.Process]:
         pool = {process.pid for process in below if process.ppid() == celery}
         found = [process for process in below if process.ppid() in pool]
     return found
-
-
-def _die_with_parent() -> None:
-    """In the child: a watcher that was killed must not leave a worker that nobody watches (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def log(message: str) -> None:

@@ -66,7 +66,7 @@ def _in_pool(run: Run, workers: int) -> Iterator[TaskRecord]:
 
 
 def end_with_parent() -> None:
-    """Have the system kill this process of a pool when the one that started it is gone, killed or not (Linux)."""
+    """Have the system kill this process when the one that started it is gone, killed or not (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()

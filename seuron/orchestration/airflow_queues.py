@@ -39,8 +39,8 @@ _EVERYWHERE = "/dags/~/dagRuns/~/taskInstances"
 class AirflowQueues(AirflowClient):
     """A `QueueSource` (seuron.cluster.controller) over the Airflow at a URL.
 
-    What waits of the runs in `held` is not counted: they are to get no machines. Of the runs in `limited` is told what
-    may be at work of them before the next look, in `interval_seconds`.
+    What waits of the runs in `held` is not counted: they are to get no machines. Of the runs in `limited`, those with
+    a budget, the tiers are counted that run or may run before the next step, `interval_seconds` later.
     """
 
     held: frozenset[str] = frozenset()
@@ -116,7 +116,7 @@ class AirflowQueues(AirflowClient):
         return {str(row["id"]): _slot(row) for row in found}
 
     def _limited(self, queues: Sequence[str]) -> dict[str, tuple[TierAhead, ...]]:
-        """The tiers of each run with a budget that are at work or may be before the next look."""
+        """The tiers of each run with a budget that run, or may before the next step."""
         if not self.limited:
             return {}
         runs = self.pages("/dags/~/dagRuns", "dag_runs", {"state": ["running"]})

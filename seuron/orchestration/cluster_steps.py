@@ -68,7 +68,7 @@ def cluster_dag(doc_md: str | None = None) -> DAG:
 
         @task(task_id="step", weight_rule="absolute", **MANAGER_TASK)
         def step() -> None:
-            """ClusterSnapshot, decide, act, write down; then forget old steps."""
+            """Read the cluster's state, decide, act and record; then delete old runs of this DAG."""
             do_step({})
             forget_old_runs()
 

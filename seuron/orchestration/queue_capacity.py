@@ -33,7 +33,7 @@ def routes_of(plan: Plan, kept: Mapping[str, Any]) -> Routes:
 
 
 def tasks_at_once() -> int | None:
-    """How many tasks of a run can be at work together, at most; None where it is this machine's cores."""
+    """How many tasks of a run can run at the same time; None where that is the number of this machine's cores."""
     if not uses_celery():
         return None
     path = os.environ.get(CLUSTER_VARIABLE)

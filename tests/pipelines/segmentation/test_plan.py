@@ -173,7 +173,7 @@ def leaves_of(shape: Triple, workers: int, **changes: Any) -> int:
 
 
 def test_leaves_follow_the_workers() -> None:
-    """Two cores take the four largest leaves that keep both at work; many workers take small ones."""
+    """Two cores take four leaves, the largest that occupy both; many workers take small ones."""
     assert leaves_of((1024, 1024, 512), 2) == 2
     assert leaves_of((1024, 1024, 512), 64) == 1
     assert leaves_of((2048, 2048, 2048), 2) == 4
