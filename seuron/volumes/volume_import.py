@@ -14,7 +14,9 @@ from seuron.errors import DataError, VolumeError
 from seuron.storage import Storage, cloud_path
 from seuron.volumes.precomputed import Kind, Resolution, Volume, create_volume, read_layer_info, volume_info
 from seuron.volumes.pyramid import build_pyramid
-from seuron.volumes.source_files import SourceVolume, open_source
+from seuron.volumes.sources import SourceOptions, SourceVolume, open_source
+from seuron.volumes.sources.array_source import voxel_offset, voxel_size
+from seuron.volumes.sources.conversions import as_labels
 
 #: Bytes of the source that are held at once, apart from what one block or one section takes anyway.
 SLAB_BYTES = 256 << 20
@@ -35,7 +37,7 @@ def import_volume(
     *,
     dataset: str | None = None,
     kind: Kind | None = None,
-    offset: Triple = (0, 0, 0),
+    offset: Triple | None = None,
     block_size: Triple = (64, 64, 64),
 ) -> Volume:
     """Write `source` as a precomputed layer at `destination`, all scales, and open its first scale.
@@ -49,10 +51,13 @@ def import_volume(
     it. Raises VolumeError for a source that cannot be read or a destination that holds another
     layer, and DataError for labels below 0 or sections that differ in size.
     """
-    with open_source(source, dataset) as opened:
-        resolution = _resolution(opened, resolution_nm)
-        chosen = kind or guess_kind(opened)
-        box = Box.from_shape(offset, opened.shape)
+    size = _resolution(resolution_nm)
+    with open_source(source, SourceOptions(dataset=dataset, resolution_nm=size, offset=offset)) as opened:
+        resolution = voxel_size(opened)
+        chosen = kind or (opened.kind.value if opened.kind is not None else guess_kind(opened))
+        opened = as_labels(opened) if chosen == "segmentation" else opened
+        corner = voxel_offset(opened)
+        box = Box.from_shape(corner, opened.shape)
         layer: dict[str, Any] = {
             "dtype": stored_dtype(opened, chosen),
             "channels": opened.channels,
@@ -62,7 +67,7 @@ def import_volume(
         _check_destination(destination, volume_info(box, resolution, **layer))
         volume = create_volume(destination, box, resolution, **layer)
         for part in slabs(box, volume.block_size, opened.dtype.itemsize * opened.channels):
-            voxels = opened.read(part.shifted([-o for o in offset]))
+            voxels = opened.read(part.shifted([-c for c in corner]))
             volume.write(part, _converted(voxels, volume, opened.name))
     build_pyramid(volume)
     return volume
@@ -92,7 +97,7 @@ def stored_dtype(source: SourceVolume, kind: Kind) -> str:
     if dtype not in IMAGE_TYPES:
         raise VolumeError(
             f"{source.name} is {source.dtype}, which an image cannot be; allowed are {', '.join(IMAGE_TYPES)}. "
-            "Convert it, or import integers as labels with kind segmentation"
+            "Give --window LOW,HIGH or auto to make it uint8, or import integers as labels with kind segmentation"
         )
     return dtype
 
@@ -107,13 +112,12 @@ def slabs(box: Box, block_size: Triple, voxel_bytes: int, limit: int = SLAB_BYTE
     return [part for _, part in box.cells(triple(cell))]
 
 
-def _resolution(source: SourceVolume, given: Sequence[float] | None) -> Resolution:
-    values = given if given is not None else source.resolution_nm
-    if values is None:
-        raise VolumeError(f"{source.name} does not say how large its voxels are; give the resolution as x,y,z in nm")
-    if len(values) != 3 or any(not float(value) > 0 for value in values):
-        raise VolumeError(f"the resolution must be three numbers above 0 (nm along x, y, z), got {list(values)}")
-    x, y, z = (float(value) for value in values)
+def _resolution(given: Sequence[float] | None) -> Resolution | None:
+    if given is None:
+        return None
+    if len(given) != 3:
+        raise VolumeError(f"the resolution must be three numbers above 0 (nm along x, y, z), got {list(given)}")
+    x, y, z = (float(value) for value in given)
     return (x, y, z)
 
 
