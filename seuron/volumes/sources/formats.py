@@ -109,6 +109,11 @@ def _function(module: str, function: str) -> Reader:
     return found
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """What libraries raise for content that they cannot decode."""
+    return (OSError, RuntimeError, IndexError, KeyError, TypeError, *decoding_errors())
+
+
 def _readable(source: SourceVolume) -> SourceVolume:
     """The source with a `read` that says in words where voxels cannot be decoded."""
 
@@ -117,7 +122,7 @@ def _readable(source: SourceVolume) -> SourceVolume:
             return source.read(box)
         except SeuronError:
             raise
-        except (OSError, RuntimeError, IndexError, KeyError, TypeError, *decoding_errors()) as error:
+        except unreadable() as error:
             raise DataError(
                 f"{source.name}: the voxels of {box} cannot be read ({type(error).__name__}: {error}); "
                 "the file is damaged, or packed in a way that the installed libraries do not know"
