@@ -123,6 +123,18 @@ def sections(numbers: Sequence[str], *suffixes: str, other: Callable[[Path], Non
     return write
 
 
+def folder_of(names: Sequence[str]) -> Write:
+    """Sections of ZYX in their order, as TIFF files of these names."""
+
+    def write(folder: Path) -> str:
+        (folder / "stack").mkdir()
+        for name, section in zip(names, ZYX, strict=True):
+            save_section(folder / "stack" / f"{name}.tif", section)
+        return str(folder / "stack")
+
+    return write
+
+
 def save_section(path: Path, section: NDArray[Any]) -> None:
     if path.suffix == ".tif":
         tifffile.imwrite(path, section)

@@ -126,6 +126,10 @@ INPUTS = {
         make.sections("1245"), np.insert(XYZ[..., :4], 2, 0, axis=2), named(missing_sections="blank"), note="left black"
     ),
     "sections closed up": Input(make.sections("1245"), XYZ[..., :4], named(missing_sections="close"), note="closed up"),
+    "sections by wafer": Input(make.sections(["1_8", "1_9", "1_10", "2_1", "2_2", "2_3"]), note="2 numbers"),
+    "sections z-2 beside z3": Input(make.folder_of(["z-2", "z-1", "z0", "z1", "z2", "z3"]), note="a minus is a sign"),
+    "sections z-2 beside z-3": Input(make.folder_of(["z-2", "z-3", "z-4", "z-5", "z-6", "z-7"])),
+    "sections without numbers": Input(make.folder_of("abcdef"), note="more than a number"),
     "section png": Input(make.picture("L"), XYZ[..., :1]),
     "section png of equal colours": Input(make.picture("RGB"), XYZ[..., :1]),
     "section png opaque": Input(make.picture("LA"), XYZ[..., :1]),
@@ -347,6 +351,11 @@ WRONG = {
         make.sections("1246", other=lambda f: make.save_section(f / "z_7.tif", ZYX[0, 1:])),
         {},
         "z_7.tif: 20 rows of 34 uint8, but z_1.tif and 3 others are 21 rows of 34 uint8.*sections 3, 5 of 1 to 7",
+    ),
+    "sections and a mask": (
+        make.sections("123", other=lambda f: make.save_section(f / "mask.png", ZYX[1])),
+        {},
+        "several kinds by their names: 1 like mask.png, 3 like z_1.tif",
     ),
     "sections of pages": (
         make.sections("12", other=lambda f: make.save_section(f / "z_3.tif", ZYX)),
