@@ -52,6 +52,14 @@ def hdf5_dangling(folder: Path) -> str:
     return f"{folder / 'link.h5'}:x"
 
 
+def hdf5_virtual(folder: Path) -> str:
+    layout = h5py.VirtualLayout(ZYX.shape, np.uint8)
+    layout[:] = h5py.VirtualSource("gone.h5", "raw", shape=ZYX.shape)
+    with h5py.File(folder / "v.h5", "w") as file:
+        file.create_virtual_dataset("raw", layout)
+    return str(folder / "v.h5")
+
+
 def cremi(folder: Path) -> str:
     with h5py.File(folder / "c.hdf", "w") as file:
         raw = file.create_dataset("volumes/raw", data=np.pad(ZYX, 5))
@@ -218,8 +226,8 @@ def wkw_dataset(named: str, *, properties: bool = True, mag: str = "1") -> Write
     return write
 
 
-def knossos(folder: Path, *, size: int = 128**3) -> str:
-    lines = [f"boundary {axis} {n};" for axis, n in zip("xyz", (34, 21, 200), strict=True)]
+def knossos(folder: Path, *, boundary: object = 200, size: int = 128**3) -> str:
+    lines = [f"boundary {axis} {n};" for axis, n in zip("xyz", (34, 21, boundary), strict=True)]
     lines += [f"scale {axis} {n};" for axis, n in zip("xyz", VOXEL, strict=True)]
     (folder / "knossos.conf").write_text("\n".join(['experiment name "e";', *lines, "magnification 1;"]))
     cube = np.zeros((128, 128, 128), np.uint8)

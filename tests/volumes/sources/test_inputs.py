@@ -91,6 +91,7 @@ INPUTS = {
     "h5 --channel": Input(make.hdf5(CHANNELS), CHANNELS[1].T, named(channel=1), axes="czyx"),
     "h5 --time": Input(make.hdf5(np.stack([ZYX, ZYX // 2]), axes="tzyx"), XYZ // 2, named(time=1), axes="tzyx"),
     "h5 external link": Input(make.hdf5_link),
+    "h5 one value in the last axis": Input(make.hdf5(ZYX[..., None]), axes="zyxc", axes_origin="one value a voxel"),
     "h5 bool": Input(make.hdf5(ZYX > 99), XYZ > 99),
     "h5 one section": Input(make.hdf5(ZYX[0]), XYZ[..., :1], axes="yx"),
     # TIFF
@@ -293,6 +294,12 @@ def see_through(image: Image.Image) -> Image.Image:
     return image
 
 
+def damaged_wkw(folder: Path) -> str:
+    header = Path(empty_wkw(folder)) / "color" / "1" / "header.wkw"
+    header.write_bytes(b"not what it seems")
+    return str(folder)
+
+
 def empty_wkw(folder: Path) -> str:
     wkw.Dataset.create(str(folder / "color" / "1"), wkw.Header(np.uint8)).close()
     return str(folder)
@@ -314,6 +321,7 @@ WRONG = {
     "h5 --axes that do not fit": (make.hdf5(), {"axes": "zyxc"}, "does not name the 3 axes"),
     "h5 --axes doubled": (make.hdf5(), {"axes": "zyy"}, "each a letter of x, y, z, c, t"),
     "h5 --resolution inf": (make.hdf5(), {"resolution_nm": (4.0, 4.0, float("inf"))}, "three finite numbers above 0"),
+    "h5 put together from what is gone": (make.hdf5_virtual, {}, r"1 are not there: gone\.h5"),
     "h5 of text": (lambda f: text(f / "a.h5"), {}, "as HDF5"),
     # TIFF
     "tiff cut": (make.tiff_cut(0.5), {}, "cut off or damaged"),
@@ -376,6 +384,9 @@ WRONG = {
     "npy cut": (cut(make.npy()), {}, "cut off"),
     "npy of objects": (make.npy(np.array([[None]])), {}, "holds object"),
     "npz no such array": (make.npz(":row"), {}, r"no array 'row'. There are: raw \(6, 21, 34\) uint8"),
+    "npy with a name": (make.npy(), {"dataset": "raw"}, "one array without a name; leave 'raw' out"),
+    "knossos of words": (lambda f: make.knossos(f, boundary="many"), {}, "ValueError: invalid literal"),
+    "wkw damaged": (damaged_wkw, {}, "as wkw"),
     "wkw without files": (empty_wkw, {}, "holds no voxels"),
     # Zarr, N5, precomputed
     "zarr no such array": (make.zarr_array(named=":row"), {}, r"no array 'row'. There are: raw \(6, 21, 34\) uint8"),
@@ -449,3 +460,9 @@ def test_nothing_of_a_source_is_changed(tmp_path: Path, name: str) -> None:
     with open_source(path) as source:
         source.read(Box((0, 0, 0), source.shape))
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_short_cube_is_named(tmp_path: Path) -> None:
+    """A KNOSSOS cube that is cut off is told with its path when it is read."""
+    with open_source(make.knossos(tmp_path, size=1000)) as source, pytest.raises(DataError, match=r"e_x0.*1000 bytes"):
+        source.read(Box((0, 0, 0), (5, 5, 5)))
