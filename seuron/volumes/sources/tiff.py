@@ -20,6 +20,7 @@ from seuron.errors import VolumeError
 from seuron.volumes.array_metadata import ArrayMetadata, nanometres_of, text, voxel_size
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
 from seuron.volumes.sources.grey_values import ToGrey, from_palette, from_white, one_channel
+from seuron.volumes.sources.mapped import MappedArray, release
 from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
@@ -180,18 +181,6 @@ def _grey_values(name: str, page: Any) -> tuple[ToGrey | None, np.dtype[Any]]:
     return None, dtype
 
 
-class MappedArray:
-    """An array whose parts become grey values as they are read."""
-
-    def __init__(self, array: Any, grey: ToGrey | None, dtype: np.dtype[Any]) -> None:
-        self._array, self._grey = array, grey
-        self.shape, self.dtype = tuple(array.shape), dtype
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        part = np.asarray(self._array[index])
-        return part if self._grey is None else self._grey(part)
-
-
 class PageArray:
     """Pages of one shape as an array: those that a slice needs are read, from `mapped` bytes or by decoding."""
 
@@ -202,6 +191,7 @@ class PageArray:
         self.shape, self.dtype = tuple(series.shape), dtype
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        release(self._mapped)
         count = len(self._leading)
         wanted = np.arange(len(self._series)).reshape(self._leading)[index[:count]]
         inside = index[count:]

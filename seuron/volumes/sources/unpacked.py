@@ -11,10 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from contextlib import ExitStack
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO
 
 from seuron.errors import VolumeError
 
@@ -40,15 +37,3 @@ def unpacked(name: str, packed: IO[bytes]) -> IO[bytes]:
         file.seek(0)
         stack.pop_all()
         return file
-
-
-def mapped_array(
-    name: str, file: Any, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, *, fortran: bool
-) -> NDArray[Any]:
-    """An array of a file, mapped into memory. Raises VolumeError where the file ends before the array does."""
-    try:
-        return np.memmap(file, dtype, "r", offset, shape, order="F" if fortran else "C")
-    except ValueError as error:
-        raise VolumeError(
-            f"{name} is cut off: it holds fewer bytes than {shape} {dtype} ({error}); copy it again"
-        ) from error

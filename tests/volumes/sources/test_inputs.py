@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import volumes.sources.input_files as make
@@ -460,6 +461,29 @@ def test_nothing_of_a_source_is_changed(tmp_path: Path, name: str) -> None:
     with open_source(path) as source:
         source.read(Box((0, 0, 0), source.shape))
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["contiguous", "by page", "npy"])
+def test_memory_holds_what_was_read_last(tmp_path: Path, name: str) -> None:
+    """A file that is mapped takes no more memory than its parts, however much of it has been read."""
+    stack = np.random.default_rng(0).integers(0, 255, (48, 1024, 1024), dtype=np.uint8)
+    path = tmp_path / ("a.npy" if name == "npy" else "a.tif")
+    if name == "npy":
+        np.save(path, stack)
+    else:
+        with tifffile.TiffWriter(path) as writer:
+            for part in stack if name == "by page" else [stack]:
+                writer.write(part, metadata=None)
+    del stack
+    process = psutil.Process()
+    with open_source(str(path)) as source:
+        source.read(Box((0, 0, 0), (1024, 1024, 1))).max()
+        before = process.memory_info().rss
+        most = 0
+        for z in range(source.shape[2]):
+            source.read(Box((0, 0, z), (1024, 1024, z + 1))).max()
+            most = max(most, process.memory_info().rss - before)
+    assert most < 12 << 20
 
 
 def test_a_short_cube_is_named(tmp_path: Path) -> None:
