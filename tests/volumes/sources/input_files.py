@@ -226,6 +226,23 @@ def wkw_dataset(named: str, *, properties: bool = True, mag: str = "1") -> Write
     return write
 
 
+def webknossos_zarr(folder: Path) -> str:
+    """A dataset whose layer is Zarr 3 in the magnification 2-2-1, as WebKnossos writes them now."""
+    array = zarr.create_array(
+        str(folder / "color" / "2-2-1"),
+        shape=(1, *XYZ.shape),
+        dtype="u1",
+        chunks=(1, 8, 8, 8),
+        zarr_format=3,
+        dimension_names=("c", "x", "y", "z"),
+    )
+    array[...] = XYZ[None]
+    layer = {"name": "color", "category": "segmentation", "dataFormat": "zarr3"}
+    said = {"scale": {"factor": list(VOXEL), "unit": "nanometer"}, "dataLayers": [layer]}
+    (folder / "datasource-properties.json").write_text(json.dumps(said))
+    return str(folder)
+
+
 def knossos(folder: Path, *, boundary: object = 200, size: int = 128**3) -> str:
     lines = [f"boundary {axis} {n};" for axis, n in zip("xyz", (34, 21, boundary), strict=True)]
     lines += [f"scale {axis} {n};" for axis, n in zip("xyz", VOXEL, strict=True)]

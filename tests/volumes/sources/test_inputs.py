@@ -204,6 +204,7 @@ INPUTS = {
         axes="cxyz",
         note="as large as its files",
     ),
+    "webknossos of zarr": Input(make.webknossos_zarr, axes="cxyz", resolution=(8, 8, 40), kind="segmentation"),
     "knossos": Input(
         make.knossos, np.pad(XYZ, [(0, 0), (0, 0), (0, 194)]), resolution=VOXEL, note="1 of 2 cubes are not stored"
     ),
