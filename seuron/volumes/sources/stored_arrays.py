@@ -110,7 +110,8 @@ class ArrayParts:
 def _source(scale: ScaleArray, about: str, notes: tuple[str, ...], options: SourceOptions) -> SourceVolume:
     name = scale.array.path.removeprefix("file://")
     array = FileArray(name, about, ArrayParts(scale.array), scale.array.file_shape, notes=notes)
-    axes = chosen_axes(array, scale.metadata.axes, options)
+    said = scale.metadata
+    axes = chosen_axes(array, said.axes, options, said.notes if said.axes is None else ())
     return array_source(array, axes, _of_webknossos(scale, _metadata(scale, axes)), options)
 
 

@@ -292,5 +292,8 @@ def page_facts(path: Path) -> tuple[tuple[int, int], np.dtype[Any], int, int]:
 
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
+        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if max(ends, default=0) > path.stat().st_size:
+            raise VolumeError(f"{path.name} is cut off; copy it again")
         size = (page.imagelength, page.imagewidth)
         return size, _grey_values(str(path), page)[1], len(file.pages), page.samplesperpixel

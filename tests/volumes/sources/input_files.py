@@ -150,10 +150,13 @@ def save_section(path: Path, section: NDArray[Any]) -> None:
         Image.fromarray(section).save(path)
 
 
-def picture(mode: str, change: Callable[[Image.Image], Image.Image] = lambda image: image) -> Write:
+def picture(
+    mode: str, change: Callable[[Image.Image], Image.Image] = lambda image: image, suffix: str = "png"
+) -> Write:
     def write(folder: Path) -> str:
-        change(Image.fromarray(ZYX[0]).convert(mode)).save(folder / "a.png")
-        return str(folder / "a.png")
+        path = folder / f"a.{suffix}"
+        change(Image.fromarray(ZYX[0]).convert(mode)).save(path)
+        return str(path)
 
     return write
 
