@@ -239,11 +239,11 @@ def voxel_size(source: SourceVolume) -> tuple[float, float, float]:
 
 
 def voxel_offset(source: SourceVolume) -> Triple:
-    """The place of the first voxel along x, y, z, in whole voxels: the nearest, halves upwards, as for volumes in place.
+    """The place of the first voxel along x, y, z: the nearest whole voxels, halves upwards, as for volumes in place.
 
     It is 0 where the file does not say it. Raises VolumeError where the size of a voxel is not known.
     """
     if source.corner_nm is None:
         return (0, 0, 0)
     pairs = zip(source.corner_nm.value, voxel_size(source), strict=True)
-    return triple([floor(corner / size + 0.5) for corner, size in pairs])
+    return triple([floor(round(corner / size, 6) + 0.5) for corner, size in pairs])
