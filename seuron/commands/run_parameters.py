@@ -61,9 +61,10 @@ def parsed_values(session: Session, pipeline: Pipeline, values: Mapping[str, Any
         return params
     from seuron.params.model import parse_leniently
 
-    parsed, found, _ = parse_leniently(pipeline.params, merged)
-    if parsed is None or problems or found:
-        raise ParameterErrors([*problems, *found])
+    found: tuple[RunParameters | None, list[str], set[str]] = parse_leniently(pipeline.params, merged)
+    parsed, wrong, _ = found
+    if parsed is None or problems or wrong:
+        raise ParameterErrors([*problems, *wrong])
     return parsed
 
 

@@ -26,9 +26,9 @@ _NUMBERS = r"^\s*\[?\s*-?\d+([\s,]+-?\d+){%d}\s*\]?\s*$"
 PRESET = "preset"
 NO_PRESET = "none"
 #: Tasks are handed over as MessagePack, whose integers have 64 bits: with another one no task of the run would begin.
-#: A run's parameters are kept as PostgreSQL's JSON, which has neither NaN (of all numbers, that alone is not above a
-#: limit and not below it) nor the character NUL nor half a surrogate pair: without a reason, the answer was an error
-#: 500. In draft 7 of JSON Schema what stands beside a `$ref` is not enforced, but browsers are shown it all the same.
+#: A run's parameters are kept as PostgreSQL's JSON, which has neither NaN (to JSON Schema the one number that is
+#: above 0 and below it) nor the character NUL nor half a surrogate pair: the answer was an error that named nothing.
+#: In draft 7 of JSON Schema what stands beside a `$ref` is not enforced, but browsers are shown it all the same.
 _DELIVERABLE: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "$ref": "#/definitions/deliverable",
@@ -36,7 +36,7 @@ _DELIVERABLE: dict[str, Any] = {
         "deliverable": {
             "minimum": -(2**63),
             "maximum": 2**63 - 1,
-            "not": {"type": "number", "exclusiveMinimum": 2**63 - 1},
+            "not": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0},
             "pattern": r"^[^\x00\ud800-\udfff]*$",
             "items": {"$ref": "#/definitions/deliverable"},
             "additionalProperties": {"$ref": "#/definitions/deliverable"},
