@@ -14,6 +14,9 @@ from odd_parameters import SETS, make_volumes, odd_values
 from seuron.errors import PermanentError
 from seuron.pipelines.segmentation import PIPELINE
 
+#: Both files of odd parameters load the same libraries, so they share a process.
+pytestmark = pytest.mark.xdist_group("odd-parameters")
+
 #: What a run's `prepare` has prepared, or the error that ends it and the note that it leaves; the words of a refusal.
 Prepare = Callable[[dict[str, Any]], tuple[str, str]]
 

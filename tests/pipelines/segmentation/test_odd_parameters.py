@@ -19,6 +19,9 @@ from seuron.commands.run_parameters import read_values
 from seuron.errors import ParameterErrors
 from seuron.params.json_values import parse_json
 
+#: Both files of odd parameters load the same libraries, so they share a process.
+pytestmark = pytest.mark.xdist_group("odd-parameters")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
