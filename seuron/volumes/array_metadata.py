@@ -20,7 +20,7 @@ import numpy as np
 from seuron.volumes.sources.source import Stated
 
 if TYPE_CHECKING:
-    from seuron.volumes.precomputed import Kind, Resolution
+    from seuron.volumes.volume import Kind, Resolution
 
 #: Nanometres of a unit, by the names that files use for it (without capitals, singular).
 NANOMETRES = {

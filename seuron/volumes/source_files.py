@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
 from seuron.errors import DataError, VolumeError
-from seuron.volumes.precomputed import Resolution
+from seuron.volumes.volume import Resolution
 
 if TYPE_CHECKING:
     import zarr

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from seuron.box import Box, Triple, triple
 from seuron.errors import DataError, VolumeError
 from seuron.storage import Storage, cloud_path
-from seuron.volumes.precomputed import Kind, Resolution, Volume, create_volume, read_layer_info, volume_info
+from seuron.volumes.layers import create_volume
+from seuron.volumes.precomputed import read_layer_info, volume_info
 from seuron.volumes.pyramid import build_pyramid
 from seuron.volumes.source_files import SourceVolume, open_source
+from seuron.volumes.volume import Kind, Resolution, Volume
 
 #: Bytes of the source that are held at once, apart from what one block or one section takes anyway.
 SLAB_BYTES = 256 << 20

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from seuron.box import Box, Triple
 
 if TYPE_CHECKING:
-    from seuron.volumes.precomputed import Kind, Resolution
+    from seuron.volumes.volume import Kind, Resolution
 
 T = TypeVar("T")
 
