@@ -14,7 +14,7 @@ from runs_on_disk import CORNER, bytes_of, layers_of, parameters, save, smooth_a
 from seuron.box import Box
 from seuron.engine.local import run_local
 from seuron.engine.run import Run
-from seuron.engine.setup import check_run
+from seuron.engine.setup import check_run, prepare_run
 from seuron.errors import ParameterErrors
 from seuron.volumes import create_volume, open_volume
 from seuron.web.neuroglancer_state import neuroglancer_state
@@ -167,9 +167,9 @@ def test_changes_that_layers_cannot_follow_are_refused(
         "all": [*CORNER, CORNER[0] + 70, CORNER[1] + 50, CORNER[2] + 40],
     }
     named = [{k: boxes.get(v, v) if isinstance(v, str) else v for k, v in change.items()} for change in (first, then)]
-    run_local(parameters(source, tmp_path / "run", **named[0]))
+    prepare_run(parameters(source, tmp_path / "run", **named[0]))
     with pytest.raises(ParameterErrors, match=message):
-        run_local(parameters(source, tmp_path / "run", **named[1]))
+        prepare_run(parameters(source, tmp_path / "run", **named[1]))
 
 
 def _damage(path: Path) -> None:
@@ -200,6 +200,7 @@ def test_what_cannot_be_decoded_is_told_before_the_run(source: str, tmp_path: Pa
     assert all("is damaged" in problem for problem in problems)
 
 
+@pytest.mark.long
 def test_labels_of_16_bits_score_a_run(source: str, tmp_path: Path) -> None:
     """Ground truth in a plain Zarr array whose type alone does not say that they are labels."""
     run = run_local(parameters(source, tmp_path / "run", ground_truth=_labels(tmp_path, "u2"), **CHUNKS))
