@@ -26,12 +26,12 @@ from seuron.volumes.volume import Kind
 
 
 def load(path: str) -> NDArray[Any]:
-    """A file's array as (X, Y, Z)."""
+    """A file's array as (X, Y, Z), labels in the type that the file has."""
     if path.endswith(".ckl"):
         import crackle
 
         labels: NDArray[Any] = crackle.decompress(Path(path).read_bytes())
-        return labels.astype(np.uint64)
+        return labels
     import h5py
 
     name, _, dataset = path.rpartition(":")
@@ -43,7 +43,8 @@ def load(path: str) -> NDArray[Any]:
 def middle(voxels: NDArray[Any], side: int) -> NDArray[Any]:
     size = [min(side, n) for n in voxels.shape]
     cut = tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(voxels.shape, size, strict=True))
-    return np.asfortranarray(voxels[cut])
+    part = np.asfortranarray(voxels[cut])
+    return part if part.dtype == np.uint8 else part.astype(np.uint64)
 
 
 def seconds(work: Callable[[], object]) -> float:

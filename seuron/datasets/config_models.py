@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from seuron.datasets.names import LONGEST_NAME, NAME
 from seuron.params.fields import Folder, Path
 from seuron.params.model import Parameters
+from seuron.storage import local_folder
 
 #: Minutes of a year.
 LONGEST_WATCH = 527_040
@@ -87,6 +88,11 @@ class DatasetTable(Parameters):
         if (self.image is None) == (self.affinities is None):
             given = "both" if self.image is not None else "neither"
             raise ValueError(f"give one of `image` and `affinities`, got {given}")
+        if self.parameters.get("layer_format") == "ome-zarr" and local_folder(self.publish) is None:
+            raise ValueError(
+                "`publish` is no folder of this machine: readers elsewhere are redirected by the `info` of precomputed "
+                "layers, got `layer_format` ome-zarr. Leave it out, or publish into a folder"
+            )
         return self
 
 
