@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
-from seuron.volumes.precomputed import Kind, Resolution
+
+if TYPE_CHECKING:
+    from seuron.volumes.precomputed import Kind, Resolution
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ class SourceVolume:
         read: gives the voxels (X, Y, Z, C) of a box in voxels of the array, whose first corner is 0, 0, 0.
         axes: the array's own axes, slowest first, by letters of x, y, z, c, t.
         resolution_nm: a voxel's size, None where the file does not give it for every axis.
+        size_problem: where that is None, what the file says and why it cannot be taken; empty where it says nothing.
         corner_nm: the place of the lower corner of the first voxel, None where the file does not say.
         kind: what the file itself says that the voxels are.
         blocks: voxels of a stored block, along x, y, z; what is read at once costs least in these.
@@ -62,6 +65,7 @@ class SourceVolume:
     blocks: Triple | None = None
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    size_problem: str = ""
     close: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
