@@ -1,0 +1,126 @@
+"""Which reader a path is for: by what lies in a folder, and by the suffix of a file.
+
+A path names an array in a file or folder behind a colon: `file.h5:volumes/raw`, `image.zarr:0`, `stack.tif:1`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seuron.box import Box
+from seuron.errors import DataError, SeuronError, VolumeError
+from seuron.storage.files import decoding_errors
+from seuron.volumes.sources.array_source import place_given
+from seuron.volumes.sources.source import SourceOptions, SourceVolume
+
+Reader = Callable[[Path, SourceOptions], SourceVolume]
+
+#: Suffixes of files, the module that reads them, its function, and the libraries that it needs.
+FILES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    ((".h5", ".hdf5", ".hdf", ".he5", ".ilp"), "hdf5", "open_hdf5"),
+    ((".tif", ".tiff", ".btf", ".tf8"), "tiff", "open_tiff"),
+    ((".png", ".jpg", ".jpeg"), "sections", "open_sections"),
+    ((".mrc", ".rec", ".st", ".ali", ".map"), "mrc", "open_mrc"),
+    ((".nrrd", ".nhdr"), "nrrd", "open_nrrd"),
+    ((".npy",), "numpy_files", "open_npy"),
+    ((".npz",), "numpy_files", "open_npz"),
+)
+NAMES = {
+    "HDF5": ".h5, .hdf5, .hdf",
+    "TIFF": ".tif, .tiff, .btf",
+    "MRC": ".mrc, .rec, .st, .ali, .map",
+    "NRRD": ".nrrd, .nhdr",
+    "NumPy": ".npy, .npz",
+    "folders": "Zarr, N5, precomputed, wkw, KNOSSOS, sections as PNG, JPEG or TIFF",
+}
+
+
+def open_source(path: str, options: SourceOptions | None = None) -> SourceVolume:
+    """Open a volume in any format that is known, as its file, a person's options and conventions describe it.
+
+    Nothing of the file is changed. Raises VolumeError for what cannot be opened or is not whole, with all problems,
+    and `read` of what is given raises DataError for voxels that cannot be decoded.
+    """
+    options = options or SourceOptions()
+    place, dataset = _split(path)
+    if dataset is not None:
+        options = replace(options, dataset=options.dataset or dataset)
+    try:
+        source = _reader(path, place)(place, options)
+    except ModuleNotFoundError as error:
+        raise VolumeError(
+            f"reading {path} needs the Python package {error.name}, which is not installed: "
+            "pip install 'seuron[formats]'"
+        ) from error
+    try:
+        return place_given(_readable(source), options)
+    except SeuronError:
+        source.close()
+        raise
+
+
+def _split(path: str) -> tuple[Path, str | None]:
+    """The file or folder of a path, and the array's name behind its last colon where there is no such file."""
+    place = Path(path).expanduser()
+    before, colon, name = path.rpartition(":")
+    if not place.exists() and colon and before and Path(before).expanduser().exists():
+        return Path(before).expanduser(), name
+    return place, None
+
+
+def _reader(path: str, place: Path) -> Reader:
+    if not place.exists():
+        raise VolumeError(f"cannot import {path}: there is no such file or folder; check the path")
+    if place.is_dir():
+        return _folder_reader(place)
+    suffix = place.suffix.lower()
+    for suffixes, module, function in FILES:
+        if suffix in suffixes:
+            return _function(module, function)
+    raise VolumeError(
+        f"cannot import {path}: {suffix or 'a file without a suffix'} is none of the formats known, which are "
+        + "; ".join(f"{name} ({suffixes})" for name, suffixes in NAMES.items())
+    )
+
+
+def _folder_reader(place: Path) -> Reader:
+    from seuron.volumes.sources.knossos import CONFIGURATION
+    from seuron.volumes.sources.webknossos import PROPERTIES, is_wkw
+    from seuron.volumes.sources.zarr_arrays import N5_FILE, is_zarr
+
+    if is_zarr(place):
+        return _function("zarr_arrays", "open_zarr")
+    if (place / N5_FILE).exists():
+        return _function("zarr_arrays", "open_n5")
+    if (place / CONFIGURATION).exists():
+        return _function("knossos", "open_knossos")
+    if (place / PROPERTIES).exists() or is_wkw(place):
+        return _function("webknossos", "open_wkw")
+    return _function("sections", "open_sections")
+
+
+def _function(module: str, function: str) -> Reader:
+    """A reader, whose module is loaded when it is needed, as it may need a library that is not installed."""
+    found: Reader = getattr(importlib.import_module(f"seuron.volumes.sources.{module}"), function)
+    return found
+
+
+def _readable(source: SourceVolume) -> SourceVolume:
+    """The source with a `read` that says in words where voxels cannot be decoded."""
+
+    def read(box: Box) -> Any:
+        try:
+            return source.read(box)
+        except SeuronError:
+            raise
+        except (OSError, RuntimeError, IndexError, KeyError, TypeError, *decoding_errors()) as error:
+            raise DataError(
+                f"{source.name}: the voxels of {box} cannot be read ({type(error).__name__}: {error}); "
+                "the file is damaged, or packed in a way that the installed libraries do not know"
+            ) from error
+
+    return replace(source, read=read)

@@ -1,0 +1,44 @@
+"""Arrays inside compressed files that can only be read from their beginning: unpacked to a file without a name.
+
+It lies in the folder for temporary files (`TMPDIR`), takes no memory, and is gone when it is closed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seuron.errors import VolumeError
+
+#: Bytes that are copied at once.
+PART_BYTES = 16 << 20
+
+
+def unpacked(name: str, packed: IO[bytes]) -> IO[bytes]:
+    """A temporary file with all that `packed` gives, at its beginning. Raises VolumeError where the disk is full."""
+    file = tempfile.TemporaryFile(prefix="seuron-unpacked-")  # noqa: SIM115  its user closes it
+    try:
+        shutil.copyfileobj(packed, file, PART_BYTES)
+    except OSError as error:
+        file.close()
+        raise VolumeError(
+            f"{name} could not be unpacked to {tempfile.gettempdir()} ({error}); give a folder with room as $TMPDIR"
+        ) from error
+    file.seek(0)
+    return file
+
+
+def mapped_array(
+    name: str, file: Any, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, *, fortran: bool
+) -> NDArray[Any]:
+    """An array of a file, mapped into memory. Raises VolumeError where the file ends before the array does."""
+    try:
+        return np.memmap(file, dtype, "r", offset, shape, order="F" if fortran else "C")
+    except ValueError as error:
+        raise VolumeError(
+            f"{name} is cut off: it holds fewer bytes than {shape} {dtype} ({error}); copy it again"
+        ) from error
