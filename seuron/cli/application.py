@@ -58,6 +58,7 @@ _single |= {
         ("synth", data.synth, _DATA),
         ("import", volumes.import_, _DATA),
         ("inspect", volumes.inspect, _DATA),
+        ("export", volumes.export, _DATA),
         ("train", train.train, _DATA),
         ("chat", chat.chat, _CHAT),
         ("bot", chat.bot, _CHAT),

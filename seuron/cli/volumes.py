@@ -103,6 +103,41 @@ def inspect(
         raise ParameterErrors(found.problems, found.name)
 
 
+def export(
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="a folder, gs:// or s3://, or a run's layer")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="file or folder to write, on this machine")],
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help="tiff, hdf5, ome-zarr, n5, wkw, nrrd, numpy, precomputed; else by the suffix"),
+    ] = None,
+    box: Annotated[str | None, typer.Option(help="x0,y0,z0,x1,y1,z1 in voxels of the scale; all of it without")] = None,
+    mip: Annotated[int, typer.Option(min=0, help="the scale: 0 is the finest")] = 0,
+    dtype: Annotated[
+        str | None, typer.Option(help="uint8, uint16, uint32, uint64 or float32; else the layer's")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace what is there")] = False,
+) -> None:
+    """Write a layer, or a box of it, in a format of other tools, with voxel size and corner where that has a place.
+
+    Labels that do not fit into --dtype are counted from 1 on, and TARGET.labels.csv says what they were.
+    """
+    from seuron.cli.byte_progress import ByteProgress
+    from seuron.commands.argument_types import absolute, parse_box
+    from seuron.volumes import open_volume
+    from seuron.volumes.exports.layer_export import export_layer
+
+    volume = open_volume(absolute(layer), mip)
+    wanted = None if box is None else parse_box(box, "--box")
+    target = absolute(target)
+    with ByteProgress() as progress:
+        notes = export_layer(
+            volume, target, format_name=format_name, box=wanted, dtype=dtype, overwrite=overwrite, progress=progress
+        )
+    for note in notes:
+        echo(f"{'note':<10} {note}")
+    echo(f"{target}: {wanted or volume.box} of {volume.path}, scale {mip}")
+
+
 def _options(
     source: str,
     dataset: str | None,

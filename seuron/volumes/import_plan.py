@@ -29,11 +29,12 @@ Window = tuple[float, float] | Literal["auto"]
 class ImportPlan:
     """All that an import's result depends on.
 
-    `box` is in voxels of the layer, `stored` are the source's blocks along its axes, `options` what a person said about
-    the source, with the window in numbers.
+    `name` is the array's, by whichever path it was given: `source` is that path. `box` is in voxels of the layer, `stored`
+    are the source's blocks along its axes, `options` what a person said about it, with the window in numbers.
     """
 
     source: str
+    name: str
     version: str
     options: SourceOptions
     destination: str
@@ -56,10 +57,11 @@ class ImportPlan:
         """The plan as JSON has it, for the record in the layer's folder."""
         found: dict[str, Any] = asdict(self)
         options = found.pop("options")
-        for name in ("box", "destination", "stored"):
+        for name in ("box", "destination", "source", "stored"):
             del found[name]
-        for name in ("offset", "resolution_nm"):  # they are in the plan's own box and voxel size
+        for name in ("dataset", "offset", "resolution_nm"):  # they are in the plan's own name, box and voxel size
             del options[name]
+        found["source"] = found.pop("name")
         found |= options | {"box": self.box.corners}
         return found
 
@@ -96,7 +98,8 @@ def plan_import(
     kind = inspection.kind.value
     plan = ImportPlan(
         source=source,
-        version=source_version(source, inspection.files),
+        name=inspection.name,
+        version=source_version(inspection.name, inspection.files),
         options=options,
         destination=cloud_path(destination),
         kind=kind,

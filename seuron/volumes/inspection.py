@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
+from seuron.errors import VolumeError
 from seuron.volumes.precomputed import Kind, Resolution
+from seuron.volumes.sources.array_source import voxel_offset, voxel_size
 from seuron.volumes.sources.source import SourceVolume, Stated
 
 Plane = Literal["xy", "xz", "yz"]
@@ -28,8 +30,6 @@ LABEL_WORDS = {
     *("label", "labels", "seg", "segmentation", "segments", "supervoxels", "fragments", "ws", "watershed"),
     *("id", "ids", "neurons", "bodies", "gt", "truth"),
 }
-#: A corner may be so far from a whole number of voxels without a word about it.
-CORNER_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def inspect_source(source: SourceVolume, kind: Kind | None = None, *, pixels: in
     reading raises for voxels that cannot be decoded.
     """
     stated_kind = Stated(kind, "--kind") if kind is not None else source.kind or guessed_kind(source)
-    box, corner_notes = _place(source)
+    corner = voxel_offset(source) if source.resolution_nm is not None else (0, 0, 0)
+    box = Box.from_shape(corner, source.shape)
     slices = middle_slices(source, box.minimum, pixels)
     sample = _sample(slices)
     return Inspection(
@@ -138,7 +139,7 @@ def inspect_source(source: SourceVolume, kind: Kind | None = None, *, pixels: in
         box=box,
         blocks=source.blocks,
         files=source.files,
-        notes=(*source.notes, *corner_notes),
+        notes=source.notes,
         problems=tuple(_problems(source, stated_kind.value, sample)),
         sample=sample,
         slices=slices,
@@ -212,26 +213,12 @@ def _sample(slices: Sequence[Slice]) -> ValueSample | None:
     )
 
 
-def _place(source: SourceVolume) -> tuple[Box, list[str]]:
-    """The voxels' box in the grid, and what to say where the corner is no whole number of voxels."""
-    if source.corner_nm is None or source.resolution_nm is None:
-        return Box.from_shape((0, 0, 0), source.shape), []
-    exact = [c / r for c, r in zip(source.corner_nm.value, source.resolution_nm.value, strict=True)]
-    whole = triple([round(value) for value in exact])
-    notes = []
-    if any(abs(value - near) > CORNER_TOLERANCE for value, near in zip(exact, whole, strict=True)):
-        lies, taken = (", ".join(f"{value:.6g}" for value in values) for values in (exact, whole))
-        notes.append(f"its corner lies at voxel {lies}; layers begin at whole voxels, so {taken} is taken")
-    return Box.from_shape(whole, source.shape), notes
-
-
 def _problems(source: SourceVolume, kind: Kind, sample: ValueSample | None) -> list[str]:
     found = []
-    if source.resolution_nm is None:
-        found.append(
-            source.size_problem
-            or f"{source.name} does not say how large its voxels are; give --resolution x,y,z in nm, such as 4,4,40"
-        )
+    try:
+        voxel_size(source)
+    except VolumeError as error:
+        found.append(str(error))
     if kind == "segmentation" and source.channels != 1:
         found.append(
             f"{source.name} has {source.channels} channels, and labels have one; choose one by --channel, "

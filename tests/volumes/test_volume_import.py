@@ -26,7 +26,7 @@ from seuron.volumes import open_volume, volume_import
 from seuron.volumes.import_record import recorded_import
 from seuron.volumes.section_spool import section_spool
 from seuron.volumes.sources import open_source
-from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
+from seuron.volumes.sources.source import SourceOptions, SourceVolume
 from seuron.volumes.volume_import import import_volume, slabs
 
 #: zyx, as files store it; no size is a multiple of a block.
@@ -275,14 +275,3 @@ def test_a_worker_that_dies_is_told_and_the_import_continued(tmp_path: Path, mon
         import_volume(path, str(tmp_path / "killed"), (9, 9, 9), block_size=BLOCK, workers=2, progress=kill_one)
     import_volume(path, str(tmp_path / "killed"), (9, 9, 9), block_size=BLOCK)
     _same_layers(tmp_path / "whole", tmp_path / "killed")
-
-
-def test_a_corner_between_voxels_is_said(tmp_path: Path) -> None:
-    """A layer begins at a whole voxel; where the corner lies between two, a note says which is taken."""
-    from seuron.volumes.inspection import inspect_source
-
-    with open_source(_hdf5(tmp_path / "a.h5", raw=_grey()), SourceOptions(resolution_nm=(4.0, 4.0, 40.0))) as source:
-        moved = SourceVolume(**{**vars(source), "corner_nm": Stated((8.0, 6.5, -40.0), "attribute `offset`")})
-        found = inspect_source(moved)
-    assert found.box.minimum == (2, 2, -1)
-    assert found.notes[-1].startswith("its corner lies at voxel 2, 1.625, -1;")
