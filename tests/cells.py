@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from seuron.box import Box, Triple
 from seuron.volumes import create_volume, open_volume
-from seuron.volumes.precomputed import Kind
 from seuron.volumes.pyramid import build_pyramid
+from seuron.volumes.volume import Kind
 
 BOX = Box((10, 20, 30), (138, 132, 126))
 RESOLUTION = (8.0, 8.0, 8.0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seuron.engine.plan import Task, Tier, Work
     from seuron.engine.run import Run
     from seuron.engine.sections import Section
+    from seuron.volumes.layouts import LayerFormat, LayerLayout
 
 #: What a task counted, by name; counts of a stage's tasks add up.
 Counts = dict[str, float]
@@ -53,7 +54,7 @@ class Layer:
 
     A layer of the run's own has `scales`, of which the stage makes the first, and the stage `pyramid` the others.
     `shader` is Neuroglancer's, `selected` says whether a viewer shows it at first, `mip` at which of its scales the run
-    works.
+    works. `layer_format` and `shard_above` are those of `LayerLayout`; layers have no shards where it is 0.
     """
 
     name: str
@@ -67,6 +68,24 @@ class Layer:
     shader: str = ""
     selected: bool = True
     mip: int = 0
+    layer_format: LayerFormat = "precomputed"
+    shard_above: int = 0
+
+    def layout(self, facts: Facts) -> LayerLayout:
+        """How a layer of the run's own is laid out."""
+        from seuron.volumes.layouts import LayerLayout
+
+        return LayerLayout(
+            facts.box,
+            facts.resolution_nm,
+            self.dtype,
+            self.channels,
+            self.kind,
+            self.block_size,
+            pyramid=self.scales > 1,
+            layer_format=self.layer_format,
+            shard_above=self.shard_above,
+        )
 
 
 def reads_nothing(run: Run, task: Task) -> Iterable[Task | Tier]:

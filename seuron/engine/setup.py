@@ -24,8 +24,7 @@ from seuron.params.run_parameters import RunParameters
 from seuron.storage import Storage
 from seuron.storage.allowed_paths import path_problems
 from seuron.storage.locks import locks
-from seuron.volumes.growth import remove_stale_blocks
-from seuron.volumes.precomputed import volume_info, write_info
+from seuron.volumes.layers import renew_layer
 
 #: What a run has in its folder before it has its run.json, in the order in which it is written.
 WRITTEN_FIRST = {"inputs", "keys", "plan.json"}
@@ -248,14 +247,4 @@ def _keys_before(before: Run) -> bytes:
 def _create_layers(run: Run) -> None:
     """Write the metadata of the layers that the run will fill; a layer that has grown keeps its whole blocks."""
     for layer in (layer for layer in run.layers if layer.stage):
-        info = volume_info(
-            run.facts.box,
-            run.facts.resolution_nm,
-            dtype=layer.dtype,
-            channels=layer.channels,
-            kind=layer.kind,
-            block_size=layer.block_size,
-            pyramid=layer.scales > 1,
-        )
-        remove_stale_blocks(layer.path, info)
-        write_info(layer.path, info)
+        renew_layer(layer.path, layer.layout(run.facts))

@@ -100,6 +100,27 @@ class Storage:
         except FileNotFoundError:
             return None
 
+    def get_all(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        """The contents of many files, None for those that there are not; an object store is asked for all at once."""
+        if self._folder is None:
+            found = self._cloud().get(list(names)) if names else []
+            for result in found:
+                if result["error"] is not None:
+                    raise result["error"]
+            return {result["path"]: result["content"] for result in found}
+        return {name: self.get(name) for name in names}
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None when there is no such file."""
+        if self._folder is None:
+            size: int | None = self._cloud().size(name)
+            return size
+        try:
+            with named_errors(self._folder / name):
+                return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def local(self, name: str) -> Path | None:
         """Where a file lies on this machine; None in an object store, or when there is no such file."""
         path = None if self._folder is None else self._folder / name

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seuron.volumes.sources.source import Stated
+from seuron.volumes.stated import Stated
 
 if TYPE_CHECKING:
-    from seuron.volumes.precomputed import Kind, Resolution
+    from seuron.volumes.volume import Kind, Resolution
 
 #: Nanometres of a unit, by the names that files use for it (without capitals, singular).
 NANOMETRES = {
@@ -38,7 +38,7 @@ SMALLEST_NM, LARGEST_NM, LARGEST_RATIO = 0.1, 100_000.0, 100.0
 #: Words for axes beside their letters.
 AXIS_WORDS = {"channel": "c", "channels": "c", "time": "t", "frame": "t", "depth": "z", "height": "y", "width": "x"}
 #: Attributes that name the axes, in the order in which they are believed.
-AXES_ATTRIBUTES = ("dimension_names", "axes", "_ARRAY_DIMENSIONS", "axistags", "DIMENSION_LABELS", "axis_names")
+AXES_ATTRIBUTES = ("axes", "_ARRAY_DIMENSIONS", "axistags", "DIMENSION_LABELS", "axis_names")
 #: Attributes of a voxel's size, with the unit that their convention has where no other attribute names one.
 SIZE_ATTRIBUTES = {"resolution": "nm", "voxel_size": "nm", "element_size_um": "um", "pixelSpacing": ""}
 UNIT_ATTRIBUTES = ("units", "unit", "axis_units")

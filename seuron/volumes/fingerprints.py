@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from seuron.box import Box, Triple, triple
 from seuron.storage import Storage
 from seuron.storage.digests import digest_of_array, digest_of_bytes, digest_of_data
-from seuron.volumes.precomputed import Volume
+from seuron.volumes.volume import Missing, Volume
 
 #: The fingerprint of a block that is not stored.
 MISSING = 0
@@ -87,18 +87,15 @@ class Fingerprints:
 def fingerprints_of(volume: Volume, box: Box) -> Fingerprints:
     """The fingerprints of the blocks of a volume that meet `box`.
 
-    Which file of a sharded volume holds a block is the format's secret: it counts as one block, all of which changes
-    together.
+    All chunks of a shard change together. A chunk that a shard does not hold is not told from one that it does.
     """
-    whole, size, storage = volume.box, volume.block_size, Storage(volume.path)
-    if volume.is_sharded:
-        versions = storage.versions(storage.names(f"{volume.key}/"))
-        size, indices = whole.shape, Box((0, 0, 0), (1, 1, 1))
-        values = np.full(1, _fingerprint(" ".join(str(version) for version in versions)))
-    else:
-        indices, blocks = box.intersect(whole).grid(size, whole.minimum), volume.blocks(box)
-        names = [volume.block_name(block) for block in blocks]
-        values = np.fromiter(map(_fingerprint, storage.versions(names)), np.uint64, len(names))
+    whole, size = volume.box, volume.block_size
+    indices, blocks = box.intersect(whole).grid(size, whole.minimum), volume.blocks(box)
+    files = [volume.files(block) for block in blocks]
+    names = list(dict.fromkeys(name for names in files for name in names))
+    versions = dict(zip(names, Storage(volume.path).versions(names), strict=True))
+    found = (_fingerprint([versions[name] for name in names]) for names in files)
+    values = np.fromiter(found, np.uint64, len(files))
     return Fingerprints(
         path=volume.path,
         form=digest_of_data(volume.form),
@@ -109,14 +106,15 @@ def fingerprints_of(volume: Volume, box: Box) -> Fingerprints:
     )
 
 
-def _fingerprint(version: str | None) -> np.uint64:
-    """64 bits of a file's version; never `MISSING` for a file that is there."""
-    if version is None:
+def _fingerprint(versions: list[str | None]) -> np.uint64:
+    """64 bits of the versions of a block's files; `MISSING` where one of them is not there, and only then."""
+    known = [version for version in versions if version is not None]
+    if len(known) < len(versions):
         return np.uint64(MISSING)
-    return np.uint64(int(digest_of_bytes([version.encode()])[:16], 16) or 1)
+    return np.uint64(int(digest_of_bytes(["\n".join(known).encode()])[:16], 16) or 1)
 
 
-def content_digest(volume: Volume, box: Box, missing: Literal["error", "zero"]) -> str:
+def content_digest(volume: Volume, box: Box, missing: Missing) -> str:
     """The digest of the blocks of a volume that meet `box`, by their stored bytes.
 
     Where a block is missing, what that means (`missing`) is a part of it.
@@ -127,9 +125,10 @@ def content_digest(volume: Volume, box: Box, missing: Literal["error", "zero"]) 
 
     def parts() -> Iterator[bytes]:
         for block in volume.blocks(box):
-            content = storage.stored(volume.block_name(block))
-            yield f"{block} {missing if content is None else ''}".encode()
-            yield content or b""
+            for name in volume.files(block):
+                content = storage.stored(name)
+                yield f"{block} {missing if content is None else ''}".encode()
+                yield content or b""
 
     form: Any = [volume.form, box.corners]
     return digest_of_bytes([digest_of_data(form).encode(), digest_of_bytes(parts()).encode()])

@@ -29,8 +29,8 @@ Window = tuple[float, float] | Literal["auto"]
 class ImportPlan:
     """All that an import's result depends on.
 
-    `name` is the array's, by whichever path it was given: `source` is that path. `box` is in voxels of the layer, `stored`
-    are the source's blocks along its axes, `options` what a person said about it, with the window in numbers.
+    `name` is the array's, by whichever path (`source`) it was given. `box` is in voxels of the layer, `stored` are the
+    source's blocks along its axes, `options` what a person said about it, with the window in numbers.
     """
 
     source: str

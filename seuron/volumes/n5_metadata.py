@@ -27,7 +27,7 @@ from seuron.volumes.array_metadata import (
     tidy,
     voxel_size,
 )
-from seuron.volumes.sources.source import Stated
+from seuron.volumes.stated import Stated
 
 #: Axes of an array whose attributes do not name them, by their number.
 N5_AXES = {2: "xy", 3: "xyz", 4: "xyzc", 5: "xyzct"}

@@ -20,7 +20,7 @@ from seuron.volumes.array_metadata import (
     tidy,
     voxel_size,
 )
-from seuron.volumes.sources.source import Stated
+from seuron.volumes.stated import Stated
 
 #: Before version 0.3 the axes were not written down: they were always these.
 EARLY_AXES = "tczyx"

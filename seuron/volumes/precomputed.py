@@ -1,50 +1,64 @@
 """Precomputed volumes (Neuroglancer's format) through cloud-volume.
 
-cloud-volume owns the format: metadata, codecs, every storage scheme. Blocks are read through
-it. They are written block by block through `Storage`, so that a block exists whole or not at
+cloud-volume owns the format: metadata, codecs, shards, every storage scheme. Blocks are read through
+it. They are written file by file through `Storage`, so that a file exists whole or not at
 all and two deliveries of one task can write it at the same time.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
-from seuron.errors import DataError, StorageError, VolumeError
+from seuron.errors import StorageError, VolumeError
 from seuron.storage import Storage, cloud_path
 from seuron.storage.allowed_paths import check_address
-from seuron.storage.files import decoding_errors
+from seuron.storage.files import GZIP_LEVEL, decoding_errors
+from seuron.volumes.layouts import LayerLayout, ScaleLayout, shard_size
+from seuron.volumes.volume import Kind, Missing, Resolution, Volume, cells_meeting
 
 if TYPE_CHECKING:
+    from cloudvolume.datasource.precomputed.sharding import ShardingSpecification
     from cloudvolume.frontends.precomputed import CloudVolumePrecomputed
-
-Kind = Literal["image", "segmentation"]
-Resolution = tuple[float, float, float]
 
 #: cloud-volume colours its messages for terminals.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
+#: The encodings of blocks, with the module that decodes each (None: numpy) and the package that it comes in.
+ENCODINGS: dict[str, tuple[str | None, str]] = {
+    "raw": (None, ""),
+    "compressed_segmentation": ("compressed_segmentation", "compressed-segmentation"),
+    "crackle": ("crackle", "crackle-codec"),
+    "compresso": ("compresso", "compresso"),
+    "png": ("pyspng", "pyspng-seunglab"),
+    "jpeg": ("simplejpeg", "simplejpeg"),
+    "jxl": ("imagecodecs", "imagecodecs"),
+    "fpzip": ("fpzip", "fpzip"),
+    "kempressed": ("fpzip", "fpzip"),
+    "zfpc": ("zfpc", "zfpc"),
+}
+#: The types of voxels, as the format spells them.
+TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 #: Edge of the 8x8x8 sub-blocks of the compressed_segmentation codec; the format's usual choice.
 SEGMENTATION_SUBBLOCK = (8, 8, 8)
 
 
 @dataclass(frozen=True)
-class Volume:
-    """One scale (mip) of a precomputed layer.
+class PrecomputedVolume(Volume):
+    """One scale (mip) of a precomputed layer."""
 
-    `box` is in voxels of this scale; `resolution_nm` is the voxel's size in nanometres.
-    """
-
-    path: str
-    mip: int = 0
+    format = "precomputed"
 
     @cached_property
     def _cloud(self) -> CloudVolumePrecomputed:
@@ -56,12 +70,26 @@ class Volume:
 
     @cached_property
     def _info(self) -> dict[str, Any]:
-        """The layer's metadata. What cloud-volume need not be loaded for is read here; it says what is wrong."""
-        info = _read_info(self.path)
-        if info is None or not 0 <= self.mip < len(info["scales"]):
+        """The layer's metadata, complete. cloud-volume is loaded only where it follows a redirection."""
+        info = _parsed_info(self.path, Storage(self.path).get("info")) if is_plain(self.path) else None
+        if info is None or "redirect" in info:
             found: dict[str, Any] = self._cloud.info
             return found
+        problems = info_problems(info)
+        if not problems and not 0 <= self.mip < len(info["scales"]):
+            problems = [
+                f"it has {len(info['scales'])} scales, and mip {self.mip} is none of 0 to {len(info['scales']) - 1}"
+            ]
+        if problems:
+            raise VolumeError(
+                f"cannot open {self.path} at mip {self.mip} as a precomputed volume: of its `info`, "
+                f"{'; '.join(problems)}. Correct the file, or `seuron import` the data that the layer was made from"
+            )
         return info
+
+    def check(self) -> None:
+        """Raise VolumeError where the metadata are not those of a layer that can be read, with all that is wrong."""
+        self._info  # noqa: B018
 
     @property
     def _scale(self) -> dict[str, Any]:
@@ -70,8 +98,7 @@ class Volume:
 
     @property
     def box(self) -> Box:
-        corner, size = triple(self._scale.get("voxel_offset", (0, 0, 0))), triple(self._scale["size"])
-        return Box(corner, triple([a + b for a, b in zip(corner, size, strict=True)]))
+        return Box.from_shape(self._scale.get("voxel_offset", (0, 0, 0)), self._scale["size"])
 
     @property
     def resolution_nm(self) -> Resolution:
@@ -88,12 +115,35 @@ class Volume:
         return int(self._info["num_channels"])
 
     @property
-    def block_size(self) -> Triple:
+    def chunk_size(self) -> Triple:
+        """Voxels of what is encoded at once; a block, where there are no shards."""
         return triple(self._scale["chunk_sizes"][0])
+
+    @property
+    def encoding(self) -> str:
+        """How a chunk's voxels are encoded: one of `ENCODINGS`."""
+        return str(self._scale["encoding"])
+
+    @cached_property
+    def block_size(self) -> Triple:
+        """Voxels of a file: a chunk, or a shard where shards are boxes.
+
+        Shards are boxes where a chunk's place along the format's curve is that in the shard as well (the hash
+        `identity`). Those of other volumes are no boxes: a block of theirs is a chunk.
+        """
+        sharding = self._scale.get("sharding")
+        if sharding is None or sharding.get("hash") != "identity":
+            return self.chunk_size
+        bits = int(sharding["preshift_bits"]) + int(sharding["minishard_bits"])
+        return shard_size(self.box.grid_shape(self.chunk_size), self.chunk_size, bits)
 
     @property
     def kind(self) -> Kind:
         return "segmentation" if self._info["type"] == "segmentation" else "image"
+
+    @property
+    def kind_origin(self) -> str:
+        return "the `type` in its info"
 
     @property
     def scales(self) -> int:
@@ -101,19 +151,48 @@ class Volume:
 
     @property
     def key(self) -> str:
-        """The folder of this scale below `path`."""
         return str(self._scale["key"])
 
-    def read(self, box: Box, *, missing: Literal["error", "zero"] = "error") -> NDArray[Any]:
-        """The voxels of `box` as (X, Y, Z, C), Fortran order.
+    @property
+    def is_sharded(self) -> bool:
+        return self._scale.get("sharding") is not None
 
-        A block that is not stored raises DataError, or reads as zero when `missing` says so;
-        `missing_blocks` counts those.
-        """
-        if not self.box.contains(box):
-            raise VolumeError(f"{self.path}: the box {box} is outside the volume {self.box}; give a box inside it")
+    @property
+    def form(self) -> dict[str, Any]:
+        names = ("encoding", "compressed_segmentation_block_size", "sharding")
+        known = {name: self._scale[name] for name in names if name in self._scale}
+        return {**known, "type": str(self.dtype), "channels": self.channels, "block": self.chunk_size}
+
+    def files(self, block: Box) -> tuple[str, ...]:
+        if not self.is_sharded:
+            return (f"{self.key}/{block_ranges(block)}",)
+        return (f"{self.key}/{self._shards.compute_shard_location(self._code(block)).shard_number}.shard",)
+
+    @cached_property
+    def _shards(self) -> ShardingSpecification:
+        from cloudvolume.datasource.precomputed.sharding import ShardingSpecification
+
+        return ShardingSpecification.from_dict(self._scale["sharding"])
+
+    def _code(self, chunk: Box) -> int:
+        """The place of a chunk, which holds the first voxel of a box, along the format's curve."""
+        from cloudvolume.datasource.precomputed.common import compressed_morton_code
+
+        place = Box.from_shape(chunk.minimum, (1, 1, 1)).grid(self.chunk_size, self.box.minimum).minimum
+        return int(compressed_morton_code(place, self.box.grid_shape(self.chunk_size)))
+
+    def missing_blocks(self, box: Box) -> list[Box]:
+        from cloudvolume.lib import Bbox
+
+        box = box.intersect(self.box)
         if box.voxels == 0:
-            return np.zeros((*(max(0, s) for s in box.shape), self.channels), self.dtype, order="F")
+            return []
+        cloud = _open(self.path, self.mip, fill_missing=False) if self.is_sharded else self._cloud  # indices are kept
+        exist = cloud.image.exists(Bbox(box.minimum, box.maximum), mip=self.mip)
+        chunks = cells_meeting(self.box, self.chunk_size, box)
+        return [chunk for chunk in chunks if not exist[f"{self.key}/{block_ranges(chunk)}"]]
+
+    def _read(self, box: Box, missing: Missing) -> NDArray[Any]:
         from cloudvolume.exceptions import EmptyVolumeException
 
         cloud = self._cloud if missing == "error" else self._lenient
@@ -121,116 +200,159 @@ class Volume:
             # cloud-volume turns the axes around when the box is a single voxel of several channels.
             return np.asfortranarray(np.reshape(cloud[box.slices], (*box.shape, self.channels), order="F"))
         except EmptyVolumeException as error:
-            raise DataError(
-                f"{self.path}: a block of the box {box} is missing ({error}). Every block must be stored, "
-                "or the run's `missing_blocks` must be set to `zero`"
-            ) from error
-        except decoding_errors() as error:
-            raise self._damage(box, error) from error
+            raise self._missing_error(box, str(error), error) from error
+        except codec_errors() as error:
+            raise self._damage_error(box, _reason(error)) from error
 
-    def _damage(self, box: Box, error: Exception) -> DataError:
-        """What to raise where blocks of `box` cannot be decoded: with the name of the first of those."""
-        reason = " ".join(_COLOURS.sub("", str(error)).split()) or type(error).__name__
-        for block in self.blocks(box):
-            try:
-                self._lenient[block.slices]
-            except decoding_errors():
-                return DataError(
-                    f"{self.path}/{self.block_name(block)} is damaged ({reason}); write this block of the volume "
-                    "again, then start the run again. Of a layer of a run, `redo` the stage that writes it"
-                )
-        return DataError(f"{self.path}: {box} could not be decoded ({reason}); check the volume, then start again")
+    def _decodes(self, box: Box) -> bool:
+        try:
+            self._lenient[box.slices]
+        except codec_errors():
+            return False
+        return True
 
-    def blocks(self, box: Box) -> list[Box]:
-        """The storage blocks that meet `box`, each cut to the volume; x fastest."""
-        whole = self.box
-        box = box.intersect(whole)
-        if box.voxels == 0:
-            return []
-        first = [(a - o) // b for a, o, b in zip(box.minimum, whole.minimum, self.block_size, strict=True)]
-        last = [-((o - a) // b) for a, o, b in zip(box.maximum, whole.minimum, self.block_size, strict=True)]
-        grid = Box(triple(first), triple(last))
-        return [whole.cell(self.block_size, index.minimum) for _, index in grid.cells((1, 1, 1))]
+    def _write(self, box: Box, blocks: Sequence[Box], voxels: NDArray[Any]) -> int:
+        def files() -> Iterator[tuple[str, bytes]]:
+            for block in blocks:
+                part = voxels[block.within(box)]
+                yield self.block_name(block), self._shard(block, part) if self.is_sharded else self._encoded(part)
 
-    @property
-    def is_sharded(self) -> bool:
-        """Whether blocks lie together in larger files, instead of one file each."""
-        return self._scale.get("sharding") is not None
+        compress = self.encoding == "compressed_segmentation" and not self.is_sharded
+        stored = Storage(self.path).put_all(files(), compress=compress)
+        if self.is_sharded:  # what was opened before keeps indices of the shards that were there then
+            self.__dict__.pop("_cloud", None)
+            self.__dict__.pop("_lenient", None)
+        return stored
 
-    @property
-    def form(self) -> dict[str, Any]:
-        """How this scale's voxels are stored: what its blocks' bytes mean, whatever the volume's size."""
-        names = ("encoding", "compressed_segmentation_block_size", "sharding")
-        known = {name: self._scale[name] for name in names if name in self._scale}
-        return {**known, "type": str(self.dtype), "channels": self.channels, "block": self.block_size}
-
-    def block_name(self, block: Box) -> str:
-        """The name of a block's file below `path`."""
-        return f"{self.key}/{block_ranges(block)}"
-
-    def missing_blocks(self, box: Box) -> list[Box]:
-        """The blocks meeting `box` that are not stored; asks for those blocks only, not for the whole layer."""
-        from cloudvolume.lib import Bbox
-
-        box = box.intersect(self.box)
-        if box.voxels == 0:
-            return []
-        exist = self._cloud.image.exists(Bbox(box.minimum, box.maximum), mip=self.mip)
-        return [block for block in self.blocks(box) if not exist[self.block_name(block)]]
-
-    def write(self, box: Box, voxels: NDArray[Any]) -> int:
-        """Write whole blocks; returns the bytes stored.
-
-        `voxels` is (X, Y, Z) or (X, Y, Z, C) and has the shape of `box`, whose faces must lie on
-        block boundaries or on the volume's own faces.
-        """
+    def _encoded(self, voxels: NDArray[Any]) -> bytes:
+        """A chunk's voxels (X, Y, Z, C) in the layer's encoding, without loss."""
         from cloudvolume import chunks
 
-        if voxels.ndim == 3:
-            voxels = voxels[..., np.newaxis]
-        if voxels.shape != (*box.shape, self.channels) or voxels.dtype != self.dtype:
-            raise VolumeError(
-                f"{self.path}: cannot write {voxels.shape} {voxels.dtype} into {box}; "
-                f"expected {(*box.shape, self.channels)} {self.dtype}"
-            )
-        blocks = self.blocks(box)
-        if any(not box.contains(block) for block in blocks):
-            raise VolumeError(
-                f"{self.path}: the box {box} cuts through storage blocks of {self.block_size} voxels; "
-                f"write boxes that lie on the block grid starting at {self.box.minimum}"
-            )
-        segmentation = self._cloud.encoding == "compressed_segmentation"
-        sub_block = SEGMENTATION_SUBBLOCK if segmentation else None
+        parameters: dict[str, Any] = {"level": LOSSLESS_JXL} if self.encoding == "jxl" else {}
+        sub_block = SEGMENTATION_SUBBLOCK if self.encoding == "compressed_segmentation" else None
+        part = np.asfortranarray(voxels)
+        encoded: bytes = chunks.encode(part, self.encoding, block_size=sub_block, compression_params=parameters)
+        return encoded
 
-        def encoded() -> Iterator[tuple[str, bytes]]:
-            for block in blocks:
-                part = np.asfortranarray(voxels[block.within(box)])
-                yield self.block_name(block), chunks.encode(part, self._cloud.encoding, block_size=sub_block)
+    def _shard(self, shard: Box, voxels: NDArray[Any]) -> bytes:
+        """A file of all chunks of a shard. They are packed here: what cloud-volume packs depends on its own choices."""
+        from cloudvolume.datasource.precomputed.sharding import ShardingSpecification
 
-        return Storage(self.path).put_all(encoded(), compress=segmentation)
+        packed = self._scale["sharding"]["data_encoding"] == "gzip"
+        chunks = {}
+        for chunk in cells_meeting(self.box, self.chunk_size, shard):
+            content = self._encoded(voxels[chunk.within(shard)])
+            chunks[self._code(chunk)] = gzip.compress(content, GZIP_LEVEL, mtime=0) if packed else content
+        spec = ShardingSpecification.from_dict({**self._scale["sharding"], "data_encoding": "raw"})
+        made: bytes = spec.synthesize_shard(chunks)
+        return made
+
+
+#: The quality of JPEG XL from which on cloud-volume encodes without loss.
+LOSSLESS_JXL = 100
+
+
+def codec_errors() -> tuple[type[Exception], ...]:
+    """What codecs raise for content that is not theirs; errors of networks and disks are none of these."""
+    decoders = (RuntimeError, NotImplementedError, ImportError, TypeError, IndexError, AssertionError, struct.error)
+    return (*decoding_errors(), *decoders)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(_COLOURS.sub("", str(error)).split()) or type(error).__name__
 
 
 def block_ranges(block: Box) -> str:
-    """What a block's file is called in the folder of its scale."""
+    """What a chunk's file is called in the folder of its scale."""
     return "_".join(f"{a}-{b}" for a, b in zip(block.minimum, block.maximum, strict=True))
 
 
-def _read_info(path: str) -> dict[str, Any] | None:
-    """The `info` of a precomputed layer on this machine; None for what is none, or lacks what a scale has."""
-    return read_layer_info(Storage(path)) if path.startswith("file://") else None
+def is_plain(path: str) -> bool:
+    """Whether a path has one scheme, so that the layer's files lie below it; servers and formats have others."""
+    return cloud_path(path).count("://") == 1
+
+
+def _parsed_info(path: str, content: bytes | None) -> dict[str, Any] | None:
+    """An `info` as it is; None where there is none. Raises VolumeError where it is no JSON object."""
+    if content is None:
+        return None
+    try:
+        info = json.loads(content)
+    except ValueError as error:
+        raise VolumeError(
+            f"cannot open {path} as a precomputed volume: its `info` is no JSON ({error}). Write it again, or "
+            "`seuron import` the data that the layer was made from"
+        ) from error
+    if not isinstance(info, dict):
+        raise VolumeError(f"cannot open {path} as a precomputed volume: its `info` is {type(info).__name__}, no object")
+    return info
+
+
+def info_problems(info: dict[str, Any]) -> list[str]:
+    """What is wrong with the metadata of a layer, a phrase each."""
+    problems = [f"`{name}` is missing" for name in ("data_type", "num_channels", "type", "scales") if name not in info]
+    if "data_type" in info and info["data_type"] not in TYPES:
+        problems.append(f"`data_type` is {info['data_type']!r}, allowed are {', '.join(TYPES)}")
+    if "num_channels" in info and not _whole(info["num_channels"], 1):
+        problems.append(f"`num_channels` is {info['num_channels']!r}, expected a number from 1 on")
+    scales = info.get("scales", [])
+    if not isinstance(scales, list) or (not scales and "scales" in info):
+        return [*problems, f"`scales` is {scales!r}, expected a list of scales"]
+    for number, scale in enumerate(scales):
+        problems += [f"scale {number}: {problem}" for problem in _scale_problems(scale)]
+    return problems
+
+
+def _scale_problems(scale: Any) -> list[str]:
+    if not isinstance(scale, dict):
+        return [f"{scale!r} is no object"]
+    problems = [
+        f"`{name}` is missing" for name in ("key", "encoding", "size", "resolution", "chunk_sizes") if name not in scale
+    ]
+    least = {"size": 1, "voxel_offset": -(2**62)}
+    for name in (name for name in least if name in scale):
+        if not _triple(scale[name], lambda v, low=least[name]: _whole(v, low)):
+            problems.append(f"`{name}` is {scale[name]!r}, expected three whole numbers")
+    if "resolution" in scale and not _triple(scale["resolution"], lambda v: isinstance(v, int | float) and v > 0):
+        problems.append(f"`resolution` is {scale['resolution']!r}, expected three numbers of nanometres above 0")
+    if "chunk_sizes" in scale and not _chunks(scale["chunk_sizes"]):
+        problems.append(
+            f"`chunk_sizes` is {scale['chunk_sizes']!r}, expected a list of sizes, three whole numbers each"
+        )
+    if "encoding" in scale and scale["encoding"] not in ENCODINGS:
+        problems.append(f"`encoding` is {scale['encoding']!r}, known are {', '.join(ENCODINGS)}")
+    elif "encoding" in scale and (problem := codec_problem(scale["encoding"])):
+        problems.append(f"`encoding` is {scale['encoding']}, {problem}")
+    return problems
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least and value == int(value)
+
+
+def _triple(value: Any, fits: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(fits(entry) for entry in value)
+
+
+def _chunks(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(_triple(size, lambda v: _whole(v, 1)) for size in value)
+
+
+def codec_problem(encoding: str) -> str:
+    """What is missing to decode an encoding; empty for nothing."""
+    module, package = ENCODINGS[encoding]
+    if module is None or find_spec(module) is not None:
+        return ""
+    return f"for which the Python package {package} is not installed: pip install {package}"
 
 
 def read_layer_info(storage: Storage) -> dict[str, Any] | None:
     """The `info` of a precomputed layer; None for what is none, is damaged, or lacks what a scale has."""
     try:
-        info = json.loads(storage.get("info") or b"")
-        complete = {"data_type", "num_channels", "type"} <= info.keys() and all(
-            {"key", "size", "resolution", "chunk_sizes", "encoding"} <= scale.keys() for scale in info["scales"]
-        )
-    except (StorageError, ValueError, AttributeError, KeyError, TypeError):
+        info = _parsed_info(storage.path, storage.get("info"))
+    except (StorageError, VolumeError):
         return None
-    found: dict[str, Any] = info
-    return found if complete else None
+    return info if info is not None and not info_problems(info) else None
 
 
 def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
@@ -249,108 +371,47 @@ def _open(path: str, mip: int, *, fill_missing: bool) -> CloudVolumePrecomputed:
         ) from error
 
 
-def open_volume(path: str, mip: int = 0) -> Volume:
-    """Open one scale of a precomputed layer; raises VolumeError when that cannot be done."""
-    volume = Volume(cloud_path(path), mip)
-    volume._info  # noqa: B018  opened now, so that a wrong path is told here
-    return volume
+def precomputed_info(layout: LayerLayout) -> dict[str, Any]:
+    """The `info` of a layer."""
+    return {
+        "@type": "neuroglancer_multiscale_volume",
+        "type": layout.kind,
+        "data_type": layout.dtype,
+        "num_channels": layout.channels,
+        "scales": [_scale_info(scale, layout.encoding) for scale in layout.scales],
+    }
 
 
-def pyramid_factors(shape: Sequence[int], resolution_nm: Sequence[float], smallest: int = 64) -> list[Triple]:
-    """Downsampling factors from one scale to the next, until the longest side is <= `smallest`.
-
-    An axis is halved only while its voxels are at most 1.5 times as long as the shortest, so that an
-    anisotropic volume becomes isotropic before its sections are mixed.
-    """
-    size, voxel, factors = list(shape), list(resolution_nm), []
-    while max(size) > smallest:
-        shortest = min(v for v, s in zip(voxel, size, strict=True) if s > 1)
-        factor = [2 if v <= 1.5 * shortest and s > 1 else 1 for v, s in zip(voxel, size, strict=True)]
-        size = [-(-s // f) for s, f in zip(size, factor, strict=True)]
-        voxel = [v * f for v, f in zip(voxel, factor, strict=True)]
-        factors.append(triple(factor))
-    return factors
-
-
-def _scale_info(
-    box: Box, resolution_nm: Resolution, factor: Triple, encoding: str, block_size: Triple
-) -> dict[str, Any]:
-    """One entry of `scales`: the layer pooled by `factor` cells that start at the box's first corner.
-
-    The format has whole voxels only, so where `factor` does not divide the corner the scale's
-    offset is the nearest one: the coarse picture sits up to half a coarse voxel beside the fine one.
-    """
-    size = triple([-(-s // f) for s, f in zip(box.shape, factor, strict=True)])
-    resolution = [int(v) if float(v).is_integer() else v for v in _scaled(resolution_nm, factor)]
+def _scale_info(layout: ScaleLayout, encoding: str) -> dict[str, Any]:
+    """One entry of `scales`."""
+    resolution = [int(v) if float(v).is_integer() else v for v in layout.resolution_nm]
     scale: dict[str, Any] = {
         "key": "_".join(f"{value:.9g}" for value in resolution),
         "encoding": encoding,
         "resolution": resolution,
-        "voxel_offset": [(2 * corner + f) // (2 * f) for corner, f in zip(box.minimum, factor, strict=True)],
-        "size": list(size),
-        "chunk_sizes": [[min(b, s) for b, s in zip(block_size, size, strict=True)]],
+        "voxel_offset": list(layout.box.minimum),
+        "size": list(layout.box.shape),
+        "chunk_sizes": [list(layout.chunk)],
     }
     if encoding == "compressed_segmentation":
         scale["compressed_segmentation_block_size"] = list(SEGMENTATION_SUBBLOCK)
+    if layout.shard_bits:
+        # A minishard is what a reader takes the index of at once: one for each shard.
+        scale["sharding"] = {
+            "@type": "neuroglancer_uint64_sharded_v1",
+            "hash": "identity",
+            "preshift_bits": layout.shard_bits,
+            "minishard_bits": 0,
+            "shard_bits": layout.curve_bits - layout.shard_bits,
+            "minishard_index_encoding": "raw",
+            "data_encoding": "gzip" if encoding == "compressed_segmentation" else "raw",
+        }
     return scale
 
 
-def _scaled(resolution_nm: Resolution, factor: Triple) -> list[float]:
-    # Nine digits are far below anything a microscope knows, and drop what 4.6 * 3 would leave behind.
-    return [float(f"{v * f:.9g}") for v, f in zip(resolution_nm, factor, strict=True)]
-
-
-def volume_info(
-    box: Box,
-    resolution_nm: Resolution,
-    *,
-    dtype: str,
-    channels: int = 1,
-    kind: Kind = "image",
-    block_size: Triple = (64, 64, 64),
-    pyramid: bool = True,
-) -> dict[str, Any]:
-    """The `info` of a layer: what `create_volume` writes. Raises VolumeError for what cannot be stored."""
-    if kind == "segmentation" and (dtype not in ("uint32", "uint64") or channels != 1):
-        raise VolumeError(
-            f"a segmentation cannot be {dtype} with {channels} channels; allowed are uint32 and uint64 with one"
-        )
-    if box.voxels == 0:
-        raise VolumeError(f"a layer cannot have the empty box {box}; give at least one voxel along each axis")
-    encoding = "compressed_segmentation" if kind == "segmentation" else "raw"
-    factors: list[Triple] = [(1, 1, 1)]
-    for step in pyramid_factors(box.shape, resolution_nm) if pyramid else []:
-        factors.append(triple([t * f for t, f in zip(factors[-1], step, strict=True)]))
-    return {
-        "@type": "neuroglancer_multiscale_volume",
-        "type": kind,
-        "data_type": dtype,
-        "num_channels": channels,
-        "scales": [_scale_info(box, resolution_nm, factor, encoding, block_size) for factor in factors],
-    }
-
-
-def create_volume(
-    path: str,
-    box: Box,
-    resolution_nm: Resolution,
-    *,
-    dtype: str,
-    channels: int = 1,
-    kind: Kind = "image",
-    block_size: Triple = (64, 64, 64),
-    pyramid: bool = True,
-) -> Volume:
-    """Write the metadata of a new layer, all scales of its pyramid included, and open its first scale.
-
-    Idempotent: the same arguments write the same `info`. Segmentations are stored as
-    compressed_segmentation, images raw. `seuron.volumes.pyramid` fills the further scales.
-    """
-    info = volume_info(
-        box, resolution_nm, dtype=dtype, channels=channels, kind=kind, block_size=block_size, pyramid=pyramid
-    )
-    write_info(path, info)
-    return Volume(cloud_path(path), 0)
+def volume_info(box: Box, resolution_nm: Resolution, **form: Any) -> dict[str, Any]:
+    """The `info` of a layer, from the arguments of `LayerLayout`. Raises VolumeError for what cannot be stored."""
+    return precomputed_info(LayerLayout(box, resolution_nm, **form))
 
 
 def write_info(path: str, info: dict[str, Any]) -> None:

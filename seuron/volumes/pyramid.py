@@ -12,6 +12,7 @@ core. Integer means round half to even, as `numpy.rint` does.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -19,13 +20,14 @@ from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
 from seuron.errors import VolumeError
-from seuron.volumes.precomputed import Kind, Volume, open_volume
+from seuron.volumes.detection import open_volume
+from seuron.volumes.volume import Kind, Missing, Volume
 
-#: Blocks along each side of what is pooled at once: with 64^3 blocks the cell read is 256^3 voxels,
-#: 134 MB of uint64, which a task can always afford.
+#: Blocks along each side of what is pooled and written at once: with 64^3 blocks the cell read is 256^3 voxels,
+#: 134 MB of uint64, which a task can always afford. A shard is written by itself, and pooled by parts of so many
+#: voxels.
 TILE_BLOCKS = 2
-
-Missing = Literal["error", "zero"]
+PART_VOXELS = 128**3
 
 
 def pool(voxels: NDArray[Any], factor: Triple, kind: Kind) -> NDArray[Any]:
@@ -75,7 +77,7 @@ def pyramid_boxes(target: Volume, box: Box | None = None, tile_blocks: int = TIL
     They are independent of each other once the scale below is complete.
     """
     whole = target.box
-    tile = triple([tile_blocks * b for b in target.block_size])
+    tile = triple([(1 if target.is_sharded else tile_blocks) * b for b in target.block_size])
     wanted = whole if box is None else box
     start = [o + (a - o) // t * t for a, o, t in zip(wanted.minimum, whole.minimum, tile, strict=True)]
     for _, cell in Box(triple(start), wanted.maximum).cells(tile):
@@ -94,12 +96,20 @@ def downsample(target: Volume, box: Box, *, missing: Missing = "error") -> int:
     if target.mip < 1:
         raise VolumeError(f"{target.path}: scale 0 is not pooled from anything; give a scale from 1 on")
     source = open_volume(target.path, target.mip - 1)
-    factor = scale_factor(source, target)
-    stored = 0
-    for tile in pyramid_boxes(target, box):
-        voxels = source.read(source_box(source, target, tile), missing=missing)
-        stored += target.write(tile, pool(voxels, factor, target.kind))
-    return stored
+    return sum(target.write(tile, _pooled(source, target, tile, missing)) for tile in pyramid_boxes(target, box))
+
+
+def _pooled(source: Volume, target: Volume, tile: Box, missing: Missing) -> NDArray[Any]:
+    """The voxels of a box of the scale `target`, pooled from the one below: no more of that is held than one part's."""
+    factor, part = scale_factor(source, target), list(tile.shape)
+    while prod(part) > PART_VOXELS:
+        longest = part.index(max(part))
+        part[longest] = -(-part[longest] // 2)
+    pooled = np.empty((*tile.shape, target.channels), target.dtype, order="F")
+    for _, cell in tile.cells(part):
+        voxels = source.read(source_box(source, target, cell), missing=missing)
+        pooled[cell.within(tile)] = pool(voxels, factor, target.kind)
+    return pooled
 
 
 def downsample_scales(layer: Volume, box: Box, first: int, count: int, *, missing: Missing = "error") -> int:

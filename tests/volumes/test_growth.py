@@ -13,6 +13,7 @@ from seuron.box import Box
 from seuron.storage import Storage
 from seuron.volumes import create_volume
 from seuron.volumes.growth import remove_stale_blocks, stale_blocks
+from seuron.volumes.layouts import LayerLayout
 from seuron.volumes.precomputed import volume_info
 
 corners = st.tuples(*(st.integers(-20, 20) for _ in range(3)))
@@ -55,8 +56,8 @@ def test_files_of_stale_blocks_are_removed(tmp_path: Path) -> None:
     made = {"dtype": "uint64", "kind": "segmentation", "block_size": (16, 16, 16), "pyramid": False}
     layer = create_volume(str(tmp_path), box, (8, 8, 8), **made)  # type: ignore[arg-type]
     layer.write(box, np.ones(box.shape, np.uint64, order="F"))
-    info = volume_info(box.grown((0, 0, 0), (8, 0, 0)), (8, 8, 8), **made)  # type: ignore[arg-type]
-    assert remove_stale_blocks(layer.path, info) == 1
+    grown = LayerLayout(box.grown((0, 0, 0), (8, 0, 0)), (8, 8, 8), **made)  # type: ignore[arg-type]
+    assert remove_stale_blocks(layer.path, grown) == 1
     left = sorted(Storage(layer.path).names("8_8_8/"))
     assert [name.removesuffix(".gz") for name in left] == ["8_8_8/0-16_0-16_0-16", "8_8_8/16-32_0-16_0-16"]
-    assert remove_stale_blocks(str(tmp_path / "nothing"), info) == 0
+    assert remove_stale_blocks(str(tmp_path / "nothing"), grown) == 0

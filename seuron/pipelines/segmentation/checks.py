@@ -16,7 +16,7 @@ from seuron.pipelines.segmentation.predicates import with_predicates
 from seuron.storage.allowed_paths import path_problems
 from seuron.storage.digests import digest_of_bytes
 from seuron.volumes import Volume, open_volume
-from seuron.volumes.precomputed import pyramid_factors
+from seuron.volumes.volume import pyramid_factors
 
 #: The types that an affinity map may have.
 AFFINITY_TYPES = ("uint8", "float32")

@@ -115,7 +115,7 @@ def _layer(run: Run, task: Task) -> Layer:
 @lru_cache(maxsize=4)
 def _factors(shape: Triple, resolution_nm: tuple[float, float, float]) -> list[Triple]:
     """`pyramid_factors`, which is asked for by every task of a plan."""
-    from seuron.volumes.precomputed import pyramid_factors
+    from seuron.volumes.volume import pyramid_factors
 
     return pyramid_factors(shape, resolution_nm)
 

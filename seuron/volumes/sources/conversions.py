@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +82,10 @@ def as_grey(source: SourceVolume, window: tuple[float, float]) -> SourceVolume:
 
     def read(box: Box) -> NDArray[np.uint8]:
         voxels = source.read(box)
-        wide = voxels.astype(np.float32 if voxels.dtype.itemsize <= 2 else np.float64)
-        scaled = np.nan_to_num((wide - low) * (255 / (high - low)), nan=0.0, posinf=255.0, neginf=0.0)
-        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        wide: NDArray[Any] = voxels.astype(np.float32 if voxels.dtype.itemsize <= 2 else np.float64)
+        scaled: NDArray[Any] = np.nan_to_num((wide - low) * (255 / (high - low)), nan=0.0, posinf=255.0, neginf=0.0)
+        grey: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return grey
 
     note = f"grey values from {low:g} to {high:g} become 0 to 255"
     return replace(source, dtype=np.dtype(np.uint8), read=read, notes=(*source.notes, note))

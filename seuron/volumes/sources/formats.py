@@ -13,6 +13,7 @@ from typing import Any
 
 from seuron.box import Box
 from seuron.errors import DataError, SeuronError, VolumeError
+from seuron.storage import local_folder
 from seuron.storage.files import decoding_errors
 from seuron.volumes.sources.array_source import place_given
 from seuron.volumes.sources.source import SourceOptions, SourceVolume
@@ -46,11 +47,8 @@ def open_source(path: str, options: SourceOptions | None = None) -> SourceVolume
     and `read` of what is given raises DataError for voxels that cannot be decoded.
     """
     options = options or SourceOptions()
-    place, dataset = _split(path)
-    if dataset is not None:
-        options = replace(options, dataset=options.dataset or dataset)
     try:
-        source = _reader(path, place)(place, options)
+        source = _opened(path, options)
     except ModuleNotFoundError as error:
         raise VolumeError(
             f"reading {path} needs the Python package {error.name}, which is not installed: "
@@ -61,6 +59,24 @@ def open_source(path: str, options: SourceOptions | None = None) -> SourceVolume
     except SeuronError:
         source.close()
         raise
+
+
+def _opened(path: str, options: SourceOptions) -> SourceVolume:
+    if local_folder(path) is None:
+        from seuron.volumes.detection import dataset_path
+        from seuron.volumes.sources.stored_arrays import open_stored
+
+        suffixes = tuple(suffix for suffixes, _, _ in FILES for suffix in suffixes)
+        if path.lower().rpartition(":")[0].endswith(suffixes) or path.lower().endswith(suffixes):
+            raise VolumeError(
+                f"{path} is one file in an object store, of which its library reads files on this machine only; "
+                "copy it here first. Zarr, N5 and precomputed are read where they are"
+            )
+        return open_stored(dataset_path(path), options)
+    place, dataset = _split(path.removeprefix("file://"))
+    if dataset is not None:
+        options = replace(options, dataset=options.dataset or dataset)
+    return _reader(path, place)(place, options)
 
 
 def _split(path: str) -> tuple[Path, str | None]:
@@ -89,13 +105,11 @@ def _reader(path: str, place: Path) -> Reader:
 
 def _folder_reader(place: Path) -> Reader:
     from seuron.volumes.sources.knossos import CONFIGURATION
+    from seuron.volumes.sources.stored_arrays import is_stored, open_stored
     from seuron.volumes.sources.webknossos import PROPERTIES, is_wkw
-    from seuron.volumes.sources.zarr_arrays import N5_FILE, is_zarr
 
-    if is_zarr(place):
-        return _function("zarr_arrays", "open_zarr")
-    if (place / N5_FILE).exists():
-        return _function("zarr_arrays", "open_n5")
+    if is_stored(str(place)):
+        return lambda place, options: open_stored(str(place), options)
     if (place / CONFIGURATION).exists():
         return _function("knossos", "open_knossos")
     if (place / PROPERTIES).exists() or is_wkw(place):
@@ -109,6 +123,11 @@ def _function(module: str, function: str) -> Reader:
     return found
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """What libraries raise for content that they cannot decode."""
+    return (OSError, RuntimeError, IndexError, KeyError, TypeError, *decoding_errors())
+
+
 def _readable(source: SourceVolume) -> SourceVolume:
     """The source with a `read` that says in words where voxels cannot be decoded."""
 
@@ -117,7 +136,7 @@ def _readable(source: SourceVolume) -> SourceVolume:
             return source.read(box)
         except SeuronError:
             raise
-        except (OSError, RuntimeError, IndexError, KeyError, TypeError, *decoding_errors()) as error:
+        except unreadable() as error:
             raise DataError(
                 f"{source.name}: the voxels of {box} cannot be read ({type(error).__name__}: {error}); "
                 "the file is damaged, or packed in a way that the installed libraries do not know"

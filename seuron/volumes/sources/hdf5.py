@@ -93,7 +93,9 @@ def _files(path: Path, dataset: Any) -> tuple[str, ...]:
     return (str(path), dataset.file.filename) if dataset.file.filename != str(path) else (str(path),)
 
 
-def chosen_name(path: Path, dataset: str | None, known: Mapping[str, Any], problems: list[str] | None = None) -> str:
+def chosen_name(
+    path: Path | str, dataset: str | None, known: Mapping[str, Any], problems: list[str] | None = None
+) -> str:
     """The name of the array to read: the one given, or the only one there is. Raises VolumeError with all of them."""
     listed = ", ".join(_listed(known)) or "none"
     also = "".join(f". {problem}" for problem in problems or ())
@@ -101,7 +103,7 @@ def chosen_name(path: Path, dataset: str | None, known: Mapping[str, Any], probl
         return next(iter(known))
     if dataset is None:
         what = "several arrays" if known else "no array of two or more axes"
-        raise VolumeError(f"{path} holds {what}; name one as {path.name}:DATASET. There are: {listed}{also}")
+        raise VolumeError(f"{path} holds {what}; name one as {Path(path).name}:DATASET. There are: {listed}{also}")
     if dataset.strip("/") not in known:
         raise VolumeError(f"{path} holds no array {dataset!r}. There are: {listed}{also}")
     return dataset.strip("/")

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.errors import DataError, VolumeError
-from seuron.storage.files import decoding_errors
 from seuron.volumes.array_metadata import ArrayMetadata
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
 from seuron.volumes.sources.grey_values import from_palette, one_channel
@@ -111,9 +110,9 @@ def read_section(path: Path) -> NDArray[Any]:
             if image.mode == "P":
                 return from_palette(str(path), _palette(image))[0](pixels)
             return one_channel(str(path), pixels)
-    except (OSError, SyntaxError, *decoding_errors()) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read ({error}); write it again, or remove it and say --missing-sections"
         ) from error

@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
+from seuron.volumes.stated import Stated as Stated
 
 if TYPE_CHECKING:
-    from seuron.volumes.precomputed import Kind, Resolution
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Stated(Generic[T]):
-    """A value, and where it was read: for example "attribute `resolution`", "convention of HDF5", "--axes"."""
-
-    value: T
-    origin: str
+    from seuron.volumes.volume import Kind, Resolution
 
 
 @dataclass(frozen=True)

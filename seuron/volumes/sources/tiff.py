@@ -38,7 +38,7 @@ def open_tiff(path: Path, options: SourceOptions) -> SourceVolume:
     with ExitStack() as stack:
         try:
             with _complaints() as complaints:
-                file = stack.enter_context(tifffile.TiffFile(path))
+                file: Any = stack.enter_context(tifffile.TiffFile(path))
                 series = _chosen_series(path, file, options.dataset)
                 complaints += _missing(path, file, series)
         except (tifffile.TiffFileError, IndexError, ValueError) as error:
@@ -301,6 +301,6 @@ def page_facts(path: Path) -> tuple[tuple[int, int], np.dtype[Any], int, int]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
+        page: Any = file.pages[0]
         size = (page.imagelength, page.imagewidth)
         return size, _grey_values(str(path), page)[1], len(file.pages), page.samplesperpixel
