@@ -64,7 +64,7 @@ class ArrayVolume(Volume):
         return self.scale.array
 
     @property
-    def _axes(self) -> str:
+    def axes(self) -> str:
         """A letter of x, y, z, c, t for each axis of the array."""
         assert self.scale.metadata.axes is not None  # `check` has seen to it
         return self.scale.metadata.axes.value
@@ -91,7 +91,7 @@ class ArrayVolume(Volume):
 
     def _along(self, sizes: Sequence[int]) -> Triple:
         """Sizes along x, y, z of an array's sizes; 1 for an axis that it lacks."""
-        by_axis = dict(zip(self._axes, sizes, strict=True))
+        by_axis = dict(zip(self.axes, sizes, strict=True))
         return triple([by_axis.get(axis, 1) for axis in "xyz"])
 
     @cached_property
@@ -113,7 +113,7 @@ class ArrayVolume(Volume):
 
     @property
     def channels(self) -> int:
-        return dict(zip(self._axes, self._array.shape, strict=True)).get("c", 1)
+        return dict(zip(self.axes, self._array.shape, strict=True)).get("c", 1)
 
     @cached_property
     def block_size(self) -> Triple:
@@ -145,7 +145,7 @@ class ArrayVolume(Volume):
 
     @cached_property
     def form(self) -> dict[str, Any]:
-        return {"format": self.about, "axes": self._axes, "array": self._array.form, "channels": self.channels}
+        return {"format": self.about, "axes": self.axes, "array": self._array.form, "channels": self.channels}
 
     def files(self, block: Box) -> tuple[str, ...]:
         folder = f"{self.key}/" if self.key else ""
@@ -160,8 +160,8 @@ class ArrayVolume(Volume):
     def _part(self, box: Box) -> Slices:
         """A box as slices of the array, all channels of it."""
         first = dict(zip("xyz", box.shifted([-c for c in self.box.minimum]).slices, strict=True))
-        whole = {axis: slice(0, size) for axis, size in zip(self._axes, self._array.shape, strict=True)}
-        return tuple((whole | first)[axis] for axis in self._axes)
+        whole = {axis: slice(0, size) for axis, size in zip(self.axes, self._array.shape, strict=True)}
+        return tuple((whole | first)[axis] for axis in self.axes)
 
     def _read(self, box: Box, missing: Missing) -> NDArray[Any]:
         if missing == "error" and (lost := self.missing_blocks(box)):
@@ -186,7 +186,7 @@ class ArrayVolume(Volume):
 
     def _turned(self, voxels: NDArray[Any]) -> NDArray[Any]:
         """An array's voxels as (X, Y, Z, C), Fortran order."""
-        axes = self._axes
+        axes = self.axes
         if "t" in axes:
             voxels, axes = np.take(voxels, 0, axes.index("t")), axes.replace("t", "")
         order = [axes.index(axis) for axis in "xyzc" if axis in axes]

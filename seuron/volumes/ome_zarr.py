@@ -53,7 +53,8 @@ class OmeZarrLayer(ArrayVolume):
         return tensorstore.open(spec, context=tensorstore.Context(), create=True).result()
 
     def _write(self, box: Box, blocks: Sequence[Box], voxels: NDArray[Any]) -> int:
-        array, order = self._encoder, ["xyzc".index(axis) for axis in self._axes]
+        array, order = self._encoder, ["xyzc".index(axis) for axis in self.axes]
+        voxels = voxels if "c" in self.axes else voxels[..., 0]
 
         def encoded() -> Iterator[tuple[str, bytes]]:
             for block in blocks:

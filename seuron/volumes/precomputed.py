@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -187,9 +188,12 @@ class PrecomputedVolume(Volume):
         box = box.intersect(self.box)
         if box.voxels == 0:
             return []
-        cloud = _open(self.path, self.mip, fill_missing=False) if self.is_sharded else self._cloud  # indices are kept
-        exist = cloud.image.exists(Bbox(box.minimum, box.maximum), mip=self.mip)
         chunks = cells_meeting(self.box, self.chunk_size, box)
+        if self.is_sharded:
+            codes = [self._code(chunk) for chunk in chunks]
+            found = self._cloud.image.shard_reader(self.mip).exists(codes, path=self.key)
+            return [chunk for chunk, code in zip(chunks, codes, strict=True) if found.get(code) is None]
+        exist = self._cloud.image.exists(Bbox(box.minimum, box.maximum), mip=self.mip)
         return [chunk for chunk in chunks if not exist[f"{self.key}/{block_ranges(chunk)}"]]
 
     def _read(self, box: Box, missing: Missing) -> NDArray[Any]:
@@ -218,11 +222,7 @@ class PrecomputedVolume(Volume):
                 yield self.block_name(block), self._shard(block, part) if self.is_sharded else self._encoded(part)
 
         compress = self.encoding == "compressed_segmentation" and not self.is_sharded
-        stored = Storage(self.path).put_all(files(), compress=compress)
-        if self.is_sharded:  # what was opened before keeps indices of the shards that were there then
-            self.__dict__.pop("_cloud", None)
-            self.__dict__.pop("_lenient", None)
-        return stored
+        return Storage(self.path).put_all(files(), compress=compress)
 
     def _encoded(self, voxels: NDArray[Any]) -> bytes:
         """A chunk's voxels (X, Y, Z, C) in the layer's encoding, without loss."""
@@ -255,7 +255,9 @@ LOSSLESS_JXL = 100
 def codec_errors() -> tuple[type[Exception], ...]:
     """What codecs raise for content that is not theirs; errors of networks and disks are none of these."""
     decoders = (RuntimeError, NotImplementedError, ImportError, TypeError, IndexError, AssertionError, struct.error)
-    return (*decoding_errors(), *decoders)
+    own = (("crackle.headers", "FormatError"), ("compresso", "DecodeError"), ("compresso", "EncodeError"))
+    loaded = (getattr(sys.modules[module], name, None) for module, name in own if module in sys.modules)
+    return (*decoding_errors(), *decoders, *(error for error in loaded if error is not None))
 
 
 def _reason(error: Exception) -> str:

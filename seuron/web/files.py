@@ -1,7 +1,7 @@
 """Responses with files: of the pages, of Neuroglancer's client, of a run's layers, and its report.
 
 No name from the browser becomes a path before it is checked: a file of the client or of the pages is found
-by its whole name, one of a layer has the form of a precomputed volume's and lies below the layer's folder.
+by its whole name, one of a layer has the form of a volume's and lies below the layer's folder.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.types import Receive, Scope, Send
 
 from seuron.errors import DamagedFileError
-from seuron.web.layers import layer_folder, layer_info
+from seuron.web.layers import METADATA_FILE, layer_folder, layer_info
 from seuron.web.snapshot import RunSnapshot
 
 CLIENT_FILE = re.compile(r"[a-z0-9][A-Za-z0-9_.-]*\.(?:js|map|css|wasm|html)")
 STATIC_FILE = re.compile(r"[a-z]+\.(?:js|css|svg)")
-#: The name of a file in a precomputed volume: an info, or, in a subfolder, a shard or what begins with a number (blocks
-#: of a scale, meshes and skeletons of a segment). No part of it begins with a dot.
-VOLUME_FILE = re.compile(r"(?:\w[\w.-]*/)*info|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)")
+#: The name of a file in a volume: one of metadata, a chunk of an array (`0.0.0`, `c.0.0.0`), or, in a subfolder, a shard
+#: or what begins with a number (blocks of a scale, chunks of an array, meshes and skeletons of a segment). No other part
+#: of it begins with a dot.
+METADATA = r"info|zarr\.json|\.zarray|\.zattrs|\.zgroup|attributes\.json"
+VOLUME_FILE = re.compile(
+    rf"(?:\w[\w.-]*/)*(?:{METADATA})|(?:c\.)?\d+(?:\.\d+)*|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)"
+)
 #: One range of bytes.
 RANGE = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")
-INFO = "info"
 
 CONTENT_TYPES = {
     "css": "text/css",
@@ -84,7 +87,7 @@ def layer_file(snapshot: RunSnapshot, layer: str, name: str) -> Response:
     path = volume_file(folder, name) if folder is not None else None
     if path is None:
         raise HTTPException(404, f"the layer {layer!r} has no file {name!r}")
-    if name == INFO and path.name == INFO:
+    if name in METADATA_FILE.values() and path.name == name:
         try:
             content = layer_info(snapshot, layer, path.read_bytes())
         except DamagedFileError as error:
@@ -95,7 +98,7 @@ def layer_file(snapshot: RunSnapshot, layer: str, name: str) -> Response:
 
 
 def volume_file(folder: Path, name: str) -> Path | None:
-    """Where a file of the precomputed volume in `folder` is, as `name` or, compressed, as `name.gz`.
+    """Where a file of the volume in `folder` is, as `name` or, compressed, as `name.gz`.
 
     None when it is not there, has not the form of a volume's file, or is a link to outside the folder.
     """

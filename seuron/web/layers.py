@@ -16,7 +16,12 @@ from seuron.engine.run import Run
 from seuron.pipelines.stages.pyramid import PYRAMID, SCALES_PER_TASK
 from seuron.storage import local_folder
 from seuron.storage.documents import parse_document
+from seuron.volumes.detection import dataset_path
+from seuron.volumes.layouts import LayerFormat
 from seuron.web.snapshot import RunSnapshot
+
+#: The file that names a layer's scales.
+METADATA_FILE: dict[LayerFormat, str] = {"precomputed": "info", "ome-zarr": "zarr.json"}
 
 
 def layer_versions(snapshot: RunSnapshot) -> dict[str, str]:
@@ -43,20 +48,23 @@ def scales_made(snapshot: RunSnapshot, layer: Layer) -> int:
 
 
 def layer_info(snapshot: RunSnapshot, name: str, content: bytes) -> bytes:
-    """The `info` of a layer without the scales that are still to be made."""
+    """The metadata of a layer, its `info` or its group's `zarr.json`, without the scales that are still to be made."""
     layer = _layer(snapshot.run, name)
     if layer is None or not layer.stage:
         return content
-    path = f"{layer.path}/info"
-    info = parse_document(content, dict[str, Any], path, "start the run again, which writes it")
-    info["scales"] = info["scales"][: scales_made(snapshot, layer)]
-    return json.dumps(info).encode()
+    path = f"{layer.path}/{METADATA_FILE[layer.layer_format]}"
+    found = parse_document(content, dict[str, Any], path, "start the run again, which writes it")
+    image, scales = found, "scales"
+    if layer.layer_format == "ome-zarr":
+        image, scales = found["attributes"]["ome"]["multiscales"][0], "datasets"
+    image[scales] = image[scales][: scales_made(snapshot, layer)]
+    return json.dumps(found).encode()
 
 
 def layer_folder(run: Run, name: str) -> Path | None:
     """The folder of a layer on this machine; None for another name, or a layer in an object store."""
     layer = _layer(run, name)
-    return None if layer is None else local_folder(layer.path)
+    return None if layer is None else local_folder(dataset_path(layer.path))
 
 
 def _layer(run: Run, name: str) -> Layer | None:

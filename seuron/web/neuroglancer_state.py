@@ -18,7 +18,9 @@ from seuron.engine.run import Run
 from seuron.errors import SeuronError
 from seuron.storage import local_folder
 from seuron.volumes import Volume, open_volume
+from seuron.volumes.detection import dataset_path
 from seuron.web.focus import Focus
+from seuron.web.layer_sources import layer_source
 from seuron.web.layers import layer_versions
 from seuron.web.snapshot import RunSnapshot
 
@@ -78,8 +80,9 @@ def _shown_layers(snapshot: RunSnapshot, address: Callable[[str, str], str]) -> 
             volume = open_volume(layer.path)
         except SeuronError:
             continue  # an input that was moved away since; the others can be shown
-        url = layer.path if local_folder(layer.path) is None else address(layer.name, versions[layer.name])
-        yield ShownLayer(layer, url, volume)
+        folder = dataset_path(layer.path)
+        url = folder if local_folder(folder) is None else address(layer.name, versions[layer.name])
+        yield ShownLayer(layer, url + volume.path.removeprefix(folder), volume)
 
 
 def _run_state(run: Run, layers: list[ShownLayer]) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _focused(state: dict[str, Any], focus: Focus, result: str | None) -> dict[st
 
 
 def _layer_state(layer: ShownLayer) -> dict[str, Any]:
-    state: dict[str, Any] = {"name": layer.name, "source": f"precomputed://{layer.url}"}
+    state: dict[str, Any] = {"name": layer.name, "source": layer_source(layer.volume, layer.url)}
     if layer.volume.kind == "segmentation":
         return {**state, "type": "segmentation", "selectedAlpha": LABEL_OPACITY, "hideSegmentZero": True}
     if layer.volume.channels >= 3:

@@ -11,11 +11,12 @@ from seuron.errors import ParameterErrors, PermanentError, SeuronError
 from seuron.nets.models import model_path, shipped_models
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
+from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory, write_unit
 from seuron.pipelines.segmentation.predicates import with_predicates
 from seuron.storage.allowed_paths import path_problems
 from seuron.storage.digests import digest_of_bytes
 from seuron.volumes import Volume, open_volume
+from seuron.volumes.layouts import shard_bits
 from seuron.volumes.volume import pyramid_factors
 
 #: The types that an affinity map may have.
@@ -40,6 +41,7 @@ def check(
     if source is not None:
         problems += _source_problems(params, source)
         box = _box(params, source, problems)
+        problems += _decoding_problems("image" if params.image else "affinities", source, box)
         facts = _facts(params, source, box, before, workers)
         if weights is not None:
             facts = _with_net(facts, params, source, weights, before, problems)
@@ -63,6 +65,15 @@ def _box(params: SegmentationParams, source: Volume, problems: list[str]) -> Box
     return inside if inside.voxels else source.box
 
 
+def _decoding_problems(name: str, volume: Volume, box: Box) -> list[str]:
+    """What keeps a block of an input from being decoded, told before the first task; one that is stored is tried."""
+    try:
+        volume.check_decoding(box)
+    except SeuronError as error:
+        return [f"`{name}`: {error}"]
+    return []
+
+
 def _open(name: str, path: str, params: SegmentationParams, problems: list[str]) -> Volume | None:
     try:
         return open_volume(path, params.mip)
@@ -76,7 +87,7 @@ def _facts(
 ) -> VolumeFacts:
     """The facts of a run, those that are chosen once taken from the run that was there before."""
     scales = 1 + len(pyramid_factors(box.shape, source.resolution_nm))
-    layers = ["affinities"] if params.image else []
+    layers, shard_above = ["affinities"] if params.image else [], _shard_above(params, box, before)
     return VolumeFacts(
         box=box,
         resolution_nm=source.resolution_nm,
@@ -85,18 +96,29 @@ def _facts(
         net="",
         frame=Box.from_corners(params.frame) if params.frame else None,
         source_box=source.box,
-        **_cuts(params, box, before, workers),
+        **_cuts(params, box, before, workers, shard_above),
+        shard_above=shard_above,
     )
 
 
-def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None, workers: int) -> dict[str, Any]:
+def _shard_above(params: SegmentationParams, box: Box, before: SegmentationRun | None) -> int:
+    """Whether layers have shards is decided once; 0 where none has."""
+    if before is not None:
+        return before.facts.shard_above
+    grid = box.grid_shape(params.block_size)
+    return params.shard_above if shard_bits(grid, params.block_size, params.shard_above) else 0
+
+
+def _cuts(
+    params: SegmentationParams, box: Box, before: SegmentationRun | None, workers: int, shard_above: int
+) -> dict[str, Any]:
     """How leaves and the net's boxes are cut: as before, so that a run that has grown keeps its tasks."""
     sizes = (params.chunk_size, params.block_size)
     if before is not None and sizes == (before.params.chunk_size, before.params.block_size):
         return {"batch_chunks": before.facts.batch_chunks, "cell": before.facts.cell}
     return {
         "batch_chunks": choose_batch_side(params, box, workers),
-        "cell": choose_inference_cell(params, box) if params.image else None,
+        "cell": choose_inference_cell(params, box, write_unit(params, box, shard_above)) if params.image else None,
     }
 
 
@@ -170,14 +192,14 @@ def _truth_problems(truth: Volume, source: Volume, box: Box) -> list[str]:
         problems.append(
             f"`ground_truth`: {truth.path} holds {truth.channels} x {truth.dtype}; expected one integer label a voxel"
         )
-    elif truth.kind != "segmentation":
+    elif truth.kind != "segmentation" and truth.kind_origin:
         problems.append(
-            f"`ground_truth`: {truth.path} is an image ({truth.dtype}), by the `type` in its info; give labels, of the "
+            f"`ground_truth`: {truth.path} is an image ({truth.dtype}), by {truth.kind_origin}; give labels, of the "
             "type segmentation"
         )
     if truth.box.intersect(box).voxels == 0:
         problems.append(f"`ground_truth`: its box {truth.box} does not meet the run's box {box}")
-    return problems
+    return problems + _decoding_problems("ground_truth", truth, box)
 
 
 def _constraint_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
@@ -216,7 +238,7 @@ def _semantic_problems(params: SegmentationParams, source: Volume, box: Box, pro
         )
     if not semantic.box.contains(box):
         found.append(f"`semantic`: its box {semantic.box} does not contain the run's box {box}")
-    return found
+    return found + _decoding_problems("semantic", semantic, box)
 
 
 def _memory_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
@@ -242,10 +264,12 @@ def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[
             ("`image` was", before.params.image, params.image),
             ("`mip` was", before.params.mip, params.mip),
             ("`block_size` was", before.params.block_size, params.block_size),
+            ("`layer_format` was", before.params.layer_format, params.layer_format),
             ("affinities were", affinity_dtype(before.params, old), affinity_dtype(params, facts)),
         )
         if was != now
     ]
+    problems += _growth_problems(before, run)
     # An id is 1 + x + X * (y + Y * z): neither the height of the frame nor its upper end matters.
     same = (old.id_frame.minimum, old.id_frame.shape[:2]) == (facts.id_frame.minimum, facts.id_frame.shape[:2])
     if facts.box.contains(old.box) and not same:  # a box that does not hold the old one is a problem of its own
@@ -255,6 +279,24 @@ def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[
             "folder and give a `frame` from the start that holds all that will ever be segmented"
         )
     return problems
+
+
+def _growth_problems(before: SegmentationRun, run: SegmentationRun) -> list[str]:
+    """What keeps the files of layers from having their places in those of a larger box."""
+    old, new = before.facts.box, run.facts.box
+    if old == new:
+        return []
+    if before.facts.shard_above:
+        return [
+            f"`bbox`: the layers in {run.output} are stored in shards, which are cut by the box {old}, now {new}; "
+            "a run with shards cannot grow. Choose a new folder, or give `shard_above=0` from the start"
+        ]
+    if before.params.layer_format == "ome-zarr" and old.minimum != new.minimum:
+        return [
+            f"`bbox`: the layers in {run.output} are OME-Zarr, whose blocks are counted from the corner "
+            f"{old.minimum}, now {new.minimum}; such a run may grow at its upper faces only. Choose a new folder"
+        ]
+    return []
 
 
 def _weights(params: SegmentationParams, problems: list[str]) -> Path | None:

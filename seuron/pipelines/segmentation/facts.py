@@ -20,7 +20,8 @@ class VolumeFacts(Facts):
     `precision`, `grey_mean` and `grey_std` are how the net is run, chosen once for all tasks.
     `frame` is the box that ids are counted in (None: `box`), `source_box` that of the whole input
     (None: `box`). `batch_chunks` and `cell` are how leaves and the net's boxes were cut, chosen once
-    as well (0 and None: by the size of `box`), so that a run which grows keeps its tasks.
+    as well (0 and None: by the size of `box`), so that a run which grows keeps its tasks. `shard_above` is that of the
+    layers that the run writes, 0 where none of them has shards.
     """
 
     dtype: str
@@ -33,6 +34,7 @@ class VolumeFacts(Facts):
     source_box: Box | None = None
     batch_chunks: int = 0
     cell: Triple | None = None
+    shard_above: int = 0
 
     @property
     def id_frame(self) -> Box:

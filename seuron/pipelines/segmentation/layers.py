@@ -28,6 +28,8 @@ def layers(params: SegmentationParams, facts: VolumeFacts) -> list[Layer]:
                 block_size=params.block_size,
                 stage="labels",
                 scales=facts.scales[name],
+                layer_format=params.layer_format,
+                shard_above=facts.shard_above,
                 selected=name == "segmentation",
             )
         )
@@ -50,6 +52,8 @@ def _affinities(params: SegmentationParams, facts: VolumeFacts) -> Layer:
         block_size=params.block_size,
         stage="affinities",
         scales=facts.scales["affinities"],
+        layer_format=params.layer_format,
+        shard_above=facts.shard_above,
         selected=False,
     )
 

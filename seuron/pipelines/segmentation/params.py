@@ -83,13 +83,13 @@ class SegmentationParams(RunParameters):
     image: Path = parameter(
         None,
         "Input",
-        "precomputed image to segment; affinities are predicted from it",
+        "image to segment, precomputed, OME-Zarr or N5; affinities are predicted from it",
         examples=["file:///data/demo/image"],
     )
     affinities: Path = parameter(
         None,
         "Input",
-        "precomputed affinities to use instead of predicting them: 3 channels, uint8 (value/255) or float32 from 0 to "
+        "affinities to use instead of predicting them: 3 channels, uint8 (value/255) or float32 from 0 to "
         "1, each voxel's with its neighbours at x-1, y-1 and z-1; other conventions are named by the parameters below",
     )
     affinity_channels: Literal["xyz", "xzy", "yxz", "yzx", "zxy", "zyx"] = parameter(
@@ -123,8 +123,19 @@ class SegmentationParams(RunParameters):
     missing_blocks: Literal["error", "zero"] = parameter(
         "error", "Input", "what a block that the input does not hold means: an error, or zeros (counted in the report)"
     )
-    ground_truth: Path = parameter(None, "Input", "precomputed labels to score the segmentation against; 0 is ignored")
+    ground_truth: Path = parameter(None, "Input", "labels to score the segmentation against; 0 is ignored")
     block_size: Size = parameter((64, 64, 64), "Output", "storage block of the layers that are written", unit="voxels")
+    layer_format: Literal["precomputed", "ome-zarr"] = parameter(
+        "precomputed", "Output", "format of the layers that are written; they have the same voxels in both"
+    )
+    shard_above: Whole = parameter(
+        10_000,
+        "Output",
+        "blocks of a layer's scale above which they are put together in shards, files of several blocks; 0 never does",
+        ge=0,
+        le=MOST_VOXELS,
+        unit="blocks",
+    )
     chunk_size: Size = parameter(
         (256, 256, 256), "Chunks", "chunk that is segmented at once; the result does not depend on it", unit="voxels"
     )
@@ -192,7 +203,7 @@ class SegmentationParams(RunParameters):
         examples=["abiss2026", "macrina2021"],
     )
     semantic: Path = parameter(
-        None, "Agglomeration", "precomputed labels with a class number for every voxel, 0 for none, that rules look at"
+        None, "Agglomeration", "labels with a class number for every voxel, 0 for none, that rules look at"
     )
     semantic_classes: ClassNames = parameter(
         None, "Agglomeration", "the names of class 1, 2, ... of `semantic`, for example axon,dendrite,soma,glia"

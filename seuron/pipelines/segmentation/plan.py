@@ -55,9 +55,26 @@ CELL_VOXELS = 256**3
 REMAPPING: dict[str, str] = {"watershed": "remap_supervoxels", "agglomeration": "remap_segments"}
 
 
-def region_size(params: SegmentationParams) -> Triple:
-    """The chunk size, rounded up to whole storage blocks."""
-    return triple([-(-c // b) * b for c, b in zip(params.chunk_size, params.block_size, strict=True)])
+def write_unit(params: SegmentationParams, box: Box, shard_above: int) -> Triple:
+    """What is written whole of the layers of a run of this box: a storage block, or a shard of several."""
+    if not shard_above:
+        return params.block_size
+    from seuron.volumes.layouts import planned_block  # few runs are that large
+
+    return planned_block(box, params.block_size, shard_above)
+
+
+def region_size(params: SegmentationParams, facts: VolumeFacts) -> Triple:
+    """The chunk size, rounded up to whole storage blocks, or shards."""
+    return _whole_units(params.chunk_size, _unit(params, facts))
+
+
+def _unit(params: SegmentationParams, facts: VolumeFacts) -> Triple:
+    return write_unit(params, facts.box, facts.shard_above)
+
+
+def _whole_units(size: Triple, unit: Triple) -> Triple:
+    return triple([-(-s // u) * u for s, u in zip(size, unit, strict=True)])
 
 
 def batch_side(params: SegmentationParams, facts: VolumeFacts) -> int:
@@ -113,16 +130,16 @@ def largest_over_memory(params: SegmentationParams, facts: VolumeFacts) -> Task 
 
 def inference_cell(params: SegmentationParams, facts: VolumeFacts) -> Triple:
     """What the net is run on at once."""
-    return facts.cell or choose_inference_cell(params, facts.box)
+    return facts.cell or choose_inference_cell(params, facts.box, _unit(params, facts))
 
 
-def choose_inference_cell(params: SegmentationParams, box: Box) -> Triple:
+def choose_inference_cell(params: SegmentationParams, box: Box, unit: Triple) -> Triple:
     """Whole regions, as many as leave `FEWEST_PATCH_TASKS` cells.
 
     Patches that overlap two cells are computed for both, so that no cell depends on another; small
     cells are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
     """
-    cell = region_size(params)
+    cell = _whole_units(params.chunk_size, unit)
     while True:
         larger = triple([2 * c for c in cell])
         if max(larger) > LARGEST_PATCH_CELL or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
@@ -146,7 +163,7 @@ def affinity_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[T
         return ()
     cell = facts.box.cell_of_at_most(MAX_TIER_TASKS, inference_cell(params, facts))
     held = math.prod(inference_cell(params, facts))
-    return (_cover("affinities", facts, cell, grid_origin(facts, params.block_size), held),)
+    return (_cover("affinities", facts, cell, grid_origin(facts, _unit(params, facts)), held),)
 
 
 def watershed_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
@@ -208,15 +225,15 @@ def segment_remap_tiers(params: SegmentationParams, facts: VolumeFacts) -> Seque
 
 def label_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
     """The label layers, region by region."""
-    held = math.prod(region_size(params))
-    return (_cover("labels", facts, _regions(params, facts), grid_origin(facts, params.block_size), held),)
+    held = math.prod(region_size(params, facts))
+    return (_cover("labels", facts, _regions(params, facts), grid_origin(facts, _unit(params, facts)), held),)
 
 
 def evaluation_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
     """A contingency table for each region, and their sum; none without ground truth."""
     if params.ground_truth is None:
         return ()
-    origin = grid_origin(facts, params.block_size)
+    origin = grid_origin(facts, _unit(params, facts))
     tables = _cover("evaluation", facts, _regions(params, facts), origin, CELL_VOXELS)
     return (tables, Tier.of_whole(facts.box, estimates.of_voxels("evaluation", 1, facts.box, CELL_VOXELS)))
 
@@ -228,7 +245,7 @@ def leaf_size(params: SegmentationParams, facts: VolumeFacts) -> Triple:
 
 def _regions(params: SegmentationParams, facts: VolumeFacts) -> Triple:
     """The voxels that a task writes of the label layers: a batch of regions."""
-    return triple([r * batch_side(params, facts) for r in region_size(params)])
+    return triple([r * batch_side(params, facts) for r in region_size(params, facts)])
 
 
 def _cover(stage: str, facts: VolumeFacts, cell: Triple, origin: Triple, held: int, tier: int = 0) -> Tier:

@@ -70,20 +70,27 @@ def _plan(written: Sequence[Layer], facts: Any, origin: Callable[[Any, Triple], 
         found = [layer for layer in written if layer.scales > first + 1]
         if not found:
             break
-        cell = _cell(found, facts.box, first + SCALES_PER_TASK)
+        cell = _cell(found, facts, first)
         names = tuple(layer.name for layer in found)
         needs = _first_needs if number == 0 else _later_needs
         tiers.append(Tier.of_cells(facts.box, cell, needs, origin=origin(facts, cell), layers=names))
     return tuple(tiers)
 
 
-def _cell(layers: Sequence[Layer], box: Box, scales: int) -> Triple:
-    """Voxels of scale 0 that are whole blocks `scales` scales up.
+def _cell(layers: Sequence[Layer], facts: Any, first: int) -> Triple:
+    """Voxels of scale 0 that are whole blocks, and shards, of the scales above `first` that a task makes.
 
     Halving every axis at every scale is the most a pyramid does, so this holds for every pyramid.
     """
-    block = triple([lcm(*sizes) for sizes in zip(*(layer.block_size for layer in layers), strict=True)])
-    return box.cell_of_at_most(MAX_TIER_TASKS, triple([b << scales for b in block]))
+    last = first + SCALES_PER_TASK
+    units = [[b << last for b in layer.block_size] for layer in layers]
+    for layer in (layer for layer in layers if layer.shard_above):
+        for mip, scale in enumerate(layer.layout(facts).scales[first + 1 : last + 1], first + 1):
+            times = [b // c for b, c in zip(scale.block, scale.chunk, strict=True)]
+            units.append([b * t << mip for b, t in zip(layer.block_size, times, strict=True)])
+    cell = triple([lcm(*sizes) for sizes in zip(*units, strict=True)])
+    box: Box = facts.box
+    return box.cell_of_at_most(MAX_TIER_TASKS, cell)
 
 
 def _first_needs(index: Triple, box: Box) -> Estimate:

@@ -58,7 +58,7 @@ def _count(run: SegmentationRun, task: Task) -> ContingencyTable:
     supervoxels = open_volume(run.layer("supervoxels"))
     truth = open_volume(run.params.ground_truth, run.params.mip)
     table = ContingencyTable.empty()
-    for _, region in task.box.cells(region_size(run.params)):
+    for _, region in task.box.cells(region_size(run.params, run.facts)):
         box = region.intersect(truth.box)
         if box.voxels:
             table = merge([table, contingency(supervoxels.read(box), truth.read(box))])

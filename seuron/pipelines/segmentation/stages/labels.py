@@ -57,7 +57,7 @@ def run(run: SegmentationRun, task: Task) -> Counts:
     counts: Counts = {"voxels": task.box.voxels, "stored_bytes": 0, "background_voxels": 0}
     counts |= {"supervoxels": 0, "segments": 0}
     names_of = _NamesOf(run)
-    for _, region in task.box.cells(region_size(run.params)):
+    for _, region in task.box.cells(region_size(run.params, run.facts)):
         parts = []
         for index, chunk in chunks_meeting(run, region):
             names = names_of(index)
