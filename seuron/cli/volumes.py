@@ -11,8 +11,9 @@ from seuron.cli.output import echo
 if TYPE_CHECKING:
     from seuron.volumes.import_plan import Window
     from seuron.volumes.inspection import Inspection
-    from seuron.volumes.precomputed import Kind
+    from seuron.volumes.layouts import LayerFormat
     from seuron.volumes.sources.source import SourceOptions
+    from seuron.volumes.volume import Kind
 
 _SOURCE = "HDF5, TIFF, a folder of sections, OME-Zarr, N5, MRC, NRRD, wkw, KNOSSOS, NumPy, precomputed"
 
@@ -42,6 +43,9 @@ def import_(
     time: Time = None,
     missing_sections: Missing = "error",
     window: WindowOption = None,
+    layer_format: Annotated[
+        str, typer.Option("--format", help="of the layer: precomputed or ome-zarr")
+    ] = "precomputed",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what was understood, and write nothing")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="processes at most; each takes some 250 MiB")] = None,
 ) -> None:
@@ -58,7 +62,7 @@ def import_(
     options = _options(source, dataset, axes, resolution, offset, channel, time, missing_sections, window)
     found = understand(source, options, kind=_kind(kind))
     echo(_description(found))
-    plan = plan_import(found, source, absolute(out), options)
+    plan = plan_import(found, source, absolute(out), options, layer_format=_layer_format(layer_format))
     echo(f"{'layer':<10} {plan.destination}: {plan.kind}, {plan.dtype}, voxels {plan.box}")
     if dry_run:
         echo("Nothing was written (--dry-run).")
@@ -176,6 +180,16 @@ def _kind(text: str | None) -> Kind | None:
     kind: Any = text  # checked above; a Literal cannot be narrowed by `in`
     found: Kind | None = kind
     return found
+
+
+def _layer_format(text: str) -> LayerFormat:
+    from seuron.errors import ParameterErrors
+
+    if text not in ("precomputed", "ome-zarr"):
+        raise ParameterErrors([f"--format: got {text!r}; allowed are precomputed and ome-zarr"])
+    found: Any = text
+    chosen: LayerFormat = found
+    return chosen
 
 
 def _window(text: str | None) -> Window | None:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from seuron.reporting.pictures import grey, overlay
 from seuron.volumes.inspection import Inspection, Slice
-from seuron.volumes.precomputed import Kind
+from seuron.volumes.volume import Kind
 
 #: From dark to bright, on a dark terminal.
 SHADES = np.array(list(" .:-=+*#%@"))
 #: A character is about twice as high as it is wide.
 CHARACTER_HEIGHT = 2.0
 COLUMNS, MOST_ROWS = 26, 24
-#: Pixels between the slices of a PNG.
-GAP = 8
+#: Of a PNG: pixels between the slices, and along the longest side of one.
+GAP, MOST_PIXELS = 8, 1024
 
 
 def text_picture(inspection: Inspection) -> str:
@@ -41,11 +41,15 @@ def write_png(inspection: Inspection, path: str) -> None:
     from PIL import Image
 
     pictures = [_picture(found, inspection.kind.value) for found in inspection.slices]
-    longest = max(max(found.size_nm) for found in inspection.slices)
-    largest = max(max(picture.shape[:2]) for picture in pictures)
+    both = list(zip(inspection.slices, pictures, strict=True))
+    # No slice loses pixels, unless the page would become too large.
+    scale = max(
+        pixels / length for found, p in both for pixels, length in zip(p.shape[1::-1], found.size_nm, strict=True)
+    )
+    scale = min(scale, MOST_PIXELS / max(max(found.size_nm) for found in inspection.slices))
     drawn = []
-    for found, picture in zip(inspection.slices, pictures, strict=True):
-        size = [max(1, round(length / longest * largest)) for length in found.size_nm]
+    for found, picture in both:
+        size = [max(1, round(length * scale)) for length in found.size_nm]
         drawn.append(Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.NEAREST))
     width = sum(image.width for image in drawn) + GAP * (len(drawn) - 1)
     page = Image.new("RGB", (width, max(image.height for image in drawn)), "white")

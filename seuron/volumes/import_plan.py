@@ -12,10 +12,11 @@ from seuron.errors import ParameterErrors
 from seuron.storage import Storage, cloud_path, local_folder
 from seuron.volumes.import_record import destination_problem, source_path, source_version
 from seuron.volumes.inspection import Inspection, inspect_source
-from seuron.volumes.precomputed import Kind, Resolution
+from seuron.volumes.layouts import LayerFormat
 from seuron.volumes.sources import open_source
 from seuron.volumes.sources.conversions import as_grey, as_labels, grey_window
 from seuron.volumes.sources.source import SourceOptions, SourceVolume
+from seuron.volumes.volume import Kind, Resolution
 
 IMAGE_TYPES = ("uint8", "uint16", "uint32", "uint64", "float32")
 #: Types that another one holds well enough: affinities and images need no more than float32.
@@ -45,6 +46,7 @@ class ImportPlan:
     box: Box
     resolution_nm: Resolution
     block_size: Triple
+    layer_format: LayerFormat
     stored: Triple | None
 
     @property
@@ -85,6 +87,7 @@ def plan_import(
     options: SourceOptions,
     *,
     block_size: Triple = (64, 64, 64),
+    layer_format: LayerFormat = "precomputed",
 ) -> ImportPlan:
     """The import that follows from what was understood of a source; nothing is written.
 
@@ -109,6 +112,7 @@ def plan_import(
         box=inspection.box,
         resolution_nm=inspection.resolution_nm.value,
         block_size=block_size,
+        layer_format=layer_format,
         stored=inspection.blocks,
     )
     if (conflict := destination_problem(Storage(plan.destination), plan.facts)) is not None:

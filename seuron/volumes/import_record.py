@@ -1,6 +1,6 @@
 """What an import was made from, kept in the layer's folder: so that an interrupted one is continued by the same only.
 
-The file is called `provenance` and has the layout that cloud-volume gives to it, so that other tools show it as well.
+The file is called `provenance` and has the layout that cloud-volume gives to it, which shows it for precomputed layers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 from seuron.storage import Storage, local_folder
 from seuron.storage.digests import digest_of_data
 
-NAME = "provenance"
+#: Where the record lies in a layer of each format. Zarr's libraries warn of files in a group that are none of theirs.
+NAMES = {"precomputed": "provenance", "ome-zarr": "0/provenance"}
 TASK = "seuron import"
 #: Files that say that a folder holds a layer already.
 LAYER_FILES = ("info", "zarr.json", ".zgroup", ".zarray", "attributes.json")
@@ -44,7 +45,7 @@ def destination_problem(storage: Storage, facts: Mapping[str, Any]) -> str | Non
 
 def recorded_import(storage: Storage) -> dict[str, Any] | None:
     """What the import was made from that a layer's folder records; None where there is no import's record."""
-    content = storage.get(NAME)
+    content = next((found for name in NAMES.values() if (found := storage.get(name)) is not None), None)
     if content is None:
         return None
     try:
@@ -58,7 +59,7 @@ def record_import(storage: Storage, facts: Mapping[str, Any]) -> None:
     """Write down what the layer in a folder is made from."""
     step = {"method": {"task": TASK, "facts": facts}, "by": "", "date": ""}
     record = {"description": "", "owners": [], "processing": [step], "sources": [facts["source"]]}
-    storage.put(NAME, json.dumps(record, indent=1, sort_keys=True).encode())
+    storage.put(NAMES[facts["layer_format"]], json.dumps(record, indent=1, sort_keys=True).encode())
 
 
 def source_path(source: str) -> Path | None:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
 from seuron.errors import VolumeError
-from seuron.volumes.precomputed import Kind, Resolution
 from seuron.volumes.sources.array_source import voxel_offset, voxel_size
 from seuron.volumes.sources.source import SourceVolume, Stated
+from seuron.volumes.volume import Kind, Resolution
 
 Plane = Literal["xy", "xz", "yz"]
 #: The axis that each plane lies across, and the axes along its columns and rows.

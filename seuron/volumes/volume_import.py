@@ -23,12 +23,14 @@ from seuron.box import Box, Triple, triple
 from seuron.errors import DataError, VolumeError
 from seuron.process_pool import as_finished, process_pool
 from seuron.storage import Storage
+from seuron.volumes import Volume, create_volume, open_volume
 from seuron.volumes.import_plan import ImportPlan, Window, open_for_layer, plan_import, understand, with_window
 from seuron.volumes.import_record import destination_problem, record_import
-from seuron.volumes.precomputed import Kind, Volume, create_volume, open_volume
+from seuron.volumes.layouts import LayerFormat
 from seuron.volumes.pyramid import downsample, pyramid_boxes
 from seuron.volumes.section_spool import section_spool
 from seuron.volumes.sources.source import SourceOptions, SourceVolume
+from seuron.volumes.volume import Kind
 
 #: Bytes of the source that all processes together hold at once, apart from what one block takes anyway. Each makes two
 #: copies of its part, so with two processes of 200 MiB the whole stays well below 1 GiB.
@@ -60,9 +62,10 @@ def run_import(plan: ImportPlan, *, workers: int = 1, progress: Progress | None 
         channels=plan.channels,
         kind=plan.kind,
         block_size=plan.block_size,
+        layer_format=plan.layer_format,
     )
-    needed = min(workers, -(-plan.box.voxels * plan.voxel_bytes // BYTES_WORTH_A_PROCESS))
-    limit = SLAB_BYTES // max(1, needed)
+    needed = _processes(plan, volume, workers)
+    limit = SLAB_BYTES // needed
     parts = import_parts(plan, volume, limit)
     with _calls(needed, plan) as run:
         _follow("copy", run((_copy_part, (plan, part, limit)) for part in parts), plan, parts, progress)
@@ -82,6 +85,7 @@ def import_volume(
     kind: Kind | None = None,
     window: Window | None = None,
     block_size: Triple = (64, 64, 64),
+    layer_format: LayerFormat = "precomputed",
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Volume:
@@ -97,13 +101,19 @@ def import_volume(
         options = replace(options, resolution_nm=(x, y, z))
     options = with_window(source, options, window)
     inspection = understand(source, options, kind=kind)
-    plan = plan_import(inspection, source, destination, options, block_size=block_size)
+    plan = plan_import(inspection, source, destination, options, block_size=block_size, layer_format=layer_format)
     return run_import(plan, workers=workers, progress=progress)
 
 
 def default_workers() -> int:
     """Two processes, which with the one that starts them stay below 1 GiB, or one where there is one core only."""
     return min(2, len(os.sched_getaffinity(0)))
+
+
+def _processes(plan: ImportPlan, volume: Volume, workers: int) -> int:
+    """As many processes as are worth their start, and as can hold a block each: that of a layer in shards is large."""
+    worth = -(-plan.box.voxels * plan.voxel_bytes // BYTES_WORTH_A_PROCESS)
+    return max(1, min(workers, worth, SLAB_BYTES // (prod(volume.block_size) * plan.voxel_bytes)))
 
 
 def import_parts(plan: ImportPlan, volume: Volume, limit: int = SLAB_BYTES) -> list[Box]:
@@ -176,7 +186,7 @@ def _source(plan: ImportPlan) -> SourceVolume:
 def _copy_part(plan: ImportPlan, part: Box, limit: int) -> int:
     """Copy what is not stored of a part; returns its voxels."""
     volume, source = open_volume(plan.destination), _source(plan)
-    missing = _hull(volume.missing_blocks(part))
+    missing = _missing(volume, part)
     if missing is None:
         return part.voxels
     pieces = slabs(part, volume.block_size, plan.voxel_bytes, limit)
@@ -191,15 +201,19 @@ def _copy_part(plan: ImportPlan, part: Box, limit: int) -> int:
 
 
 def _copy_missing(plan: ImportPlan, volume: Volume, read: Callable[[Box], NDArray[Any]], part: Box) -> None:
-    missing = _hull(volume.missing_blocks(part))
+    missing = _missing(volume, part)
     if missing is not None:
         voxels = read(missing.shifted([-corner for corner in plan.box.minimum]))
         volume.write(missing, _converted(voxels, volume, plan.source))
 
 
-def _hull(blocks: Sequence[Box]) -> Box | None:
-    """The least box that holds all of these. An interrupted import lacks the blocks from one on, so it is tight."""
-    return reduce(Box.hull, blocks) if blocks else None
+def _missing(volume: Volume, part: Box) -> Box | None:
+    """The least box of whole blocks that holds all of a part that is not stored; None where all is.
+
+    An interrupted import lacks the blocks from one on, so it is tight.
+    """
+    lost = volume.missing_blocks(part)
+    return reduce(Box.hull, volume.blocks(reduce(Box.hull, lost))) if lost else None
 
 
 def _converted(voxels: NDArray[Any], volume: Volume, name: str) -> NDArray[Any]:

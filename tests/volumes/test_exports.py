@@ -25,7 +25,7 @@ from seuron.volumes.sources import SourceOptions, open_source
 from seuron.volumes.sources.array_source import voxel_offset
 
 RESOLUTION = (4.6, 8.0, 45.0)
-SUFFIXES = {name: found.suffixes[0] for name, found in FORMATS.items()}
+SUFFIXES = {name: (*found.suffixes, "")[0] for name, found in FORMATS.items()}
 
 
 def _layer(

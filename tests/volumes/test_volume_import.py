@@ -24,6 +24,7 @@ from seuron.box import Box, Triple
 from seuron.errors import DataError, ParameterErrors, VolumeError
 from seuron.volumes import open_volume, volume_import
 from seuron.volumes.import_record import recorded_import
+from seuron.volumes.layouts import LayerFormat
 from seuron.volumes.section_spool import section_spool
 from seuron.volumes.sources import open_source
 from seuron.volumes.sources.source import SourceOptions, SourceVolume
@@ -152,17 +153,22 @@ def test_slabs_cover_the_box_once_on_the_block_grid(shape: Triple, block: Triple
         assert part.shape[2] <= block[2]
 
 
-def test_only_missing_blocks_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layer_format", ["precomputed", "ome-zarr"])
+def test_only_missing_blocks_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer_format: LayerFormat
+) -> None:
     """The same import finishes what was begun, reads no more than what is not stored, and writes the same bytes."""
+    form: dict[str, Any] = {"block_size": BLOCK, "layer_format": layer_format}
     path, layer, read = _hdf5(tmp_path / "a.h5", raw=_grey()), tmp_path / "layer", list[Box]()
-    volume = import_volume(path, str(layer), (9, 9, 9), block_size=BLOCK)
+    volume = import_volume(path, str(layer), (9, 9, 9), **form)
+    np.testing.assert_array_equal(_read(layer)[..., 0], _grey().T)
     before = _files(layer)
     lost = volume.blocks(volume.box)[2:4]
     for block in lost:
         (layer / volume.block_name(block)).unlink()
     opened = volume_import.open_for_layer
     monkeypatch.setattr(volume_import, "open_for_layer", lambda *words: _counted(opened(*words), read))
-    import_volume(path, str(layer), (9, 9, 9), block_size=BLOCK)
+    import_volume(path, str(layer), (9, 9, 9), **form)
     assert _files(layer) == before
     assert read == [lost[0].hull(lost[1])]
 
@@ -193,8 +199,8 @@ def test_the_record_says_where_a_layer_comes_from(tmp_path: Path) -> None:
     volume = import_volume(path, str(tmp_path / "layer"), (9, 9, 9))
     facts = recorded_import(Storage(volume.path))
     assert facts is not None
-    assert (facts["source"], facts["kind"], facts["window"]) == (path, "image", None)
-    assert CloudVolume(volume.path, progress=False).provenance.sources == [path]
+    assert (facts["source"], facts["kind"], facts["window"]) == (f"{path}:raw", "image", None)
+    assert CloudVolume(volume.path, progress=False).provenance.sources == [f"{path}:raw"]
 
 
 @pytest.mark.long
@@ -263,7 +269,7 @@ def test_a_worker_that_dies_is_told_and_the_import_continued(tmp_path: Path, mon
     path = _hdf5(tmp_path / "a.h5", raw=_grey())
     import_volume(path, str(tmp_path / "whole"), (9, 9, 9), block_size=BLOCK)
     monkeypatch.setattr(volume_import, "BYTES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(volume_import, "SLAB_BYTES", 4000)
+    monkeypatch.setattr(volume_import, "SLAB_BYTES", 5000)
     lively = multiprocessing.active_children()
 
     def kill_one(*_: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
-from seuron.volumes.exports.target import ExportedArray, Write
+from seuron.volumes.exports.target import ExportedArray, Target
 
 N5_VERSION = "2.5.1"
 N5_BLOCK: Triple = (64, 64, 64)
@@ -20,7 +20,7 @@ WKW_BLOCK = 32
 
 
 @contextmanager
-def open_n5(path: Path, array: ExportedArray) -> Iterator[Write]:
+def open_n5(path: Path, array: ExportedArray) -> Iterator[Target]:
     """An N5 folder whose array is `s0`: x, y, z and channels, packed by gzip, with resolution and offset in nm."""
     import tensorstore
 
@@ -46,11 +46,11 @@ def open_n5(path: Path, array: ExportedArray) -> Iterator[Write]:
     def write(box: Box, voxels: NDArray[Any]) -> None:
         store[box.slices].write(voxels if several else voxels[..., 0]).result()
 
-    yield write
+    yield Target(write)
 
 
 @contextmanager
-def open_wkw(path: Path, array: ExportedArray) -> Iterator[Write]:
+def open_wkw(path: Path, array: ExportedArray) -> Iterator[Target]:
     """A WebKnossos dataset with one layer in its finest magnification: `color/1` or `segmentation/1`.
 
     Voxels lie at their place in the layer, where that is not below 0: wkw has no such places, and begins at 0 then.
@@ -66,7 +66,7 @@ def open_wkw(path: Path, array: ExportedArray) -> Iterator[Write]:
         def write(box: Box, voxels: NDArray[Any]) -> None:
             dataset.write(box.shifted(corner).minimum, voxels.transpose(3, 0, 1, 2))
 
-        yield write
+        yield Target(write)
     properties = _wkw_properties(path.name, name, corner, array)
     (path / "datasource-properties.json").write_text(json.dumps(properties, indent=1))
 

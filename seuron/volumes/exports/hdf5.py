@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from seuron.box import Box
-from seuron.volumes.exports.target import ExportedArray, Write
+from seuron.volumes.exports.target import ExportedArray, Target
 
 #: Voxels of a chunk along each axis: a slab of sections and a cut across them both read few.
 CHUNK = 64
@@ -18,7 +18,7 @@ NAMES = {"image": "volumes/raw", "segmentation": "volumes/labels/neuron_ids"}
 
 
 @contextmanager
-def open_hdf5(path: Path, array: ExportedArray) -> Iterator[Write]:
+def open_hdf5(path: Path, array: ExportedArray) -> Iterator[Target]:
     """An HDF5 file with one array in CREMI's place for it; labels are packed by gzip, images are not.
 
     Channels stand first, as `axes` says.
@@ -48,4 +48,4 @@ def open_hdf5(path: Path, array: ExportedArray) -> Iterator[Write]:
             else:
                 dataset[(slice(None), *box.slices[::-1])] = voxels.T
 
-        yield write
+        yield Target(write)

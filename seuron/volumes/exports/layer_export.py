@@ -16,13 +16,11 @@ import numpy as np
 from seuron.box import Box, Triple, triple
 from seuron.errors import ParameterErrors, did_you_mean
 from seuron.storage import local_folder
+from seuron.volumes import Volume
 from seuron.volumes.exports.labels import new_labels, write_label_table
-from seuron.volumes.exports.target import ExportedArray, Writer
-from seuron.volumes.precomputed import Volume
+from seuron.volumes.exports.target import GRID, ExportedArray, Writer
 from seuron.volumes.volume_import import SLAB_BYTES, Progress, slabs
 
-#: Boxes are written on a grid of at least so many voxels, a multiple of what all formats store together.
-GRID: Triple = (64, 64, 64)
 INTEGERS = ("uint8", "uint16", "uint32", "uint64")
 
 
@@ -50,10 +48,12 @@ FORMATS = {
     for found in (
         ExportFormat("tiff", (".tif", ".tiff"), ("mapped_files", "open_tiff"), (*INTEGERS[:3], "float32"), ("corner",)),
         ExportFormat("hdf5", (".h5", ".hdf5", ".hdf"), ("hdf5", "open_hdf5")),
+        ExportFormat("ome-zarr", (".zarr",), ("layers", "open_ome_zarr")),
         ExportFormat("n5", (".n5",), ("block_stores", "open_n5")),
         ExportFormat("wkw", (".wkw",), ("block_stores", "open_wkw")),
         ExportFormat("nrrd", (".nrrd",), ("mapped_files", "open_nrrd")),
         ExportFormat("numpy", (".npy",), ("mapped_files", "open_npy"), lacks=("corner", "voxel size")),
+        ExportFormat("precomputed", (), ("layers", "open_precomputed")),
     )
 }
 
@@ -85,14 +85,13 @@ def export_layer(
         kind=volume.kind,
         read=volume.read,
     )
-    parts = _parts(volume, array)
     if volume.kind == "segmentation" and array.dtype.itemsize < volume.dtype.itemsize:
-        boxes = (part.shifted(array.box.minimum) for part in parts)
+        boxes = (part.shifted(array.box.minimum) for part in _parts(volume, array, GRID))
         array = replace(array, labels=new_labels(volume.path, volume.read, boxes, array.dtype))
-    with _whole(path) as partial, _writer(chosen)(partial, array) as write:
+    with _whole(path) as partial, _writer(chosen)(partial, array) as found:
         done = 0
-        for part in parts:
-            write(part, array.voxels(part))
+        for part in _parts(volume, array, found.grid):
+            found.write(part, array.voxels(part))
             done += part.voxels
             if progress is not None:
                 progress("export", done * array.bytes // array.box.voxels, array.bytes)
@@ -129,9 +128,9 @@ def _format(target: str, name: str | None, problems: list[str]) -> ExportFormat 
             known = f"allowed are {', '.join(FORMATS)}"
             problems.append(f"--format: got {name!r}; {did_you_mean(name, FORMATS, known)}")
         return FORMATS.get(name)
-    found = next((each for each in FORMATS.values() if target.lower().endswith(each.suffixes)), None)
+    found = next((each for each in FORMATS.values() if each.suffixes and target.lower().endswith(each.suffixes)), None)
     if found is None:
-        listed = ", ".join(f"{each.name} ({', '.join(each.suffixes)})" for each in FORMATS.values())
+        listed = ", ".join(f"{each.name} ({', '.join(each.suffixes) or 'no suffix'})" for each in FORMATS.values())
         problems.append(f"{target} says no format by its suffix; give --format, one of {listed}")
     return found
 
@@ -162,9 +161,9 @@ def _writer(chosen: ExportFormat) -> Writer:
     return found
 
 
-def _parts(volume: Volume, array: ExportedArray) -> list[Box]:
-    """Boxes of the array, from 0, 0, 0 on, in the order they are written; each in whole units of what is stored."""
-    unit = triple([-(-block // grid) * grid for block, grid in zip(volume.block_size, GRID, strict=True)])
+def _parts(volume: Volume, array: ExportedArray, grid: Triple) -> list[Box]:
+    """Boxes of the array on a grid, in the order they are written, of no less than the layer's stored blocks."""
+    unit = triple([-(-block // step) * step for block, step in zip(volume.block_size, grid, strict=True)])
     voxel_bytes = max(volume.dtype.itemsize, array.dtype.itemsize) * array.channels
     return slabs(Box((0, 0, 0), array.shape), unit, voxel_bytes, SLAB_BYTES)
 

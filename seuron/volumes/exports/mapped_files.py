@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box
-from seuron.volumes.exports.target import ExportedArray, Write
+from seuron.volumes.exports.target import ExportedArray, Target
 
 #: What ImageJ knows of types, and how large its files may be.
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
@@ -23,7 +23,7 @@ CLASSIC_BYTES = 2**32 - 2**16
 
 
 @contextmanager
-def open_tiff(path: Path, array: ExportedArray) -> Iterator[Write]:
+def open_tiff(path: Path, array: ExportedArray) -> Iterator[Target]:
     """A TIFF stack, not compressed: ImageJ's where it knows the type and the size, else an OME-TIFF, as BigTIFF.
 
     Pages are sections, and within a section channels.
@@ -62,11 +62,11 @@ def open_tiff(path: Path, array: ExportedArray) -> Iterator[Write]:
         part = (sections, rows, columns) if array.channels == 1 else (sections, slice(None), rows, columns)
         _fill(path, dtype, offset, shape, "C", part, pages[:, 0] if array.channels == 1 else pages)
 
-    yield write
+    yield Target(write)
 
 
 @contextmanager
-def open_nrrd(path: Path, array: ExportedArray) -> Iterator[Write]:
+def open_nrrd(path: Path, array: ExportedArray) -> Iterator[Target]:
     """An NRRD file, raw: axes x, y, z and channels, with space directions and origin in nm."""
     import nrrd
 
@@ -94,11 +94,11 @@ def open_nrrd(path: Path, array: ExportedArray) -> Iterator[Write]:
     def write(box: Box, voxels: NDArray[Any]) -> None:
         _fill(path, array.dtype, len(content), tuple(shape), "F", box.slices, _squeezed(voxels))
 
-    yield write
+    yield Target(write)
 
 
 @contextmanager
-def open_npy(path: Path, array: ExportedArray) -> Iterator[Write]:
+def open_npy(path: Path, array: ExportedArray) -> Iterator[Target]:
     """A .npy file: z, y, x, or c, z, y, x."""
     shape = array.shape[::-1] if array.channels == 1 else (array.channels, *array.shape[::-1])
     mapped = np.lib.format.open_memmap(path, "w+", array.dtype, shape)
@@ -109,7 +109,7 @@ def open_npy(path: Path, array: ExportedArray) -> Iterator[Write]:
         part = box.slices[::-1] if array.channels == 1 else (slice(None), *box.slices[::-1])
         _fill(path, array.dtype, offset, shape, "C", part, _squeezed(voxels).T)
 
-    yield write
+    yield Target(write)
 
 
 def _squeezed(voxels: NDArray[Any]) -> NDArray[Any]:

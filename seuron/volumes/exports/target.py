@@ -1,8 +1,8 @@
 """What every format's writer is given and gives.
 
-A writer is a context manager: `with open_tiff(path, array) as write: write(box, voxels)`. Boxes are in the array's own
-voxels, whose first corner is 0, 0, 0, and cover it once; voxels are (X, Y, Z, C). At the end of the `with` the file is
-whole.
+A writer is a context manager: `with open_tiff(path, array) as target: target.write(box, voxels)`. Boxes are in the
+array's own voxels, whose first corner is 0, 0, 0, on the target's grid, and cover the array once. Voxels are (X, Y, Z,
+C). At the end of the `with` the file is whole.
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
-from seuron.volumes.precomputed import Kind, Resolution
+from seuron.volumes.volume import Kind, Resolution
 
-Write = Callable[[Box, NDArray[Any]], None]
+#: Voxels that formats store together, or a multiple of them, where they have no grid of their own.
+GRID: Triple = (64, 64, 64)
+
+
+class Target(NamedTuple):
+    """What boxes are written with, and the grid that they lie on."""
+
+    write: Callable[[Box, NDArray[Any]], None]
+    grid: Triple = GRID
 
 
 @dataclass(frozen=True)
@@ -67,4 +75,4 @@ class ExportedArray:
         return np.asfortranarray(voxels.astype(self.dtype, copy=False))
 
 
-Writer = Callable[[Path, ExportedArray], AbstractContextManager[Write]]
+Writer = Callable[[Path, ExportedArray], AbstractContextManager[Target]]
