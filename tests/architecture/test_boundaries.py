@@ -22,6 +22,11 @@ OWNERS = {
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
     "h5py": ("seuron/nets/training_data.py", "seuron/volumes/"),
+    "zarr": ("seuron/volumes/",),
+    "tifffile": ("seuron/volumes/sources/",),
+    "mrcfile": ("seuron/volumes/sources/",),
+    "nrrd": ("seuron/volumes/sources/",),
+    "wkw": ("seuron/volumes/sources/",),
     "neuroglancer": ("seuron/web/",),
     "starlette": ("seuron/web/",),
     "uvicorn": ("seuron/web/viewer/",),
@@ -181,11 +186,13 @@ def test_one_name_one_class() -> None:
         "seuron.cluster.drivers",
         "seuron.client",
         "seuron.commands",
+        "seuron.volumes.sources",
     ],
 )
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
     heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow", "google.auth"]
+    heavy += ["zarr", "tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
     heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

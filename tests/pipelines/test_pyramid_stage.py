@@ -16,8 +16,8 @@ from seuron.engine.run import Run
 from seuron.engine.setup import parse_run
 from seuron.pipelines.stages.pyramid import SCALES_PER_TASK, pyramid_stage
 from seuron.volumes import create_volume, open_volume
-from seuron.volumes.volume import pyramid_factors
 from seuron.volumes.pyramid import build_pyramid
+from seuron.volumes.volume import pyramid_factors
 
 BOX = Box((10, 20, 30), (10 + 1100, 20 + 16, 30 + 16))
 NAME = "toy_with_pyramid"

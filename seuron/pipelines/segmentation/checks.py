@@ -177,7 +177,8 @@ def _source_problems(params: SegmentationParams, source: Volume) -> list[str]:
             + ("" if params.image else " (affinities to the neighbours along x, y and z)")
         )
     if str(source.dtype) not in types:
-        problems.append(f"`{name}`: {source.path} holds {source.dtype} voxels; allowed are {', '.join(types)}")
+        hint = ". Make it uint8: seuron import IMAGE LAYER --window auto" if params.image else ""
+        problems.append(f"`{name}`: {source.path} holds {source.dtype} voxels; allowed are {', '.join(types)}{hint}")
     return problems
 
 

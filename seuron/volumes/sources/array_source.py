@@ -67,6 +67,8 @@ def chosen_axes(array: FileArray, named: Stated[str] | None, options: SourceOpti
         return Stated(_given_axes(array, options.axes.lower()), "--axes")
     if named is not None:
         return named
+    if dimensions == 4 and array.shape[3] == 1 < array.shape[0]:
+        return Stated("zyxc", "one value a voxel in the last axis")
     if dimensions == 4 and array.shape[3] <= FEW_CHANNELS < array.shape[0]:
         if np.dtype(array.array.dtype).kind == "f":
             return Stated("zyxc", f"{array.shape[3]} floats a voxel, as affinities have")

@@ -6,6 +6,7 @@ A path names an array in a file or folder behind a colon: `file.h5:volumes/raw`,
 from __future__ import annotations
 
 import importlib
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ FILES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ((".npy",), "numpy_files", "open_npy"),
     ((".npz",), "numpy_files", "open_npz"),
 )
+#: Readers of formats that hold one array, which nothing names.
+ONE_ARRAY = ("open_sections", "open_mrc", "open_nrrd", "open_npy", "open_knossos")
 NAMES = {
     "HDF5": ".h5, .hdf5, .hdf",
     "TIFF": ".tif, .tiff, .btf",
@@ -49,10 +52,16 @@ def open_source(path: str, options: SourceOptions | None = None) -> SourceVolume
     options = options or SourceOptions()
     try:
         source = _opened(path, options)
+    except SeuronError:
+        raise
     except ModuleNotFoundError as error:
         raise VolumeError(
             f"reading {path} needs the Python package {error.name}, which is not installed: "
             "pip install 'seuron[formats]'"
+        ) from error
+    except unreadable() as error:
+        raise VolumeError(
+            f"cannot read {path} ({type(error).__name__}: {error}); it is damaged, or not what its name says"
         ) from error
     try:
         return place_given(_readable(source), options)
@@ -76,7 +85,10 @@ def _opened(path: str, options: SourceOptions) -> SourceVolume:
     place, dataset = _split(path.removeprefix("file://"))
     if dataset is not None:
         options = replace(options, dataset=options.dataset or dataset)
-    return _reader(path, place)(place, options)
+    reader = _reader(path, place)
+    if options.dataset is not None and getattr(reader, "__name__", "") in ONE_ARRAY:
+        raise VolumeError(f"{place} holds one array without a name; leave {options.dataset!r} out")
+    return reader(place, options)
 
 
 def _split(path: str) -> tuple[Path, str | None]:
@@ -125,7 +137,7 @@ def _function(module: str, function: str) -> Reader:
 
 def unreadable() -> tuple[type[Exception], ...]:
     """What libraries raise for content that they cannot decode."""
-    return (OSError, RuntimeError, IndexError, KeyError, TypeError, *decoding_errors())
+    return (OSError, RuntimeError, LookupError, TypeError, AttributeError, struct.error, *decoding_errors())
 
 
 def _readable(source: SourceVolume) -> SourceVolume:

@@ -30,6 +30,7 @@ def open_hdf5(path: Path, options: SourceOptions) -> SourceVolume:
         chosen = chosen_name(path, options.dataset, known, dangling)
         dataset, name = known[chosen], f"{path}:{chosen}"
         _check_filters(name, dataset)
+        _check_virtual(path, name, dataset)
         attributes = {key: dataset.attrs[key] for key in dataset.attrs}
         array = FileArray(name, "HDF5", dataset, dataset.chunks, files=_files(path, dataset))
         named, notes = stated_axes(attributes, len(dataset.shape))
@@ -74,6 +75,18 @@ def _check_filters(name: str, dataset: Any) -> None:
                 f"{name} is compressed by the HDF5 filter {code} ({FILTERS.get(code, 'of a plug-in')}), which is not "
                 "installed. Install the Python package hdf5plugin, or store the array with gzip"
             )
+
+
+def _check_virtual(path: Path, name: str, dataset: Any) -> None:
+    """Raise VolumeError where parts of a virtual dataset lie in files that are not there: they would read as 0."""
+    sources = {source.file_name for source in dataset.virtual_sources()} if dataset.is_virtual else set()
+    folder = Path(dataset.file.filename).parent
+    missing = sorted(file for file in sources - {"."} if "%" not in file and not (folder / file).exists())
+    if missing:
+        raise VolumeError(
+            f"{name} is put together from files of which {len(missing)} are not there: {', '.join(missing[:5])}; "
+            f"put them beside {path.name}"
+        )
 
 
 def _plugins_have(code: int) -> bool:

@@ -76,11 +76,8 @@ def _voxels(path: Path, header: Mapping[str, Any], dtype: np.dtype[Any], start: 
         return mapped_array(str(path), data, dtype, shape, at, fortran=True)
     file = stack.enter_context(data.open("rb"))
     file.seek(offset)
-    try:
-        packed = stack.enter_context(gzip.GzipFile(fileobj=file) if encoding in GZIP else bz2.BZ2File(file))
-        whole = stack.enter_context(unpacked(str(path), cast(IO[bytes], packed)))
-    except EOFError as error:
-        raise VolumeError(f"{path} is cut off ({error}); copy it again") from error
+    packed = stack.enter_context(gzip.GzipFile(fileobj=file) if encoding in GZIP else bz2.BZ2File(file))
+    whole = stack.enter_context(unpacked(str(path), cast(IO[bytes], packed)))
     return mapped_array(str(path), whole, dtype, shape, max(0, skipped), fortran=True)
 
 

@@ -36,7 +36,9 @@ def open_npz(path: Path, options: SourceOptions) -> SourceVolume:
             known = {}
             for member in members:
                 with archive.open(member) as packed:
-                    known[member.removesuffix(".npy")] = _header(f"{path}:{member}", packed)
+                    header = _header(f"{path}:{member}", packed)
+                if len(header.shape) >= 2:
+                    known[member.removesuffix(".npy")] = header
             chosen = chosen_name(path, options.dataset, known)
             name = f"{path}:{chosen}"
             with archive.open(f"{chosen}.npy") as packed:

@@ -151,6 +151,7 @@ def _number_pattern(stems: Sequence[str]) -> re.Pattern[str]:
 def _numbered(files: Sequence[Path]) -> tuple[list[SectionFile], list[str]]:
     """The files in order, with their sections' numbers where one number is all that their names differ in."""
     pattern = _number_pattern([file.stem.lower() for file in files])
+    _check_kinds(files, pattern)
     ordered = sorted(files, key=lambda file: (natural_order(file.stem, pattern), file.name))
     parts = [pattern.split(file.stem.lower()) for file in ordered]
     same = len({(len(p), *p[::2]) for p in parts}) == 1
@@ -166,6 +167,19 @@ def _numbered(files: Sequence[Path]) -> tuple[list[SectionFile], list[str]]:
     numbers = [value[varying[0]] for value in values]
     notes = [f"sections are numbered {numbers[0]} to {numbers[-1]}: a minus is a sign"] if numbers[0] < 0 else []
     return [SectionFile(file, number) for file, number in zip(ordered, numbers, strict=True)], notes
+
+
+def _check_kinds(files: Sequence[Path], number: re.Pattern[str]) -> None:
+    """Raise VolumeError where some names differ in numbers only and others do not: masks among sections."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(files):
+        kinds[number.sub("#", file.stem.lower())].append(file.name)
+    if len(kinds) > 1 and max(map(len, kinds.values())) > 1:
+        listed = ", ".join(f"{len(names)} like {names[0]}" for names in list(kinds.values())[:NAMED_FILES])
+        raise VolumeError(
+            f"{files[0].parent} holds images of several kinds by their names: {listed}. Put those of one stack into a "
+            "folder of their own"
+        )
 
 
 def _without_copies(sections: Sequence[SectionFile]) -> tuple[list[SectionFile], list[str]]:

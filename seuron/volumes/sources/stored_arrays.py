@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from seuron.errors import VolumeError
 from seuron.storage import Storage, cloud_path, join, local_folder
 from seuron.storage.allowed_paths import check_address
-from seuron.volumes.array_metadata import ArrayMetadata, plain_metadata
+from seuron.volumes.array_metadata import ArrayMetadata, implausible, plain_metadata, tidy
 from seuron.volumes.array_volume import ScaleArray
 from seuron.volumes.detection import array_volume, document, open_volume, zarr_node
 from seuron.volumes.n5_metadata import n5_metadata
@@ -133,7 +133,8 @@ def _layer(path: str, mip: str) -> SourceVolume:
     if not mip.isdigit():
         raise VolumeError(f"{path} is a precomputed layer, whose scales are numbers; got {mip!r}: say 0 for the finest")
     volume = open_volume(path, int(mip))
-    x, y, z = (corner * size for corner, size in zip(volume.box.minimum, volume.resolution_nm, strict=True))
+    x, y, z = (tidy(corner * size) for corner, size in zip(volume.box.minimum, volume.resolution_nm, strict=True))
+    problem = implausible(volume.resolution_nm)
     return SourceVolume(
         name=path.removeprefix("file://"),
         format="precomputed",
@@ -142,8 +143,9 @@ def _layer(path: str, mip: str) -> SourceVolume:
         dtype=np.dtype(volume.dtype),
         read=lambda box: volume.read(box.shifted(volume.box.minimum)),
         axes=Stated("xyzc", "convention of precomputed"),
-        resolution_nm=Stated(volume.resolution_nm, "`resolution` of info"),
+        resolution_nm=None if problem else Stated(volume.resolution_nm, "`resolution` of info"),
         corner_nm=Stated((x, y, z), "`voxel_offset` of info"),
+        size_problem=problem and f"`resolution` of info is {problem}",
         kind=Stated(volume.kind, "`type` of info"),
         blocks=volume.block_size,
     )
