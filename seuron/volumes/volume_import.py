@@ -156,6 +156,8 @@ def _calls(workers: int, plan: ImportPlan) -> Iterator[Callable[[Iterable[Call]]
         try:
             yield lambda calls: (function(*arguments) for function, arguments in calls)
         finally:
+            if _source.cache_info().currsize:
+                _source(plan).close()
             _source.cache_clear()
         return
     with process_pool(workers) as pool:

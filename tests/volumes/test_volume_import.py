@@ -14,6 +14,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 import tifffile
 from hypothesis import given
@@ -201,6 +202,18 @@ def test_the_record_says_where_a_layer_comes_from(tmp_path: Path) -> None:
     assert facts is not None
     assert (facts["source"], facts["kind"], facts["window"]) == (f"{path}:raw", "image", None)
     assert CloudVolume(volume.path, progress=False).provenance.sources == [f"{path}:raw"]
+
+
+def test_what_was_read_of_a_mapped_file_does_not_add_up(tmp_path: Path) -> None:
+    """A stack that is mapped into memory and read box by box takes no more memory than a box."""
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((64, 1024, 1024), np.uint8), photometric="minisblack")
+    memory = psutil.Process().memory_info
+    with open_source(str(tmp_path / "a.tif")) as source:
+        before, most = memory().rss, 0
+        for z in range(0, 64, 4):
+            assert source.read(Box((0, 0, z), (1024, 1024, z + 4))).all()
+            most = max(most, memory().rss - before)
+    assert most < 24 << 20
 
 
 @pytest.mark.long

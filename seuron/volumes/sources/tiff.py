@@ -21,6 +21,7 @@ from seuron.volumes.array_metadata import ArrayMetadata, nanometres_of, text, vo
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
 from seuron.volumes.sources.grey_values import ToGrey, from_palette, from_white, one_channel
 from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
+from seuron.volumes.sources.unpacked import let_go
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 #: What tifffile calls axes that no file names: pages, and others.
@@ -188,7 +189,9 @@ class MappedArray:
         self.shape, self.dtype = tuple(array.shape), dtype
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        part = np.asarray(self._array[index])
+        part = np.array(self._array[index])
+        if isinstance(self._array, np.memmap):
+            let_go(self._array)
         return part if self._grey is None else self._grey(part)
 
 
@@ -210,6 +213,8 @@ class PageArray:
         for place, page in zip(found, wanted.ravel(), strict=True):
             part = self._page(int(page))[inside]
             place[...] = part if self._grey is None else self._grey(part)
+        if self._mapped is not None:
+            let_go(self._mapped)
         return found.reshape(*wanted.shape, *sizes)
 
     def _page(self, number: int) -> NDArray[Any]:

@@ -1,11 +1,12 @@
-"""Arrays inside compressed files that can only be read from their beginning: unpacked to a file without a name.
+"""Arrays that are mapped into memory; those inside compressed files are unpacked to a file without a name before.
 
-It lies in the folder for temporary files (`TMPDIR`), takes no memory, and is gone when it is closed.
+That file lies in the folder for temporary files (`TMPDIR`), takes no memory, and is gone when it is closed.
 """
 
 from __future__ import annotations
 
 import gzip
+import mmap
 import shutil
 import tempfile
 import zipfile
@@ -52,3 +53,13 @@ def mapped_array(
         raise VolumeError(
             f"{name} is cut off: it holds fewer bytes than {shape} {dtype} ({error}); copy it again"
         ) from error
+
+
+def let_go(mapped: NDArray[Any]) -> None:
+    """Have a mapped file's pages leave this process's memory, so that what was read of a large file does not add up.
+
+    Arrays that are views of it read them again, from the system's cache as long as that holds them.
+    """
+    file: Any = mapped.base
+    if isinstance(file, mmap.mmap):
+        file.madvise(mmap.MADV_DONTNEED)
