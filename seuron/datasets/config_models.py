@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, model_validator
 
 from seuron.params.model import Parameters
+from seuron.storage import local_folder
 
 #: Names become parts of DAG ids, asset names and file names.
 NAME = r"^[a-z0-9][a-z0-9_-]*$"
@@ -76,6 +77,11 @@ class DatasetTable(Parameters):
         if (self.image is None) == (self.affinities is None):
             given = "both" if self.image is not None else "neither"
             raise ValueError(f"give one of `image` and `affinities`, got {given}")
+        if self.parameters.get("layer_format") == "ome-zarr" and local_folder(self.publish) is None:
+            raise ValueError(
+                "`publish` is no folder of this machine: readers elsewhere are redirected by the `info` of precomputed "
+                "layers, got `layer_format` ome-zarr. Leave it out, or publish into a folder"
+            )
         return self
 
 

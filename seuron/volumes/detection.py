@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from seuron.errors import SeuronError, VolumeError
@@ -89,7 +90,7 @@ def _what_lies_there(path: str) -> str:
     """Why a path holds no volume, and what to do."""
     folder = local_folder(path)
     shown = path.removeprefix("file://")
-    if folder is not None and (folder.is_file() or ((named := local_folder(dataset_path(path))) and named.is_file())):
+    if folder is not None and (folder.is_file() or Path(str(folder).rpartition(":")[0]).is_file()):
         return f"it is a file. Import it first, and give the layer: seuron import {shown} LAYER"
     if folder is not None and not folder.exists():
         return "nothing lies there. Give the folder of a precomputed layer, OME-Zarr or N5; `seuron import` makes one"

@@ -94,6 +94,7 @@ def _ome(layout: LayerLayout) -> dict[str, Any]:
     """The attributes of the group."""
     space = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"]
     channel = [{"name": "c", "type": "channel"}] if layout.channels > 1 else []
+    method = "mode" if layout.kind == "segmentation" else "mean"
     image = {
         "axes": channel + space,
         "datasets": [
@@ -101,7 +102,8 @@ def _ome(layout: LayerLayout) -> dict[str, Any]:
             for number, scale in enumerate(layout.scales)
         ],
         "name": "/",
-        "type": "mode" if layout.kind == "segmentation" else "mean",
+        "type": method,
+        "metadata": {"method": "tensorstore.downsample", "description": f"the {method} of the voxels of a cell"},
     }
     label: dict[str, Any] = {"image-label": {}} if layout.kind == "segmentation" else {}
     return {"version": "0.5", "multiscales": [image], **label}

@@ -23,9 +23,9 @@ from seuron.web.snapshot import RunSnapshot
 
 CLIENT_FILE = re.compile(r"[a-z0-9][A-Za-z0-9_.-]*\.(?:js|map|css|wasm|html)")
 STATIC_FILE = re.compile(r"[a-z]+\.(?:js|css|svg)")
-#: The name of a file in a volume: one of metadata, a chunk of an array (`0.0.0`, `c.0.0.0`), or, in a subfolder, a shard
-#: or what begins with a number (blocks of a scale, chunks of an array, meshes and skeletons of a segment). No other part
-#: of it begins with a dot.
+#: The name of a file in a volume: one of metadata, a chunk of an array (`0.0.0`, `c.0.0.0`), or, in a subfolder, a
+#: shard or what begins with a number (blocks of a scale, chunks of an array, meshes and skeletons of a segment). No
+#: other part of it begins with a dot.
 METADATA = r"info|zarr\.json|\.zarray|\.zattrs|\.zgroup|attributes\.json"
 VOLUME_FILE = re.compile(
     rf"(?:\w[\w.-]*/)*(?:{METADATA})|(?:c\.)?\d+(?:\.\d+)*|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)"

@@ -1,7 +1,7 @@
 """How Neuroglancer is told where a volume lies and where in space: a source for each format.
 
-Precomputed layers say all of that themselves. Of arrays (OME-Zarr, Zarr, N5) Neuroglancer takes OME's translation as the
-place of the first voxel's centre, where ours is its corner, and knows no place or size of others, so these get a
+Precomputed layers say all of that themselves. Of arrays (OME-Zarr, Zarr, N5) Neuroglancer takes OME's translation as
+the place of the first voxel's centre, where ours is its corner, and knows no place or size of others, so these get a
 transformation: their axes in the array's order, and the shift that puts the first voxel where the volume has it.
 """
 

@@ -82,7 +82,8 @@ def _shown_layers(snapshot: RunSnapshot, address: Callable[[str, str], str]) -> 
             continue  # an input that was moved away since; the others can be shown
         folder = dataset_path(layer.path)
         url = folder if local_folder(folder) is None else address(layer.name, versions[layer.name])
-        yield ShownLayer(layer, url + volume.path.removeprefix(folder), volume)
+        inside = volume.path.removeprefix(folder) if volume.path.startswith(f"{folder}/") else ""
+        yield ShownLayer(layer, url + inside, volume)
 
 
 def _run_state(run: Run, layers: list[ShownLayer]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from seuron.box import Box
 from seuron.errors import DataError, VolumeError
 from seuron.volumes import create_volume, open_volume
-from seuron.volumes.precomputed import volume_info
+from seuron.volumes.precomputed import ENCODINGS, volume_info
 from seuron.volumes.volume import pyramid_factors
 
 BOX = Box((3, -5, 7), (43, 28, 27))
@@ -134,3 +136,74 @@ def test_labels_that_the_codec_cannot_hold_are_refused() -> None:
         volume_info(BOX, (10, 10, 10), dtype="uint8", kind="segmentation")
     with pytest.raises(VolumeError, match="empty box"):
         volume_info(Box((0, 0, 0), (0, 5, 5)), (10, 10, 10), dtype="uint8")
+
+
+def _changed_info(path: Path, **changes: Any) -> str:
+    """A layer whose `info` somebody changed by hand; None takes an entry away, `scale_` begins those of the scale."""
+    _segmentation(path)
+    info = json.loads((path / "info").read_text())
+    for name, value in changes.items():
+        place, key = (info["scales"][0], name.removeprefix("scale_")) if name.startswith("scale_") else (info, name)
+        if value is None:
+            del place[key]
+        else:
+            place[key] = value
+    (path / "info").write_text(json.dumps(info))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale_resolution": None}, "scale 0: `resolution` is missing"),
+        ({"scale_size": None, "num_channels": None}, "`num_channels` is missing; scale 0: `size` is missing"),
+        ({"data_type": "UINT64"}, "`data_type` is 'UINT64', allowed are uint8"),
+        ({"scale_encoding": "foo"}, "`encoding` is 'foo', known are raw, compressed_segmentation, crackle"),
+        ({"scale_resolution": [4, 4, -40]}, "`resolution` is .*-40.*, expected three numbers of nanometres above 0"),
+        ({"scale_size": [4, 4]}, "`size` is .* expected three whole numbers"),
+        ({"scale_chunk_sizes": []}, "`chunk_sizes` is .* expected a list of sizes"),
+        ({"scales": []}, "`scales` is .* expected a list of scales"),
+        ({"scales": None}, "`scales` is missing"),
+    ],
+)
+def test_an_info_that_lacks_something_is_refused_in_a_sentence(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """All that is wrong with a damaged or hand-made info is named at once."""
+    with pytest.raises(VolumeError, match=message):
+        open_volume(_changed_info(tmp_path, **changes))
+
+
+def test_an_encoding_without_its_library_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install is said when the volume is opened, not when its first block is decoded."""
+    monkeypatch.setitem(ENCODINGS, "fpzip", ("a_module_that_nobody_has", "fpzip"))
+    with pytest.raises(VolumeError, match="`encoding` is fpzip, for which the Python package fpzip is not installed"):
+        open_volume(_changed_info(tmp_path, scale_encoding="fpzip"))
+
+
+def test_an_info_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    """Half of a file is no traceback."""
+    _segmentation(tmp_path)
+    (tmp_path / "info").write_text('{"scales": [')
+    with pytest.raises(VolumeError, match="`info` is no JSON"):
+        open_volume(str(tmp_path))
+
+
+@pytest.mark.parametrize("encoding", ["crackle", "compresso", "raw", "compressed_segmentation"])
+def test_labels_of_other_programs_are_read_in_every_encoding(encoding: str, tmp_path: Path) -> None:
+    """As cloud-volume writes them; blocks of another encoding than the info names are damage with a name."""
+    from cloudvolume import CloudVolume
+
+    labels = np.random.default_rng(0).integers(0, 5, BOX.shape).astype(np.uint32)
+    info = CloudVolume.create_new_info(
+        1, "segmentation", "uint32", encoding, (8, 8, 40), BOX.minimum, BOX.shape, chunk_size=(64, 64, 64)
+    )
+    theirs = CloudVolume(f"file://{tmp_path}", info=info, progress=False, compress=False)
+    theirs.commit_info()
+    theirs[BOX.slices] = labels[..., np.newaxis]
+    volume = open_volume(str(tmp_path))
+    np.testing.assert_array_equal(volume.read(BOX)[..., 0], labels)
+    other = "raw" if encoding == "crackle" else "crackle"
+    (tmp_path / "info").write_text((tmp_path / "info").read_text().replace(f'"{encoding}"', f'"{other}"'))
+    with pytest.raises(DataError, match="is damaged"):
+        open_volume(str(tmp_path)).check_decoding(BOX)

@@ -17,12 +17,19 @@ from seuron.engine.run import Run
 from seuron.web.files import client_file, layer_file, page, report, static_file, volume_file
 from seuron.web.snapshot import RunSnapshot
 
+#: Precomputed: an info, blocks, shards, meshes. Zarr and N5: metadata and chunks.
+FILES = (
+    *("info", "8_8_8/0-64_-64-0_0-64", "8_8_8/0a.shard", "mesh/info", "mesh/17:0", "mesh/17.index"),
+    *("zarr.json", "0/zarr.json", "0/c/0/1/2", ".zattrs", ".zgroup", "1/.zarray", "1/0.1.2", "0.1.2", "c.0.1.2"),
+    *("attributes.json", "s0/attributes.json", "s0/0/1/2"),
+)
+
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
     """The folder of a volume with files of all forms, hidden ones and links to outside."""
     folder = tmp_path / "volume"
-    for name in ("info", "8_8_8/0-64_-64-0_0-64", "8_8_8/0a.shard", "mesh/info", "mesh/17:0", "mesh/17.index"):
+    for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     (folder / "8_8_8/64-128_0-64_0-64.gz").write_bytes(gzip.compress(b"x"))
@@ -34,11 +41,9 @@ def volume(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "name", ["info", "8_8_8/0-64_-64-0_0-64", "8_8_8/0a.shard", "mesh/info", "mesh/17:0", "mesh/17.index"]
-)
+@pytest.mark.parametrize("name", FILES)
 def test_files_of_a_volume_are_found(volume: Path, name: str) -> None:
-    """An info, blocks, shards, meshes."""
+    """By their names, in every format."""
     assert volume_file(volume, name) == volume / name
 
 

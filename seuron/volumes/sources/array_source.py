@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import floor, isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,16 +57,21 @@ class FileArray:
         return tuple(int(size) for size in self.array.shape)
 
 
-def chosen_axes(array: FileArray, named: Stated[str] | None, options: SourceOptions) -> Stated[str]:
+def chosen_axes(
+    array: FileArray, named: Stated[str] | None, options: SourceOptions, not_understood: Sequence[str] = ()
+) -> Stated[str]:
     """The axes of an array: `--axes`, else what the file names, else the convention of its format.
 
-    Raises VolumeError for axes that do not fit, and where the convention leaves two readings.
+    `not_understood` is what the file says of its axes where that names none of ours. Raises VolumeError for axes that
+    do not fit, for what is not understood, and where the convention leaves two readings.
     """
     dimensions = len(array.shape)
     if options.axes is not None:
         return Stated(_given_axes(array, options.axes.lower()), "--axes")
     if named is not None:
         return named
+    if not_understood:
+        raise VolumeError(f"{array.name}: {'; '.join(not_understood)}. Name the axes of {array.shape} with --axes")
     if dimensions == 4 and array.shape[3] == 1 < array.shape[0]:
         return Stated("zyxc", "one value a voxel in the last axis")
     if dimensions == 4 and array.shape[3] <= FEW_CHANNELS < array.shape[0]:
@@ -98,8 +103,8 @@ def array_source(array: FileArray, axes: Stated[str], metadata: ArrayMetadata, o
 
     Raises VolumeError for an array that is not a volume, and for times and channels that are not there or not chosen.
     """
-    sizes = dict(zip(axes.value, array.shape, strict=True))
-    problems = [*_shape_problems(array, axes, sizes), *_choice_problems(array, sizes, options)]
+    sizes = dict(zip(axes.value, array.shape, strict=False))
+    problems = _shape_problems(array, axes, sizes) or _choice_problems(array, sizes, options)
     if problems:
         raise VolumeError("; ".join(problems))
     channels = sizes.get("c", 1) if options.channel is None else 1
@@ -133,12 +138,18 @@ def _along(sizes: Mapping[str, int]) -> Triple:
 
 
 def _shape_problems(array: FileArray, axes: Stated[str], sizes: Mapping[str, int]) -> list[str]:
-    if {"x", "y"} <= set(sizes) and min(array.shape, default=0) > 0:
-        return []
-    return [
-        f"{array.name}: an array of shape {array.shape} with the axes {axes.value} ({axes.origin}) is not a volume; "
-        "it needs x and y, and at least one voxel along each axis. Name the axes with --axes"
-    ]
+    problems = []
+    letters = axes.value
+    if len(letters) != len(array.shape) or len(sizes) != len(letters) or not {"x", "y"} <= set(letters) <= set("xyzct"):
+        problems.append(
+            f"{array.name}: an array of shape {array.shape} with the axes {letters} ({axes.origin}) is not a volume; "
+            "it needs x and y, and beside them z, c and t at most once. Name its axes with --axes"
+        )
+    if min(array.shape, default=0) == 0:
+        problems.append(f"{array.name} is empty: its shape is {array.shape}; give an array with voxels")
+    if np.dtype(array.array.dtype).kind not in "biuf":
+        problems.append(f"{array.name} holds {array.array.dtype}; allowed are integers, floats and bool")
+    return problems
 
 
 def _choice_problems(array: FileArray, sizes: Mapping[str, int], options: SourceOptions) -> list[str]:
@@ -228,8 +239,11 @@ def voxel_size(source: SourceVolume) -> tuple[float, float, float]:
 
 
 def voxel_offset(source: SourceVolume) -> Triple:
-    """The place of the first voxel along x, y, z, in voxels: the nearest whole ones; 0 where the file does not say."""
+    """The place of the first voxel along x, y, z: the nearest whole voxels, halves upwards, as for volumes in place.
+
+    It is 0 where the file does not say it. Raises VolumeError where the size of a voxel is not known.
+    """
     if source.corner_nm is None:
         return (0, 0, 0)
     pairs = zip(source.corner_nm.value, voxel_size(source), strict=True)
-    return triple([round(corner / size) for corner, size in pairs])
+    return triple([floor(round(corner / size, 6) + 0.5) for corner, size in pairs])

@@ -124,8 +124,10 @@ def _folder_reader(place: Path) -> Reader:
         return lambda place, options: open_stored(str(place), options)
     if (place / CONFIGURATION).exists():
         return _function("knossos", "open_knossos")
-    if (place / PROPERTIES).exists() or is_wkw(place):
+    if is_wkw(place):
         return _function("webknossos", "open_wkw")
+    if (place / PROPERTIES).exists():  # its layers are Zarr
+        return lambda place, options: open_stored(str(place), options)
     return _function("sections", "open_sections")
 
 

@@ -34,7 +34,7 @@ def open_hdf5(path: Path, options: SourceOptions) -> SourceVolume:
         attributes = {key: dataset.attrs[key] for key in dataset.attrs}
         array = FileArray(name, "HDF5", dataset, dataset.chunks, files=_files(path, dataset))
         named, notes = stated_axes(attributes, len(dataset.shape))
-        axes = chosen_axes(array, named, options)
+        axes = chosen_axes(array, named, options, notes)
         metadata = replace(plain_metadata(attributes, axes), notes=notes, axes=named)
         return replace(array_source(array, axes, metadata, options), close=stack.pop_all().close)
 

@@ -12,8 +12,8 @@ import numpy as np
 from seuron.errors import VolumeError
 from seuron.volumes.array_metadata import ArrayMetadata, stated_corner, voxel_size
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
+from seuron.volumes.sources.mapped import MappedArray
 from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
-from seuron.volumes.sources.tiff import MappedArray
 
 #: A word in the header of files that IMOD writes, and the flag behind it that says that bytes are signed.
 IMOD_STAMP, SIGNED_BYTES = 1146047817, 1
@@ -37,7 +37,7 @@ def open_mrc(path: Path, options: SourceOptions) -> SourceVolume:
         notes: tuple[str, ...] = ()
         if voxels.dtype == np.int8 and _imod_unsigned(file):
             voxels, notes = voxels.view(np.uint8), ("bytes are unsigned, as IMOD's header says",)
-        native = MappedArray(voxels, None, voxels.dtype.newbyteorder("="))
+        native = MappedArray(voxels)
         array = FileArray(str(path), "MRC", native, files=(str(path),), notes=notes)
         named = _axes(path, file.header, voxels.ndim)
         source = array_source(array, chosen_axes(array, named, options), _metadata(file, named), options)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from seuron.errors import VolumeError
 from seuron.volumes.array_metadata import ArrayMetadata, nanometres_of, stated_corner, voxel_size
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
+from seuron.volumes.sources.mapped import MappedArray, mapped_array
 from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
-from seuron.volumes.sources.tiff import MappedArray
-from seuron.volumes.sources.unpacked import mapped_array, unpacked
+from seuron.volumes.sources.unpacked import unpacked
 
 RAW, GZIP, BZIP2 = ("raw",), ("gzip", "gz"), ("bzip2", "bz2")
 #: Kinds of axes that are none of space.
@@ -43,7 +43,7 @@ def open_nrrd(path: Path, options: SourceOptions) -> SourceVolume:
             raise VolumeError(f"cannot read {path} as NRRD ({error}); give a complete file") from error
         voxels = _voxels(path, header, dtype, start, stack)
         files = tuple(dict.fromkeys((str(path), str(_data_file(path, header)))))
-        array = FileArray(str(path), "NRRD", MappedArray(voxels, None, dtype.newbyteorder("=")), files=files)
+        array = FileArray(str(path), "NRRD", MappedArray(voxels), files=files)
         named, metadata = _described(header, len(voxels.shape))
         source = array_source(array, chosen_axes(array, named, options), metadata, options)
         return replace(source, close=stack.pop_all().close)

@@ -15,9 +15,9 @@ from seuron.errors import VolumeError
 from seuron.volumes.array_metadata import ArrayMetadata
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
 from seuron.volumes.sources.hdf5 import chosen_name
+from seuron.volumes.sources.mapped import MappedArray, mapped_array
 from seuron.volumes.sources.source import SourceOptions, SourceVolume
-from seuron.volumes.sources.tiff import MappedArray
-from seuron.volumes.sources.unpacked import mapped_array, unpacked
+from seuron.volumes.sources.unpacked import unpacked
 
 
 def open_npy(path: Path, options: SourceOptions) -> SourceVolume:
@@ -76,5 +76,5 @@ def _header(name: str, file: IO[bytes]) -> NpyHeader:
 
 
 def _source(name: str, path: Path, voxels: NDArray[Any], options: SourceOptions) -> SourceVolume:
-    array = FileArray(name, "NumPy", MappedArray(voxels, None, voxels.dtype.newbyteorder("=")), files=(str(path),))
+    array = FileArray(name, "NumPy", MappedArray(voxels), files=(str(path),))
     return array_source(array, chosen_axes(array, None, options), ArrayMetadata(), options)

@@ -30,6 +30,10 @@ MISSING_SECTIONS = ("error", "blank", "close")
 #: A number in a name; a minus counts where no letter or digit stands before it, as in z_-2.
 NUMBER = re.compile(r"((?:(?<![^\W_])-)?\d+)")
 LETTER_SIGNED = re.compile(r"((?:(?<!\d)-)?\d+)")
+#: Pillow's names of colours that are never grey in all of their values.
+COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+#: What a whole file ends with, and in how many of its last bytes it is looked for.
+END_MARKS, END_BYTES = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}, 4096
 #: How many files a message names.
 NAMED_FILES = 5
 
@@ -106,6 +110,8 @@ def read_section(path: Path) -> NDArray[Any]:
         if path.suffix.lower() in TIFF_SUFFIXES:
             return read_page(path)
         with _opened(path) as image:
+            if image.mode in COLOUR_MODES:
+                raise DataError(f"{path} has colours ({image.mode}); a section is one grey image: convert it")
             pixels = np.asarray(image)
             if image.mode == "P":
                 return from_palette(str(path), _palette(image))[0](pixels)
@@ -263,6 +269,10 @@ def _header(path: Path) -> Facts:
         if pages > 1:
             raise VolumeError(f"{path.name} has {pages} pages, and a section is one; give a stack as one file")
         return size, dtype
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - END_BYTES))
+        if END_MARKS[path.suffix.lower()] not in file.read():
+            raise VolumeError(f"{path.name} is cut off; copy it again")
     with _opened(path) as image:
         if image.mode == "P":
             return (image.height, image.width), from_palette(str(path), _palette(image))[1]

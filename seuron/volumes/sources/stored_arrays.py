@@ -24,6 +24,7 @@ from seuron.volumes.ome_metadata import bioformats2raw, ome_image
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
 from seuron.volumes.sources.hdf5 import chosen_name
 from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
+from seuron.volumes.sources.webknossos import dataset_metadata
 from seuron.volumes.stored_array import StoredArray
 
 #: How deep below a group arrays are looked for, to name them.
@@ -52,12 +53,11 @@ def open_stored(path: str, options: SourceOptions) -> SourceVolume:
         full = inner
     if Storage(full).get("info") is not None:
         return _layer(full, "0")
-    if _is_plain_group(full):
-        known = _arrays_below(full)
-        full = join(full, chosen_name(full.removeprefix("file://"), None, known))
-    volume = array_volume(full)
+    volume = None if _is_plain_group(full) else array_volume(full)
     if volume is None:
-        raise VolumeError(f"{path} holds no array of Zarr or N5 and no precomputed layer; check the path")
+        full = join(full, chosen_name(full.removeprefix("file://"), None, _arrays_below(full)))
+        volume = array_volume(full)
+    assert volume is not None  # an array lies there
     finest = volume.arrays[0]
     finest.array.check()
     count = len(volume.arrays)
@@ -110,8 +110,18 @@ class ArrayParts:
 def _source(scale: ScaleArray, about: str, notes: tuple[str, ...], options: SourceOptions) -> SourceVolume:
     name = scale.array.path.removeprefix("file://")
     array = FileArray(name, about, ArrayParts(scale.array), scale.array.file_shape, notes=notes)
-    axes = chosen_axes(array, scale.metadata.axes, options)
-    return array_source(array, axes, _metadata(scale, axes), options)
+    said = scale.metadata
+    axes = chosen_axes(array, said.axes, options, said.notes if said.axes is None else ())
+    return array_source(array, axes, _of_webknossos(scale, _metadata(scale, axes)), options)
+
+
+def _of_webknossos(scale: ScaleArray, said: ArrayMetadata) -> ArrayMetadata:
+    """What is said of an array, with the scale and category of the WebKnossos dataset that it lies in, if any."""
+    folder = local_folder(scale.array.path)
+    if folder is None or said.axes is None or said.resolution_nm is not None or said.size_problem:
+        return said
+    known = dataset_metadata(folder, said.axes)
+    return replace(said, resolution_nm=known.resolution_nm, kind=known.kind, size_problem=known.size_problem)
 
 
 def _metadata(scale: ScaleArray, axes: Stated[str]) -> ArrayMetadata:

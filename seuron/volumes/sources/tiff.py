@@ -20,8 +20,8 @@ from seuron.errors import VolumeError
 from seuron.volumes.array_metadata import ArrayMetadata, nanometres_of, text, voxel_size
 from seuron.volumes.sources.array_source import FileArray, array_source, chosen_axes
 from seuron.volumes.sources.grey_values import ToGrey, from_palette, from_white, one_channel
+from seuron.volumes.sources.mapped import MappedArray, release
 from seuron.volumes.sources.source import SourceOptions, SourceVolume, Stated
-from seuron.volumes.sources.unpacked import let_go
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 #: What tifffile calls axes that no file names: pages, and others.
@@ -181,20 +181,6 @@ def _grey_values(name: str, page: Any) -> tuple[ToGrey | None, np.dtype[Any]]:
     return None, dtype
 
 
-class MappedArray:
-    """An array whose parts become grey values as they are read."""
-
-    def __init__(self, array: Any, grey: ToGrey | None, dtype: np.dtype[Any]) -> None:
-        self._array, self._grey = array, grey
-        self.shape, self.dtype = tuple(array.shape), dtype
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        part = np.array(self._array[index])
-        if isinstance(self._array, np.memmap):
-            let_go(self._array)
-        return part if self._grey is None else self._grey(part)
-
-
 class PageArray:
     """Pages of one shape as an array: those that a slice needs are read, from `mapped` bytes or by decoding."""
 
@@ -205,6 +191,7 @@ class PageArray:
         self.shape, self.dtype = tuple(series.shape), dtype
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        release(self._mapped)
         count = len(self._leading)
         wanted = np.arange(len(self._series)).reshape(self._leading)[index[:count]]
         inside = index[count:]
@@ -213,8 +200,6 @@ class PageArray:
         for place, page in zip(found, wanted.ravel(), strict=True):
             part = self._page(int(page))[inside]
             place[...] = part if self._grey is None else self._grey(part)
-        if self._mapped is not None:
-            let_go(self._mapped)
         return found.reshape(*wanted.shape, *sizes)
 
     def _page(self, number: int) -> NDArray[Any]:
@@ -307,5 +292,8 @@ def page_facts(path: Path) -> tuple[tuple[int, int], np.dtype[Any], int, int]:
 
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
+        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if max(ends, default=0) > path.stat().st_size:
+            raise VolumeError(f"{path.name} is cut off; copy it again")
         size = (page.imagelength, page.imagewidth)
         return size, _grey_values(str(path), page)[1], len(file.pages), page.samplesperpixel

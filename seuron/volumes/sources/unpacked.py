@@ -1,21 +1,17 @@
-"""Arrays that are mapped into memory; those inside compressed files are unpacked to a file without a name before.
+"""Arrays inside compressed files that can only be read from their beginning: unpacked to a file without a name.
 
-That file lies in the folder for temporary files (`TMPDIR`), takes no memory, and is gone when it is closed.
+It lies in the folder for temporary files (`TMPDIR`), takes no memory, and is gone when it is closed.
 """
 
 from __future__ import annotations
 
 import gzip
-import mmap
 import shutil
 import tempfile
 import zipfile
 import zlib
 from contextlib import ExitStack
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO
 
 from seuron.errors import VolumeError
 
@@ -41,25 +37,3 @@ def unpacked(name: str, packed: IO[bytes]) -> IO[bytes]:
         file.seek(0)
         stack.pop_all()
         return file
-
-
-def mapped_array(
-    name: str, file: Any, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, *, fortran: bool
-) -> NDArray[Any]:
-    """An array of a file, mapped into memory. Raises VolumeError where the file ends before the array does."""
-    try:
-        return np.memmap(file, dtype, "r", offset, shape, order="F" if fortran else "C")
-    except ValueError as error:
-        raise VolumeError(
-            f"{name} is cut off: it holds fewer bytes than {shape} {dtype} ({error}); copy it again"
-        ) from error
-
-
-def let_go(mapped: NDArray[Any]) -> None:
-    """Have a mapped file's pages leave this process's memory, so that what was read of a large file does not add up.
-
-    Arrays that are views of it read them again, from the system's cache as long as that holds them.
-    """
-    file: Any = mapped.base
-    if isinstance(file, mmap.mmap):
-        file.madvise(mmap.MADV_DONTNEED)

@@ -59,7 +59,7 @@ def open_wkw(folder: Path, options: SourceOptions) -> SourceVolume:
         voxels = WkwArray(dataset, box)
         block = header.block_len
         array = FileArray(str(place), "wkw", voxels, (header.num_channels, block, block, block), notes=tuple(notes))
-        metadata = _metadata(axes, scale, factor, box, word, layer)
+        metadata = _metadata(axes, scale, factor, box.minimum, word, layer)
         source = array_source(array, chosen_axes(array, axes, options), metadata, options)
         return replace(source, close=stack.pop_all().close)
 
@@ -139,8 +139,14 @@ def _cubes_box(place: Path, edge: int) -> Box:
     return Box(triple(low.tolist()), triple(high.tolist()))
 
 
+def dataset_metadata(folder: Path, axes: Stated[str]) -> ArrayMetadata:
+    """Size and kind of a magnification's array, which may be of another format than wkw and then begins at 0."""
+    layer, scale = _properties(folder.parent)
+    return _metadata(axes, scale, _factor(folder), (0, 0, 0), "the stored array", layer)
+
+
 def _metadata(
-    axes: Stated[str], scale: Any, factor: Triple, box: Box, box_origin: str, layer: Mapping[str, Any]
+    axes: Stated[str], scale: Any, factor: Triple, start: Triple, start_origin: str, layer: Mapping[str, Any]
 ) -> ArrayMetadata:
     category = layer.get("category")
     kind: Stated[Any] | None = None
@@ -155,5 +161,5 @@ def _metadata(
         a: None if nanometres is None else s * f * nanometres for a, s, f in zip("xyz", steps, factor, strict=True)
     }
     found, problem = voxel_size(sizes, f"{steps} {unit} times {factor}", f"scale of {PROPERTIES}")
-    places = {axis: (sizes[axis] or 0) * start for axis, start in zip("xyz", box.minimum, strict=True)}
-    return ArrayMetadata(axes, found, stated_corner(places, box_origin), kind, problem)
+    places = {axis: (sizes[axis] or 0) * voxel for axis, voxel in zip("xyz", start, strict=True)}
+    return ArrayMetadata(axes, found, stated_corner(places, start_origin), kind, problem)

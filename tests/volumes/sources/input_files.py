@@ -150,10 +150,13 @@ def save_section(path: Path, section: NDArray[Any]) -> None:
         Image.fromarray(section).save(path)
 
 
-def picture(mode: str, change: Callable[[Image.Image], Image.Image] = lambda image: image) -> Write:
+def picture(
+    mode: str, change: Callable[[Image.Image], Image.Image] = lambda image: image, suffix: str = "png"
+) -> Write:
     def write(folder: Path) -> str:
-        change(Image.fromarray(ZYX[0]).convert(mode)).save(folder / "a.png")
-        return str(folder / "a.png")
+        path = folder / f"a.{suffix}"
+        change(Image.fromarray(ZYX[0]).convert(mode)).save(path)
+        return str(path)
 
     return write
 
@@ -224,6 +227,23 @@ def wkw_dataset(named: str, *, properties: bool = True, mag: str = "1") -> Write
         return str(folder) + named
 
     return write
+
+
+def webknossos_zarr(folder: Path) -> str:
+    """A dataset whose layer is Zarr 3 in the magnification 2-2-1, as WebKnossos writes them now."""
+    array = zarr.create_array(
+        str(folder / "color" / "2-2-1"),
+        shape=(1, *XYZ.shape),
+        dtype="u1",
+        chunks=(1, 8, 8, 8),
+        zarr_format=3,
+        dimension_names=("c", "x", "y", "z"),
+    )
+    array[...] = XYZ[None]
+    layer = {"name": "color", "category": "segmentation", "dataFormat": "zarr3"}
+    said = {"scale": {"factor": list(VOXEL), "unit": "nanometer"}, "dataLayers": [layer]}
+    (folder / "datasource-properties.json").write_text(json.dumps(said))
+    return str(folder)
 
 
 def knossos(folder: Path, *, boundary: object = 200, size: int = 128**3) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import volumes.sources.input_files as make
@@ -203,6 +204,7 @@ INPUTS = {
         axes="cxyz",
         note="as large as its files",
     ),
+    "webknossos of zarr": Input(make.webknossos_zarr, axes="cxyz", resolution=(8, 8, 40), kind="segmentation"),
     "knossos": Input(
         make.knossos, np.pad(XYZ, [(0, 0), (0, 0), (0, 194)]), resolution=VOXEL, note="1 of 2 cubes are not stored"
     ),
@@ -294,6 +296,17 @@ def see_through(image: Image.Image) -> Image.Image:
     return image
 
 
+def cut_sections(folder: Path) -> str:
+    """Each format without its last bytes, each with the name of its section."""
+    stack = folder / "stack"
+    stack.mkdir()
+    for name in ("z_1.tif", "z_2.tif", "z_3.png", "z_4.jpg"):
+        make.save_section(stack / name, ZYX[0])
+        if name != "z_1.tif":
+            (stack / name).write_bytes((stack / name).read_bytes()[:-100])
+    return str(stack)
+
+
 def damaged_wkw(folder: Path) -> str:
     header = Path(empty_wkw(folder)) / "color" / "1" / "header.wkw"
     header.write_bytes(b"not what it seems")
@@ -316,6 +329,8 @@ WRONG = {
     "h5 no such array": (make.hdf5(), {"dataset": "rwa"}, r"no array 'rwa'. There are: raw \(6, 21, 34\) uint8"),
     "h5 five axes": (make.hdf5(ZYX[None, None]), {}, r"not a volume without a word on its axes.*--axes, such as tczyx"),
     "h5 two readings": (make.hdf5(np.stack([ZYX] * 3, -1)), {}, "may be zyxc or czyx; say which with --axes"),
+    "h5 axes of other words": (make.hdf5(axes="abc"), {}, r"says a, b, c, which does not name.*with --axes"),
+    "h5 empty": (make.hdf5(np.zeros((3, 0, 2), "u1")), {}, "is empty"),
     "h5 several times": (make.hdf5(np.stack([ZYX] * 2), axes="tzyx"), {}, r"has 2 times.*--time 0\.\.1"),
     "h5 no such channel": (make.hdf5(CHANNELS), {"channel": 3}, r"no channel 3; --channel is one of 0\.\.2"),
     "h5 --axes that do not fit": (make.hdf5(), {"axes": "zyxc"}, "does not name the 3 axes"),
@@ -327,6 +342,8 @@ WRONG = {
     "tiff cut": (make.tiff_cut(0.5), {}, "cut off or damaged"),
     "tiff cut in its last page": (make.tiff_cut(0.9, compression="lzw"), {}, "cut off or damaged"),
     "tiff of ImageJ cut": (make.tiff_cut(0.8, imagej=True), {}, "cut off or damaged"),
+    "tiff of complex numbers": (make.tiff(ZYX.astype("c8")), {}, "holds complex64"),
+    "tiff of four axes": (make.tiff(np.stack([ZYX] * 2)), {}, r"axes zqyx .* is not a volume.*--axes"),
     "tiff with a preview": (
         make.tiff_with_preview(),
         {},
@@ -360,6 +377,8 @@ WRONG = {
         {},
         "z_7.tif: 20 rows of 34 uint8, but z_1.tif and 3 others are 21 rows of 34 uint8.*sections 3, 5 of 1 to 7",
     ),
+    "sections cut": (cut_sections, {}, r"z_2.tif is cut off.*z_3.png is cut off.*z_4.jpg is cut off"),
+    "section in CMYK": (make.picture("CMYK", suffix="jpg"), {}, r"has colours \(CMYK\)"),
     "sections and a mask": (
         make.sections("123", other=lambda f: make.save_section(f / "mask.png", ZYX[1])),
         {},
@@ -390,6 +409,8 @@ WRONG = {
     "wkw without files": (empty_wkw, {}, "holds no voxels"),
     # Zarr, N5, precomputed
     "zarr no such array": (make.zarr_array(named=":row"), {}, r"no array 'row'. There are: raw \(6, 21, 34\) uint8"),
+    "ome-zarr of other axes": (make.ome_zarr("abc"), {}, r"OME axes are a, b, c.*with --axes"),
+    "ome-zarr of fewer axes": (make.ome_zarr("yx", (1, 1)), {}, r"axes yx .* is not a volume"),
     "n5 no such array": (make.n5(named=":row"), {}, r"no array 'row'. There are: vol/s0 \(34, 21, 6\) uint8"),
     "precomputed no such scale": (make.precomputed(":9"), {}, "mip 9"),
     "a word": (lambda f: text(f / "a.doc"), {}, r"\.doc is none of the formats known.*NRRD"),
@@ -460,6 +481,29 @@ def test_nothing_of_a_source_is_changed(tmp_path: Path, name: str) -> None:
     with open_source(path) as source:
         source.read(Box((0, 0, 0), source.shape))
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["contiguous", "by page", "npy"])
+def test_memory_holds_what_was_read_last(tmp_path: Path, name: str) -> None:
+    """A file that is mapped takes no more memory than its parts, however much of it has been read."""
+    stack = np.random.default_rng(0).integers(0, 255, (48, 1024, 1024), dtype=np.uint8)
+    path = tmp_path / ("a.npy" if name == "npy" else "a.tif")
+    if name == "npy":
+        np.save(path, stack)
+    else:
+        with tifffile.TiffWriter(path) as writer:
+            for part in stack if name == "by page" else [stack]:
+                writer.write(part, metadata=None)
+    del stack
+    process = psutil.Process()
+    with open_source(str(path)) as source:
+        source.read(Box((0, 0, 0), (1024, 1024, 1))).max()
+        before = process.memory_info().rss
+        most = 0
+        for z in range(source.shape[2]):
+            source.read(Box((0, 0, z), (1024, 1024, z + 1))).max()
+            most = max(most, process.memory_info().rss - before)
+    assert most < 12 << 20
 
 
 def test_a_short_cube_is_named(tmp_path: Path) -> None:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pytest
 import volumes.sources.input_files as make
-from chaos.object_store import ALIAS, ObjectStore
+from chaos.object_store import ObjectStore
 from volumes.sources.input_files import VOXEL, Write
 
 from seuron.box import Box
 from seuron.errors import PathNotAllowedError
 from seuron.storage import Storage
 from seuron.volumes.sources import SourceOptions, open_source
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """A store that cloud-files knows in this process."""
-    from cloudfiles.paths import add_alias
-
-    with ObjectStore() as made, pytest.MonkeyPatch.context() as patched:
-        folder: Path = tmp_path_factory.mktemp("cloud-files")
-        for name, value in made.settings(folder).items():
-            patched.setenv(name, value)
-        add_alias(ALIAS, json.loads((folder / "aliases.json").read_text())[ALIAS]["host"])
-        yield made
 
 
 @pytest.mark.parametrize(
