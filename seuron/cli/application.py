@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seuron.cli import chat, cluster, data, demo, deployment, train, worker
+from seuron.cli import chat, cluster, data, demo, deployment, train, volumes, worker
 from seuron.cli.deferred import DeferredCommand, group_of
 from seuron.cli.shell_commands import shell_command
 from seuron.commands.registry import Command, command_named, commands
@@ -56,7 +56,9 @@ _single |= {
         ("drain", worker.drain, _MACHINES),
         ("resume", worker.resume, _MACHINES),
         ("synth", data.synth, _DATA),
-        ("import", data.import_, _DATA),
+        ("import", volumes.import_, _DATA),
+        ("inspect", volumes.inspect, _DATA),
+        ("export", volumes.export, _DATA),
         ("train", train.train, _DATA),
         ("chat", chat.chat, _CHAT),
         ("bot", chat.bot, _CHAT),

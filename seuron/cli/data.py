@@ -1,8 +1,8 @@
-"""Commands for volumes: `synth`, `import`."""
+"""The command for volumes of this machine's own making: `synth`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -70,24 +70,3 @@ def write_synthetic(
     labels.write(box, made.labels)
     for layer in (image, labels):
         build_pyramid(layer)
-
-
-def import_(
-    source: Annotated[str, typer.Argument(metavar="FILE[:DATASET]", help="HDF5, TIFF, a folder of TIFFs, or Zarr")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="precomputed layer to write")],
-    resolution: Annotated[
-        str | None, typer.Option(help="nm of a voxel, x,y,z; needed where the file does not say it")
-    ] = None,
-    kind: Annotated[str | None, typer.Option(help="image or segmentation, where the guess is wrong")] = None,
-) -> None:
-    """Make a precomputed layer from a volume in another format (HDF5 arrays are z, y, x)."""
-    from seuron.commands.argument_types import absolute, three_numbers
-    from seuron.errors import ParameterErrors
-    from seuron.volumes.volume_import import import_volume
-
-    if kind not in (None, "image", "segmentation"):
-        raise ParameterErrors([f"--kind: got {kind!r}; allowed are image and segmentation"])
-    voxel = three_numbers(resolution, "--resolution") if resolution is not None else None
-    layer: Any = kind  # checked above; a Literal cannot be narrowed by `in`
-    volume = import_volume(source, absolute(out), voxel, kind=layer)
-    echo(f"{volume.path}: {volume.box} {volume.dtype}")

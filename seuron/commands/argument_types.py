@@ -85,6 +85,14 @@ def three_sizes(text: str, option: str) -> tuple[int, int, int]:
     return int(x), int(y), int(z)
 
 
+def three_integers(text: str, option: str) -> tuple[int, int, int]:
+    """`-10,0,128` as three whole numbers."""
+    x, y, z = three_numbers(text, option)
+    if not all(value.is_integer() for value in (x, y, z)):
+        raise ParameterErrors([f"{option}: got {text!r}; each of x,y,z must be a whole number, such as -10,0,128"])
+    return int(x), int(y), int(z)
+
+
 def sections(text: str, option: str) -> tuple[int, ...]:
     """`10,11,40` as section numbers; nothing is no section."""
     try:

@@ -19,9 +19,9 @@ import psutil
 
 from seuron.cluster.names import WORKER_VARIABLE, worker_name
 from seuron.cluster.workers import BROKER_ERRORS, Observer, WorkerService
-from seuron.engine.local import end_with_parent
 from seuron.engine.queues import MANAGER
 from seuron.printable import printable
+from seuron.process_pool import end_with_parent
 
 #: Seconds between reports.
 LOOK_SECONDS = 5.0

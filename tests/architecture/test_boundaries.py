@@ -41,7 +41,7 @@ OWNERS = {
 
 #: The top-level names of seuron/, the lowest first. A package may import lower layers, and none of its own layer.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("box", "errors", "printable", "redaction"),
+    ("box", "errors", "printable", "process_pool", "redaction"),
     ("params", "storage"),
     ("synth", "volumes"),
     ("evaluation", "nets"),
