@@ -43,8 +43,8 @@ TASK_SECONDS = 1.7
 LEAF_TIERS = ("watershed", "agglomeration", "labels")
 #: Smaller leaves are kept for so much more time: less is lost with a machine, and progress is finer.
 SLOWER_AT_MOST = 1.1
-#: The net is run on at most this many voxels along an axis at once (16 bytes a voxel of memory), and
-#: there are at least so many tasks, where the volume allows it, to keep several workers busy.
+#: A task of the net has at most this many voxels along an axis, and there are at least so many tasks, where the volume
+#: allows it, to keep several workers busy.
 LARGEST_PATCH_CELL = 512
 FEWEST_PATCH_TASKS = 4
 #: Tasks that a root's graph is shared out to in one round, at most.
@@ -111,18 +111,9 @@ def largest_over_memory(params: SegmentationParams, facts: VolumeFacts) -> Task 
     return largest if largest.memory_bytes > params.task_memory * 2**30 else None
 
 
-def inference_cell(params: SegmentationParams, facts: VolumeFacts) -> Triple:
-    """What the net is run on at once."""
-    return facts.cell or choose_inference_cell(params, facts.box)
-
-
 def choose_inference_cell(params: SegmentationParams, box: Box) -> Triple:
-    """Whole regions, as many as leave `FEWEST_PATCH_TASKS` cells.
-
-    Patches that overlap two cells are computed for both, so that no cell depends on another; small
-    cells are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
-    """
-    cell = region_size(params)
+    """Whole regions, as many as leave `FEWEST_PATCH_TASKS` cells. Small ones hand more on to each other."""
+    cell = box.cell_of_at_most(MAX_TIER_TASKS, region_size(params))
     while True:
         larger = triple([2 * c for c in cell])
         if max(larger) > LARGEST_PATCH_CELL or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
@@ -131,22 +122,17 @@ def choose_inference_cell(params: SegmentationParams, box: Box) -> Triple:
 
 
 def grid_origin(facts: VolumeFacts, unit: Triple) -> Triple:
-    """Where a grid of cells that are whole `unit`s from the corner of the run's box on begins.
+    """Where a grid of cells that are whole `unit`s from the corner of the run's box on begins: `origin_in_frame`."""
+    return origin_in_frame(facts.id_frame, facts.box, unit)
 
-    It is the frame's corner, moved up by less than a unit. So a box that grows downwards by whole
-    units keeps its cells.
+
+def origin_in_frame(frame: Box, box: Box, unit: Triple) -> Triple:
+    """The frame's corner, moved up by less than a unit to whole units from the box's corner.
+
+    So a box that grows downwards by whole units keeps its cells.
     """
-    corners = zip(facts.id_frame.minimum, facts.box.minimum, unit, strict=True)
+    corners = zip(frame.minimum, box.minimum, unit, strict=True)
     return triple([f + (b - f) % u for f, b, u in corners])
-
-
-def affinity_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
-    """The net on boxes of whole regions; none where affinities are given."""
-    if params.image is None:
-        return ()
-    cell = facts.box.cell_of_at_most(MAX_TIER_TASKS, inference_cell(params, facts))
-    held = math.prod(inference_cell(params, facts))
-    return (_cover("affinities", facts, cell, grid_origin(facts, params.block_size), held),)
 
 
 def watershed_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
