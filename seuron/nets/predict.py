@@ -22,7 +22,7 @@ from seuron.nets.augmented_views import views_of
 from seuron.nets.engines import Engine
 from seuron.nets.models import ModelDescription
 from seuron.nets.normalisation import GreyScale, Normalisation
-from seuron.nets.patches import FixedPoint, Floats, PatchGrid, Sums, cut_patch
+from seuron.nets.patches import Blending, FixedPoint, Floats, PatchGrid, Sums, cut_patch
 
 Grey = npt.NDArray[np.uint8]
 
@@ -186,20 +186,47 @@ def offsets_of(described: ModelDescription, channels: tuple[int, ...]) -> tuple[
     return tuple(every[channel] for channel in channels)
 
 
-def predict_volume(predictor: PatchPredictor, image: Grey, minimum: Triple = (0, 0, 0)) -> npt.NDArray[np.float32]:
+def predict_volume(
+    engine: Engine,
+    image: Grey,
+    scale: GreyScale = Normalisation(),
+    patch_size: Triple = (96, 96, 96),
+    overlap: Triple = (16, 16, 16),
+    *,
+    blending: Blending = "blend",
+    augmentation: str = "none",
+) -> npt.NDArray[np.float32]:
     """What a net says of a whole image in memory.
 
     Args:
-        predictor: of a grid whose image is that of `image`.
+        engine: runs the net.
         image: uint8 `(X, Y, Z)`.
-        minimum: the image's first voxel.
+        scale: of its grey values.
+        patch_size: the largest patch; 96 was the fastest per voxel of 64 to 192 on a CPU: larger ones leave its cache.
+        overlap: voxels shared by neighbouring patches (docs/performance.md has what less costs).
+        blending, augmentation: as in `PatchGrid` and `PatchPredictor`.
 
     Returns:
-        float32 `(X, Y, Z, K)`: views of `(K, X, Y, Z)`.
+        float32 `(X, Y, Z, K)`: a view of `(K, X, Y, Z)`.
+
+    Raises:
+        PermanentError: the patches do not fit the net or the image.
+        DataError: the net gives NaN.
     """
-    covers = Box.from_shape(minimum, image.shape)
+    covers = Box((0, 0, 0), triple(image.shape))
+    shapes = engine.description.patch
+    grid = PatchGrid.fitted(
+        covers,
+        patch_size,
+        overlap,
+        step=shapes.granularity,
+        least=shapes.minimum,
+        margin=engine.description.margin,
+        blending=blending,
+    )
+    predictor = PatchPredictor(engine, grid, scale, augmentation=augmentation)
     sums = np.zeros((len(predictor.channels), *image.shape), np.int32)
-    predictor.add(predictor.grid.meeting(covers).places(), image, covers, sums, covers)
+    predictor.add(grid.meeting(covers).places(), image, covers, sums, covers)
     return np.moveaxis(predictor.numbers.numbers(sums), 0, 3)
 
 

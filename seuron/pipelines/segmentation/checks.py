@@ -12,11 +12,12 @@ from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, af
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plan import (
     choose_batch_side,
-    choose_inference_cell,
     grid_origin,
     largest_over_memory,
 )
 from seuron.pipelines.segmentation.predicates import with_predicates
+from seuron.pipelines.stages.predict.cells import choose_cell
+from seuron.pipelines.stages.predict.check import WantedChannels, image_problems, prediction_facts
 from seuron.pipelines.stages.predict.facts import PredictionFacts
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
@@ -111,18 +112,14 @@ def _prediction(
     problems: list[str],
 ) -> PredictionFacts | None:
     """How the net is run, in the cells of the run before, so that a run that has grown keeps its tasks."""
-    from seuron.pipelines.stages.predict.check import prediction_facts
-
     kept = before.facts.prediction if before is not None and _same_cuts(params, before) else None
-    cell = choose_inference_cell(params, facts.box) if kept is None else kept.cell
+    cell = choose_cell(params.chunk_size, params.block_size, facts.box) if kept is None else kept.cell
     cells = facts.box.cell_of_at_most(MAX_TIER_TASKS, cell), grid_origin(facts, params.block_size)
     return prediction_facts(params, image, facts.box, cells, affinity_channels, before, problems)
 
 
 def _source_problems(params: SegmentationParams, source: Volume) -> list[str]:
     if params.image:
-        from seuron.pipelines.stages.predict.check import image_problems
-
         return image_problems(source)
     problems = []
     if source.channels != 3:
@@ -196,7 +193,7 @@ def _semantic_problems(params: SegmentationParams, source: Volume, box: Box, pro
     return found
 
 
-def affinity_channels(described: ModelDescription, problems: list[str]) -> dict[str, tuple[int, ...]]:
+def affinity_channels(described: ModelDescription, problems: list[str]) -> WantedChannels:
     """The channels of a net with the affinities of each voxel and those before it along x, y and z."""
     offsets = [channel.offset for layer in described.outputs for channel in layer.channels]
     missing = [str(offset) for offset in NEIGHBOURS if offset not in offsets]
@@ -206,8 +203,8 @@ def affinity_channels(described: ModelDescription, problems: list[str]) -> dict[
             f"`model`: a segmentation needs affinities with the voxels at {', '.join(missing)}, and {described.name} "
             f"gives {named}; choose a net with these, or run the pipeline inference"
         )
-        return {"affinities": ()}
-    return {"affinities": tuple(offsets.index(offset) for offset in NEIGHBOURS)}
+        return WantedChannels({"affinities": ()})
+    return WantedChannels({"affinities": tuple(offsets.index(offset) for offset in NEIGHBOURS)})
 
 
 def _memory_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:

@@ -21,6 +21,7 @@ from seuron.engine.plan import MAX_TIER_TASKS, Estimate, Task, Tier
 from seuron.pipelines.segmentation import estimates
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.predict.cells import whole_blocks
 
 #: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
 OCTREE_TIERS = 5
@@ -43,10 +44,6 @@ TASK_SECONDS = 1.7
 LEAF_TIERS = ("watershed", "agglomeration", "labels")
 #: Smaller leaves are kept for so much more time: less is lost with a machine, and progress is finer.
 SLOWER_AT_MOST = 1.1
-#: A task of the net has at most this many voxels along an axis, and there are at least so many tasks, where the volume
-#: allows it, to keep several workers busy.
-LARGEST_PATCH_CELL = 512
-FEWEST_PATCH_TASKS = 4
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
 #: Voxels that a task of the evaluation holds at once.
@@ -57,7 +54,7 @@ REMAPPING: dict[str, str] = {"watershed": "remap_supervoxels", "agglomeration": 
 
 def region_size(params: SegmentationParams) -> Triple:
     """The chunk size, rounded up to whole storage blocks."""
-    return triple([-(-c // b) * b for c, b in zip(params.chunk_size, params.block_size, strict=True)])
+    return whole_blocks(params.chunk_size, params.block_size)
 
 
 def batch_side(params: SegmentationParams, facts: VolumeFacts) -> int:
@@ -111,27 +108,13 @@ def largest_over_memory(params: SegmentationParams, facts: VolumeFacts) -> Task 
     return largest if largest.memory_bytes > params.task_memory * 2**30 else None
 
 
-def choose_inference_cell(params: SegmentationParams, box: Box) -> Triple:
-    """Whole regions, as many as leave `FEWEST_PATCH_TASKS` cells. Small ones hand more on to each other."""
-    cell = box.cell_of_at_most(MAX_TIER_TASKS, region_size(params))
-    while True:
-        larger = triple([2 * c for c in cell])
-        if max(larger) > LARGEST_PATCH_CELL or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
-            return cell
-        cell = larger
-
-
 def grid_origin(facts: VolumeFacts, unit: Triple) -> Triple:
-    """Where a grid of cells that are whole `unit`s from the corner of the run's box on begins: `origin_in_frame`."""
-    return origin_in_frame(facts.id_frame, facts.box, unit)
+    """Where a grid of cells that are whole `unit`s from the corner of the run's box on begins.
 
-
-def origin_in_frame(frame: Box, box: Box, unit: Triple) -> Triple:
-    """The frame's corner, moved up by less than a unit to whole units from the box's corner.
-
-    So a box that grows downwards by whole units keeps its cells.
+    It is the frame's corner, moved up by less than a unit. So a box that grows downwards by whole
+    units keeps its cells.
     """
-    corners = zip(frame.minimum, box.minimum, unit, strict=True)
+    corners = zip(facts.id_frame.minimum, facts.box.minimum, unit, strict=True)
     return triple([f + (b - f) % u for f, b, u in corners])
 
 

@@ -4,15 +4,17 @@ The run's box is cut into *cells* of whole storage blocks. Each cell has a task 
 whose own part begins in it, and where there are several cells one in tier 1. Of a cell:
 
     reach     where its patches have a share: more than the cell on its high sides, less on its low ones
-    own       the voxels of the cell that no other cell's patches reach: its task knows their final numbers
-    written   the whole blocks inside `own`: tier 0 writes them, nobody else does
+    own       the voxels that no other cell's patches reach, in the cell or not: its task knows their final numbers
+    written   the whole blocks of the cell inside `own`: tier 0 writes them, nobody else does
 
 All other blocks of the cell are written by its task of tier 1, and by nobody else. So no block is ever written twice
 with different bytes, in whatever order tasks run, and however often. Tier 0 hands on, one row of blocks along z after
 the other,
 
 - final numbers of what is in `own` and not in `written` (`finals`), as they will be stored;
-- sums of what is in `reach` and not in `own` (`rims`): integers that tier 1 of the cells that they lie in adds up.
+- sums of what is in `reach` and not in `own` (`rims`), integers.
+
+Tier 1 of the cells that these lie in takes the numbers as they are, and adds up the sums.
 """
 
 from __future__ import annotations
@@ -20,9 +22,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 from seuron.box import Box, Triple, triple
+from seuron.engine.plan import MAX_TIER_TASKS
 from seuron.nets.patches import PatchGrid, boxes_outside
+
+#: A cell has at most so many voxels along an axis, and there are at least so many, where the box allows it, to keep
+#: several workers busy.
+LONGEST_CELL = 512
+FEWEST_CELLS = 4
+
+
+def whole_blocks(size: Triple, block: Triple) -> Triple:
+    """A size, rounded up to whole storage blocks."""
+    return triple([-(-c // b) * b for c, b in zip(size, block, strict=True)])
+
+
+def choose_cell(chunk: Triple, block: Triple, box: Box) -> Triple:
+    """The cells of a box: chunks of whole blocks, doubled while that leaves `FEWEST_CELLS`.
+
+    Small ones hand more on to each other.
+    """
+    cell = box.cell_of_at_most(MAX_TIER_TASKS, whole_blocks(chunk, block))
+    while True:
+        larger = triple([2 * c for c in cell])
+        if max(larger) > LONGEST_CELL or prod(box.grid_shape(larger)) < FEWEST_CELLS:
+            return cell
+        cell = larger
 
 
 @dataclass(frozen=True)
@@ -134,13 +161,13 @@ def _axis_parts(cells: Cells, axis: int, place: int) -> _AxisParts:
     reach = max(start, grid.axis_reach(axis, first)[0]), min(end, grid.axis_reach(axis, last)[1])
     before = grid.axis_reach(axis, first - 1)[1] if first > every.start else start
     after = grid.axis_reach(axis, last + 1)[0] if last + 1 < every.stop else end
-    own_low = max(low, before)
-    own_high = max(own_low, min(high, after))
+    own = before, max(before, after)
     block = cells.block[axis]
-    first_block = start - (start - own_low) // block * block
-    last_block = own_high if own_high == end else start + (own_high - start) // block * block
+    inside = max(low, own[0]), min(high, own[1])
+    first_block = start - (start - inside[0]) // block * block
+    last_block = inside[1] if inside[1] == end else start + (inside[1] - start) // block * block
     written = first_block, max(first_block, last_block)
-    return _AxisParts(range(first, last + 1), reach, (own_low, own_high), written)
+    return _AxisParts(range(first, last + 1), reach, own, written)
 
 
 def _box(ends: list[Ends]) -> Box:

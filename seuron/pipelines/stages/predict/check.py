@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seuron.box import Box, Triple
@@ -31,8 +31,24 @@ if TYPE_CHECKING:
 
 #: The types that an image may have.
 IMAGE_TYPES = ("uint8",)
-#: The channels of a net that make each layer; sentences of what is missing are added to the list.
-Wanted = Callable[[ModelDescription, list[str]], dict[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class WantedChannels:
+    """The channels of a net that make each layer, by its name, and that which makes others 0 (`masking`)."""
+
+    outputs: dict[str, tuple[int, ...]]
+    masking: int | None = None
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """All of them, each once."""
+        used = {channel for channels in self.outputs.values() for channel in channels}
+        return tuple(sorted(used | ({self.masking} if self.masking is not None else set())))
+
+
+#: What is wanted of a net; sentences of what it lacks are added to the list.
+Wanted = Callable[[ModelDescription, list[str]], WantedChannels]
 
 
 def image_problems(image: Volume) -> list[str]:
@@ -74,13 +90,12 @@ def prediction_facts(
     if engine is None or image_problems(image):
         return None
     described = engine.description
-    outputs = wanted(described, problems)
+    chosen = wanted(described, problems)
     grid = _grid(params, image.box, described, problems)
     masks = _masks(params, image, box, problems)
     if len(problems) > count or grid is None:
         return None
-    channels = tuple(sorted({channel for chosen in outputs.values() for channel in chosen}))
-    problems += _augmentation_problems(params, described, channels, grid.patch_size)
+    problems += _augmentation_problems(params, described, chosen.channels, grid.patch_size)
     facts = PredictionFacts(
         image=image.box,
         cell=cells[0],
@@ -91,8 +106,9 @@ def prediction_facts(
         patch_size=grid.patch_size,
         patch_overlap=grid.overlap,
         patch_margin=grid.margin,
-        outputs=outputs,
-        value_range=value_range(described, channels),
+        outputs=chosen.outputs,
+        masking=chosen.masking,
+        value_range=value_range(described, chosen.channels),
         masks=masks,
     )
     same_scale = kept is not None and _same(before, params, "normalisation", "model", "grey_mean", "grey_std")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from seuron.engine.pipeline import Counts, Inputs, Layer
 from seuron.engine.plan import Task
 from seuron.engine.run import Run
 from seuron.errors import RunError
-from seuron.nets.engines import load_engine
+from seuron.nets.engines import Engine, EngineName, Precision, load_engine
 from seuron.nets.patches import FixedPoint, Floats, Sums
 from seuron.nets.predict import PatchPredictor, to_uint8
 from seuron.pipelines.stages.predict.cells import CellParts, Cells
@@ -127,9 +127,15 @@ def _run_net(run: Run, task: Task) -> Counts:
     }
 
 
+@lru_cache(maxsize=1)
+def _engine(model: str, name: EngineName, precision: Precision, digest: str) -> Engine:
+    """The net of a run, kept for the next task that this process does; `digest` is the one that is wanted."""
+    return load_engine(model, engine=name, precision=precision)
+
+
 def _predictor(run: Run) -> PatchPredictor:
     params, facts = run.params, prediction_of(run)
-    engine = load_engine(params.model, engine=facts.engine, precision=facts.precision)
+    engine = _engine(params.model, facts.engine, facts.precision, facts.net)
     if engine.description.sha256 != facts.net:
         raise RunError(
             f"the files of the net {params.model} have changed since the run in {run.output} was prepared; start it "
@@ -222,12 +228,18 @@ def _hand_on(tables: Storage, name: str, voxels: NDArray[Any], at: Box, boxes: l
         write_groups(tables, name, ({"voxels": part.ravel()} for part in parts), passing=True)
 
 
-def _handed_on(tables: Storage, name: str, boxes: list[Box], wanted: Box) -> Iterator[tuple[Box, NDArray[Any]]]:
-    """Those of the boxes in a table that meet a box, each `(K, X, Y, Z)`."""
+_Slices = tuple[slice, slice, slice]
+
+
+def _handed_on(
+    run: Run, task_id: str, name: str, boxes: list[Box], wanted: Box
+) -> Iterator[tuple[_Slices, NDArray[Any]]]:
+    """What a task handed on of a box, `(K, X, Y, Z)` each, and where in the box that is."""
     for group, box in enumerate(boxes):
-        if box.intersect(wanted).voxels:
-            voxels = read_group(tables, name, group)["voxels"]
-            yield box, voxels.reshape((-1, *box.shape))
+        shared = box.intersect(wanted)
+        if shared.voxels:
+            voxels = read_group(run.tables(task_id), name, group)["voxels"].reshape((-1, *box.shape))
+            yield shared.within(wanted), voxels[(slice(None), *shared.within(box))]
 
 
 def _add_seams(run: Run, task: Task) -> Counts:
@@ -239,25 +251,11 @@ def _add_seams(run: Run, task: Task) -> Counts:
         for box in parts.left(row):
             sums = np.zeros((len(output.facts.channels), *box.shape), np.int32)
             for task_id, other in near:
-                if other.reach.intersect(box).voxels and (boxes := other.rims(row)):
-                    _add_rims(sums, box, _handed_on(run.tables(task_id), f"rims-{number}", boxes, box))
-            stored = output.stored(sums, box)
-            own = next(task_id for task_id, other in near if other.cell == parts.cell)
-            for name, voxels in stored.items():
-                if boxes := parts.finals(row):
-                    found = _handed_on(run.tables(own), f"finals-{number}-{name}", boxes, box)
-                    _put(voxels, box, found)
+                for target, values in _handed_on(run, task_id, f"rims-{number}", other.rims(row), box):
+                    sums[(slice(None), *target)] += values
+            for name, voxels in output.stored(sums, box).items():
+                for task_id, other in near:
+                    for target, values in _handed_on(run, task_id, f"finals-{number}-{name}", other.finals(row), box):
+                        voxels[(slice(None), *target)] = values
                 output.write(name, box, voxels)
     return {"voxels": parts.cell.voxels - parts.written.voxels, "stored_bytes": output.stored_bytes}
-
-
-def _add_rims(sums: Sums, at: Box, rims: Iterator[tuple[Box, NDArray[Any]]]) -> None:
-    for box, values in rims:
-        shared = box.intersect(at)
-        sums[(slice(None), *shared.within(at))] += values[(slice(None), *shared.within(box))]
-
-
-def _put(voxels: NDArray[Any], at: Box, finals: Iterator[tuple[Box, NDArray[Any]]]) -> None:
-    for box, values in finals:
-        shared = box.intersect(at)
-        voxels[(slice(None), *shared.within(at))] = values[(slice(None), *shared.within(box))]
