@@ -91,7 +91,7 @@ def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any
 
 
 def _choices(item: dict[str, Any]) -> dict[str, Any]:
-    """Words: Airflow's form makes a choice of several of the examples, where there are. A text `a,b` is taken as well."""
+    """Words, also as a text `a,b`: Airflow's form makes a choice of several of the examples, where there are some."""
     choice = {"examples": list(item["enum"])} if "enum" in item else {}
     return {"type": ["array", "string", "null"], "items": {"type": "string"}, **choice}
 
