@@ -11,7 +11,8 @@ from seuron.engine.run import Run
 from seuron.errors import PermanentError, SeuronError
 from seuron.nets.augmented_views import views_of
 from seuron.nets.engines import Engine, load_engine
-from seuron.nets.models import ModelDescription, shipped_models
+from seuron.nets.models import ModelDescription, known_descriptions, shipped_models
+from seuron.nets.models.fit import resolution_problems
 from seuron.nets.normalisation import (
     Normalisation,
     measure_image,
@@ -90,6 +91,7 @@ def prediction_facts(
     if engine is None or image_problems(image):
         return None
     described = engine.description
+    problems += _resolution_problems(params, image, described)
     chosen = wanted(described, problems)
     grid = _grid(params, image.box, described, problems)
     masks = _masks(params, image, box, problems)
@@ -137,6 +139,13 @@ def _engine(params: PredictParams, kept: PredictionFacts | None, problems: list[
         problems.append(f"`model`: {params.model} takes {', '.join(inputs)}; a net of one input, the image, is needed")
         return None
     return engine
+
+
+def _resolution_problems(params: PredictParams, image: Volume, described: ModelDescription) -> list[str]:
+    """Why the net is not for voxels like the image's, and what would be."""
+    scales = {mip: open_volume(image.path, mip).resolution_nm for mip in range(image.scales)}
+    others = [found for found in known_descriptions() if found.name != described.name]
+    return resolution_problems(described, scales, params.mip, params.model_resolution_limit, others)
 
 
 def _grid(params: PredictParams, image: Box, described: ModelDescription, problems: list[str]) -> PatchGrid | None:

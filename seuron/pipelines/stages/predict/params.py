@@ -49,6 +49,13 @@ class PredictParams(RunParameters):
     model: ModelName = parameter(
         "boundary-fib25", "Net", "net: the name of a known one, or the path of a file or package"
     )
+    model_resolution_limit: Number = parameter(
+        0.25,
+        "Net",
+        "by how much the image's voxels may differ from those the net was trained on, on any axis: 0.25 is 25 %",
+        ge=0,
+        le=1000,
+    )
     engine: Literal["auto", "torch", "onnx", "openvino"] = parameter(
         "auto", "Net", "library that runs the net; auto takes the fastest that is there, and the run keeps it"
     )
@@ -150,8 +157,8 @@ SOURCE_PARAMETERS = (
     *("image", "mip", "missing_blocks", "model", "engine", "precision", "grey_mean", "grey_std"),
     *("image_mask", "image_mask_mip", "output_mask", "output_mask_mip", "patch_size", "normalisation"),
 )
-#: Parameters that say how work is cut.
-PLACE_PARAMETERS = ("bbox", "batch_size")
+#: Parameters that say how work is cut, or what is refused.
+PLACE_PARAMETERS = ("bbox", "batch_size", "model_resolution_limit")
 #: The parameters that the results of the stage depend on, beside those.
 RESULT_PARAMETERS = (
     *("patch_overlap", "patch_blending", "augmentation", "block_size", "invert_image_mask", "invert_output_mask"),
