@@ -10,8 +10,10 @@ from seuron.errors import SeuronError, did_you_mean
 from seuron.nets.models import ModelDescription
 from seuron.pipelines.inference.facts import InferenceFacts, InferenceRun
 from seuron.pipelines.inference.params import InferenceParams
+from seuron.pipelines.stages.predict import net_needs
 from seuron.pipelines.stages.predict.cells import choose_cell
-from seuron.pipelines.stages.predict.check import WantedChannels, image_problems, prediction_facts
+from seuron.pipelines.stages.predict.check import image_problems, prediction_facts
+from seuron.pipelines.stages.predict.facts import PredictionFacts, WantedChannels
 from seuron.volumes import open_volume
 from seuron.volumes.precomputed import pyramid_factors
 
@@ -46,7 +48,21 @@ def check(
         outputs = output_channels(params, described, problems)
         return WantedChannels(outputs, _myelin_channel(params, described, problems))
 
-    return replace(facts, prediction=prediction_facts(params, image, box, cells, wanted, before, problems)), problems
+    found = prediction_facts(params, image, box, cells, wanted, before, problems)
+    return replace(facts, prediction=found), problems + _memory_problems(params, found, box)
+
+
+def _memory_problems(params: InferenceParams, found: PredictionFacts | None, box: Box) -> list[str]:
+    if found is None:
+        return []
+    cell = Box.from_shape((0, 0, 0), [min(c, n) for c, n in zip(found.cell, box.shape, strict=True)])
+    needed = net_needs(found, params.block_size, params.batch_size, cell).memory_bytes
+    if needed <= params.task_memory * 2**30:
+        return []
+    return [
+        f"`task_memory`: a task of the net would need {needed / 2**30:.1f} GiB, got {params.task_memory:g} GiB. Give a "
+        "smaller `chunk_size`, `patch_size` or `batch_size`, or more `task_memory`"
+    ]
 
 
 def _same_cells(params: InferenceParams, before: InferenceRun) -> bool:

@@ -17,8 +17,8 @@ from seuron.pipelines.segmentation.plan import (
 )
 from seuron.pipelines.segmentation.predicates import with_predicates
 from seuron.pipelines.stages.predict.cells import choose_cell
-from seuron.pipelines.stages.predict.check import WantedChannels, image_problems, prediction_facts
-from seuron.pipelines.stages.predict.facts import PredictionFacts
+from seuron.pipelines.stages.predict.check import image_problems, prediction_facts
+from seuron.pipelines.stages.predict.facts import PredictionFacts, WantedChannels
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
 

@@ -20,7 +20,7 @@ from seuron.params.fields import (
     parameter,
 )
 from seuron.params.json_values import check_depth, parse_json
-from seuron.pipelines.stages.predict.params import PredictParams
+from seuron.pipelines.stages.predict.params import MOST_MEMORY, PredictParams
 
 if TYPE_CHECKING:
     from abiss_py import Constraint
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Voxels of a chunk: indices of its edges, three to a voxel, are 32 bits.
 CHUNK_VOXELS = (2**32 - 1) // 3
-#: GiB of a task: more than any machine has.
-MOST_MEMORY = 2**16
 #: Characters of a list of rules, and names of classes: a column of every table is kept for each.
 LONGEST_RULES, MOST_CLASSES = 100_000, 250
 

@@ -27,7 +27,7 @@ SOURCE_PARAMETERS = (
     *predict_params.SOURCE_PARAMETERS,
 )
 #: Parameters that say where tasks lie: they enter keys as places.
-PLACE_PARAMETERS = (*predict_params.PLACE_PARAMETERS, "frame", "batch_chunks", "task_memory")
+PLACE_PARAMETERS = (*predict_params.PLACE_PARAMETERS, "frame", "batch_chunks")
 
 
 def sources(params: SegmentationParams) -> dict[str, Source]:

@@ -11,6 +11,7 @@ work     what a task does
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from seuron.box import Box, Triple
@@ -20,14 +21,16 @@ from seuron.pipelines.stages.predict.params import RESULT_PARAMETERS
 
 if TYPE_CHECKING:
     from seuron.engine.run import Run
-    from seuron.pipelines.stages.predict.cells import CellParts
+    from seuron.pipelines.stages.predict.facts import PredictionFacts
 
 _PACKAGE = __name__
 #: Mvox/s of the net's own voxels on a core, by the task records of FIB-25 (docs/performance.md), and bytes that a
 #: patch takes for each of its voxels while the net runs.
 NET_RATE, NET_BYTES_PER_VOXEL = 0.5, 600
 #: Mvox/s of a cell that adds up what tasks handed on, and bytes of a voxel and channel: sums and numbers.
-SEAM_RATE, BYTES_PER_NUMBER = 15.0, 12
+SEAM_RATE = 15.0
+#: Bytes of a sum, and of a number of a row that is being stored.
+SUM_BYTES, ROW_BYTES = 4, 9
 
 
 def predict_stage(name: str = "predict", *, parameters: tuple[str, ...] = ()) -> Stage:
@@ -58,34 +61,32 @@ def _plan(params: Any, facts: Any) -> Sequence[Tier]:
     if facts.prediction is None:
         return ()
     cell, origin = facts.prediction.cell, facts.prediction.origin
-    net = Tier.of_cells(facts.box, cell, lambda index, box: _net_needs(facts.prediction, box), origin=origin)
+
+    def needs(index: Triple, box: Box) -> Estimate:
+        return net_needs(facts.prediction, params.block_size, params.batch_size, box)
+
+    net = Tier.of_cells(facts.box, cell, needs, origin=origin)
     if len(net) == 1:
         return (net,)
     return (net, Tier.of_cells(facts.box, cell, lambda index, box: _seam_needs(facts.prediction, box), origin=origin))
 
 
-def _net_needs(prediction: Any, box: Box) -> Estimate:
-    patch = prediction.patch_size
+def net_needs(prediction: PredictionFacts, block: Triple, batch: int, box: Box) -> Estimate:
+    """What a task of the net needs for a cell: the sums of its window along z, rows on their way out, and the net."""
+    patch, channels = prediction.patch_size, len(prediction.channels)
     strides = [p - o for p, o in zip(patch, prediction.patch_overlap, strict=True)]
-    computed, window = 1.0, 1.0
-    for axis, (size, p, s) in enumerate(zip(box.shape, patch, strides, strict=True)):
-        computed *= max(1, size / s) * p
-        window *= size + p if axis < 2 else 3 * p
-    numbers = window * (len(prediction.channels) * BYTES_PER_NUMBER + 6)
-    held = patch[0] * patch[1] * patch[2] * NET_BYTES_PER_VOXEL
+    computed = prod(max(1, size / s) * p for size, p, s in zip(box.shape, patch, strides, strict=True))
+    plane = (box.shape[0] + patch[0]) * (box.shape[1] + patch[1]) * channels
+    height = 2 * (patch[2] + block[2]) + 3 * block[2]  # the window is copied as it moves, and three rows wait
+    numbers = plane * (height * SUM_BYTES + block[2] * ROW_BYTES)
+    held = batch * prod(patch) * NET_BYTES_PER_VOXEL
     return Estimate(round(computed / NET_RATE / 1e6, 3), int(BASE_BYTES + numbers + held))
 
 
-def _seam_needs(prediction: Any, box: Box) -> Estimate:
+def _seam_needs(prediction: PredictionFacts, box: Box) -> Estimate:
     held = box.shape[0] * box.shape[1] * min(box.shape[2], 256)
-    numbers = held * len(prediction.channels) * BYTES_PER_NUMBER
+    numbers = held * len(prediction.channels) * (SUM_BYTES + ROW_BYTES)
     return Estimate(round(box.voxels / SEAM_RATE / 1e6, 3), int(BASE_BYTES + numbers))
-
-
-def _parts(run: Run, index: Triple) -> CellParts:
-    from seuron.pipelines.stages.predict.facts import cells_of
-
-    return cells_of(run.params, run.facts).parts(index)
 
 
 def _reads(run: Run, task: Task) -> Iterable[Task | Tier]:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from seuron.box import Box, Triple
+from seuron.engine.plan import BASE_BYTES
 from seuron.engine.run import Run
 from seuron.errors import PermanentError, SeuronError
 from seuron.nets.augmented_views import views_of
 from seuron.nets.engines import Engine, load_engine
 from seuron.nets.models import ModelDescription, known_descriptions, shipped_models
 from seuron.nets.models.fit import resolution_problems
+from seuron.nets.models.model_file import models_folder
 from seuron.nets.normalisation import (
     Normalisation,
     measure_image,
     measure_percentiles,
     measure_sections,
 )
+from seuron.nets.patch_choice import fastest_patch, measured_patches
 from seuron.nets.patches import PatchGrid
 from seuron.nets.predict import offsets_of, value_range
-from seuron.pipelines.stages.predict.facts import PredictionFacts
+from seuron.pipelines.stages.predict.facts import PredictionFacts, WantedChannels
 from seuron.pipelines.stages.predict.masks import MASKS, MaskFacts, mask_factor
 from seuron.pipelines.stages.predict.params import PredictParams
 from seuron.storage.allowed_paths import path_problems
@@ -32,20 +35,6 @@ if TYPE_CHECKING:
 
 #: The types that an image may have.
 IMAGE_TYPES = ("uint8",)
-
-
-@dataclass(frozen=True)
-class WantedChannels:
-    """The channels of a net that make each layer, by its name, and that which makes others 0 (`masking`)."""
-
-    outputs: dict[str, tuple[int, ...]]
-    masking: int | None = None
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """All of them, each once."""
-        used = {channel for channels in self.outputs.values() for channel in channels}
-        return tuple(sorted(used | ({self.masking} if self.masking is not None else set())))
 
 
 #: What is wanted of a net; sentences of what it lacks are added to the list.
@@ -93,7 +82,8 @@ def prediction_facts(
     described = engine.description
     problems += _resolution_problems(params, image, described)
     chosen = wanted(described, problems)
-    grid = _grid(params, image.box, described, problems)
+    patches = kept if _same(before, params, "patch_size", "patch_overlap") else None
+    grid = _grid(params, image.box, engine, patches, problems)
     masks = _masks(params, image, box, problems)
     if len(problems) > count or grid is None:
         return None
@@ -148,9 +138,16 @@ def _resolution_problems(params: PredictParams, image: Volume, described: ModelD
     return resolution_problems(described, scales, params.mip, params.model_resolution_limit, others)
 
 
-def _grid(params: PredictParams, image: Box, described: ModelDescription, problems: list[str]) -> PatchGrid | None:
-    """The patches that fit the image."""
-    largest = params.patch_size or described.patch.default
+def _grid(
+    params: PredictParams, image: Box, engine: Engine, kept: PredictionFacts | None, problems: list[str]
+) -> PatchGrid | None:
+    """The patches that fit the image: as large as was asked for, or as is fastest here."""
+    described = engine.description
+    try:
+        largest = params.patch_size or _fastest(params, image, engine, kept)
+    except PermanentError as error:
+        problems.append(f"`patch_size`: {error}")
+        return None
     wrong = described.patch.problems(largest)
     if wrong:
         problems.append(f"`patch_size`: got {largest} for the net {described.name}: {'; '.join(wrong)}")
@@ -168,6 +165,15 @@ def _grid(params: PredictParams, image: Box, described: ModelDescription, proble
     except PermanentError as error:
         problems.append(f"`patch_overlap`: {error}")
         return None
+
+
+def _fastest(params: PredictParams, image: Box, engine: Engine, kept: PredictionFacts | None) -> Triple:
+    """The patch that is fastest on this machine; a run that goes on has that of its first start."""
+    if kept is not None and kept.net == engine.description.sha256:
+        return kept.patch_size
+    measured = measured_patches(engine, models_folder() / "patches")
+    memory = int(params.task_memory * 2**30) - BASE_BYTES
+    return fastest_patch(measured, image, params.patch_overlap, engine.description, memory)
 
 
 def _augmentation_problems(

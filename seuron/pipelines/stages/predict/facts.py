@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class WantedChannels:
+    """The channels of a net that make each layer, by its name, and that which makes others 0 (`masking`)."""
+
+    outputs: dict[str, tuple[int, ...]]
+    masking: int | None = None
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """All of them, each once."""
+        used = {channel for channels in self.outputs.values() for channel in channels}
+        return tuple(sorted(used | ({self.masking} if self.masking is not None else set())))
+
+
+@dataclass(frozen=True)
 class PredictionFacts:
     """What all tasks of a run must have alike.
 
@@ -56,8 +70,7 @@ class PredictionFacts:
     @property
     def channels(self) -> tuple[int, ...]:
         """The channels of the net that are added up, each once."""
-        used = {channel for channels in self.outputs.values() for channel in channels}
-        return tuple(sorted(used | ({self.masking} if self.masking is not None else set())))
+        return WantedChannels(self.outputs, self.masking).channels
 
     @property
     def scale(self) -> GreyScale:

@@ -24,6 +24,8 @@ from seuron.params.run_parameters import RunParameters
 
 #: Voxels of a patch, which the net holds some hundred bytes of each for, and of a block, which is one file.
 PATCH_VOXELS, BLOCK_VOXELS = 2**27, 2**27
+#: GiB of a task: more than any machine has.
+MOST_MEMORY = 2**16
 
 Grey = Annotated[Annotated[Number, Field(ge=0, le=255)] | None, BeforeValidator(none_if_blank)]
 GreyDeviation = Annotated[Annotated[Number, Field(gt=0, le=255)] | None, BeforeValidator(none_if_blank)]
@@ -101,6 +103,7 @@ class PredictParams(RunParameters):
     batch_size: Whole = parameter(
         1, "Net", "patches that the net is given at once; worth more than 1 on a GPU only", ge=1, le=1024
     )
+    task_memory: Number = parameter(4.0, "Chunks", "memory that one task may take", gt=0.5, le=MOST_MEMORY, unit="GiB")
     image_mask: Path = parameter(
         None, "Masks", "precomputed mask of the image: where it is 0 the net sees 0; what it masks whole is left out"
     )
@@ -158,7 +161,7 @@ SOURCE_PARAMETERS = (
     *("image_mask", "image_mask_mip", "output_mask", "output_mask_mip", "patch_size", "normalisation"),
 )
 #: Parameters that say how work is cut, or what is refused.
-PLACE_PARAMETERS = ("bbox", "batch_size", "model_resolution_limit")
+PLACE_PARAMETERS = ("bbox", "batch_size", "model_resolution_limit", "task_memory")
 #: The parameters that the results of the stage depend on, beside those.
 RESULT_PARAMETERS = (
     *("patch_overlap", "patch_blending", "augmentation", "block_size", "invert_image_mask", "invert_output_mask"),
