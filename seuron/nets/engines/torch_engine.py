@@ -1,0 +1,85 @@
+"""Nets run by torch, on a processor or with CUDA."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seuron.box import triple
+from seuron.errors import PermanentError
+from seuron.nets.engines import EngineName, Precision, layout
+from seuron.nets.engines.modules import load_module
+from seuron.nets.engines.processor import hardware_bf16
+from seuron.nets.models import ModelDescription, ModelFile
+
+
+class TorchEngine:
+    """A module in its number type and memory format, on its device."""
+
+    name: EngineName = "torch"
+
+    def __init__(self, model: ModelFile, precision: Precision | Literal["auto"], device: str, threads: int) -> None:
+        """Raises PermanentError for a net that torch does not read, or a device that is not there."""
+        torch.set_num_threads(threads)
+        if device.startswith("cuda"):
+            # cudnn's search may pick another algorithm, with other roundings, in another process.
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+        self.description: ModelDescription = model.description
+        self.precision: Precision = _precision(model, precision, device)
+        self._device = device
+        self._dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self._format = torch.channels_last_3d if "z" in self.description.axes else torch.channels_last
+        try:
+            net = load_module(model, device).to(device, self._dtype)
+        except (RuntimeError, AssertionError) as error:
+            raise PermanentError(f"the net {model.path} cannot be put on the device {device}: {error}") from error
+        self._channels_first = self.description.axes.startswith("bc")
+        if model.format == "own":
+            net = net.to(memory_format=self._format)  # type: ignore[call-overload]
+        self._net = net
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The outputs `(N, K, X, Y, Z)` of a batch `(N, C, X, Y, Z)`; see `Engine`."""
+        layout.check_batch(self.description, batch)
+        outputs = np.empty((batch.shape[0], self.description.channels, *batch.shape[2:]), np.float32)
+        with torch.inference_mode():
+            # One patch at a time: a library may choose its algorithm by the size of the batch, and round otherwise.
+            for index, patch in enumerate(batch):
+                tensors = self._tensors(layout.net_input(self.description, patch))
+                raw = layout.our_output(self.description, tensors, triple(batch.shape[2:]))
+                outputs[index] = layout.finished(raw, self.description)
+        return outputs
+
+    def _tensors(self, patch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        given = torch.from_numpy(patch).to(self._device, self._dtype)
+        if self._channels_first:
+            given = given.contiguous(memory_format=self._format)
+        try:
+            found = self._net(given)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise PermanentError(
+                f"the net {self.description.name} cannot run on a tensor of {tuple(given.shape)} "
+                f"({self.description.axes}): {_first_line(error)}; check `inputs`, `axes` and `patch`"
+            ) from error
+        tensors = list(found) if isinstance(found, (tuple, list)) else [found]
+        return [tensor.float().cpu().numpy() for tensor in tensors]
+
+
+def _precision(model: ModelFile, precision: Precision | Literal["auto"], device: str) -> Precision:
+    if precision != "auto":
+        return precision
+    if model.format != "own":
+        return "fp32"  # a program of others may hold numbers of one type
+    able = torch.cuda.is_bf16_supported() if device.startswith("cuda") else hardware_bf16()
+    return "bf16" if able else "fp32"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
