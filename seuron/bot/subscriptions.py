@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from seuron.commands import FollowedRun
 from seuron.deployment.locks import try_lock
+from seuron.errors import StorageError
 from seuron.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -109,9 +110,9 @@ class Subscriptions:
             self._held = None
 
     def _read(self, storage: Storage, name: str) -> Subscription | None:
-        content = storage.get(name)
         try:
+            content = storage.get(name)
             return None if content is None else _STORED.validate_json(content)
-        except ValidationError as error:
+        except (ValidationError, StorageError) as error:
             log.warning("%s/%s is no subscription, and is left: %s", storage.path, name, error)
             return None

@@ -52,7 +52,10 @@ def workers(
 
     from seuron.cluster.workers import BrokerWorkers
 
-    found = [report for report in BrokerWorkers(_broker()).reports() if name in (None, report.instance)]
+    seen = BrokerWorkers(_broker())
+    found = [report for report in seen.reports() if name in (None, report.instance)]
+    for problem in seen.damaged():
+        echo(problem, err=True)
     if json:
         echo(dumps([asdict(report) for report in found]))
     else:

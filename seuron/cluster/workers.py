@@ -19,11 +19,12 @@ import psutil
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from seuron.cluster.groups import WorkerReport
 from seuron.engine.queues import MANAGER, QueueCapacity
-from seuron.errors import ComputeError
+from seuron.errors import ComputeError, DamagedFileError
+from seuron.storage.documents import parse_document
 
 #: A report is forgotten after so many seconds: six are missed by then.
 REPORT_SECONDS = 30
@@ -51,6 +52,14 @@ class WorkerService:
 
 
 @dataclass(frozen=True)
+class _Row:
+    """What is kept of a worker."""
+
+    report: WorkerReport
+    service: WorkerService
+
+
+@dataclass(frozen=True)
 class BrokerWorkers:
     """The workers that report to a broker. Its address may hold a password, so it is never shown."""
 
@@ -58,15 +67,19 @@ class BrokerWorkers:
 
     def reports(self) -> list[WorkerReport]:
         """What each living worker said last, by name."""
-        return sorted((WorkerReport(**row["report"]) for row in self._rows()), key=lambda report: report.instance)
+        return sorted((row.report for row in self._rows()), key=lambda report: report.instance)
+
+    def damaged(self) -> list[str]:
+        """A sentence for each worker whose report cannot be read; the others do not depend on it."""
+        return sorted(str(row) for row in self._read() if isinstance(row, DamagedFileError))
 
     def capacities(self) -> list[QueueCapacity]:
         """The queues that living workers serve, once for each worker and queue."""
-        return [capacity for row in self._rows() for capacity in _service(row).capacities]
+        return [capacity for row in self._rows() for capacity in row.service.capacities]
 
     def slots(self) -> int:
         """The slots of living workers, but for those of the manager's queue alone."""
-        services = [_service(row) for row in self._rows()]
+        services = [row.service for row in self._rows()]
         return sum(service.slots for service in services if set(service.queues) != {MANAGER})
 
     def drain(self, name: str) -> None:
@@ -77,11 +90,15 @@ class BrokerWorkers:
         """Let a drained worker take tasks again."""
         self._order(name, "add_consumer")
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _rows(self) -> list[_Row]:
+        return [row for row in self._read() if isinstance(row, _Row)]
+
+    def _read(self) -> list[_Row | DamagedFileError]:
+        """What every worker wrote last, or why that cannot be read."""
         with _broker_errors(), closing(connect(self.broker_url)) as redis:
             keys: Iterable[bytes] = redis.scan_iter(match=f"{_KEY}*", count=1000)
-            rows = (redis.get(key) for key in keys)
-            return [json.loads(row) for row in rows if row is not None]  # one may expire between the two
+            names = [key.decode(errors="replace").removeprefix(_KEY) for key in keys]
+            return [row for name in names if (row := _row(redis, name)) is not None]
 
     def _order(self, name: str, order: str) -> None:
         """Give an order for each queue of a worker; raises ComputeError when it does not report."""
@@ -90,10 +107,12 @@ class BrokerWorkers:
             closing(connect(self.broker_url)) as redis,
             closing(Celery(broker=self.broker_url)) as app,
         ):
-            row = redis.get(_KEY + name)
+            row = _row(redis, name)
+            if isinstance(row, DamagedFileError):
+                raise row
             if row is None:
                 raise ComputeError(f"worker {name!r} does not report; those that do are listed by `seuron workers`")
-            for queue in _service(json.loads(row)).queues:
+            for queue in row.service.queues:
                 app.control.broadcast(order, arguments={"queue": queue}, destination=[node_name(name)])
 
 
@@ -176,9 +195,16 @@ def node_name(name: str) -> str:
     return f"celery@{name}"
 
 
-def _service(row: Mapping[str, Any]) -> WorkerService:
-    service = row["service"]
-    return WorkerService(**{**service, "queues": tuple(service["queues"])})
+def _row(redis: Redis, name: str) -> _Row | DamagedFileError | None:
+    """What a worker wrote last; None where that has expired meanwhile. Another version's may have other fields."""
+    remedy = f"the worker writes it every few seconds; if it stays so, update that worker or delete {_KEY}{name}"
+    try:
+        content: bytes | None = redis.get(_KEY + name)  # type: ignore[assignment]
+        return None if content is None else parse_document(content, _Row, f"the report of the worker {name!r}", remedy)
+    except ResponseError as error:  # a key of that name holds something else
+        return DamagedFileError(f"the report of the worker {name!r}", str(error), remedy)
+    except DamagedFileError as error:
+        return error
 
 
 @contextmanager

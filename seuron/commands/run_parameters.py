@@ -22,22 +22,30 @@ def merged_values(session: Session, pipeline: Pipeline, values: Mapping[str, Any
     Tasks run in another folder, so a relative path would mean another place there. Raises ParameterErrors for relative
     paths of users at other machines.
     """
+    found, problems = _merged(session, pipeline, values)
+    if problems:
+        raise ParameterErrors(problems)
+    return found
+
+
+def _merged(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The merged values and what is wrong with their preset, so that a check can go on and tell all else as well."""
     if getattr(values, "batch", ()):
         raise ParameterErrors(["a list of sets is for `run`; give one set of parameters here"], "the file")
-    from seuron.params.presets import with_preset
+    from seuron.params.presets import chosen_preset
 
-    found = with_preset({**session.parameters, **values}, pipeline.presets)
-    problems: list[str] = []
+    found, problems = chosen_preset({**session.parameters, **values}, pipeline.presets)
+    outside: list[str] = []
     for name in pipeline.paths:
         text = found.get(name)
         if isinstance(text, str) and text.strip():
             try:
                 found[name] = absolute_path(session, text, name)
             except ParameterErrors as error:
-                problems += error.problems
-    if problems:
-        raise ParameterErrors(problems)
-    return found
+                outside += error.problems
+    if outside:  # nothing is looked at where these would lead
+        raise ParameterErrors([*problems, *outside])
+    return found, problems
 
 
 def parsed_values(session: Session, pipeline: Pipeline, values: Mapping[str, Any]) -> RunParameters:
@@ -45,15 +53,18 @@ def parsed_values(session: Session, pipeline: Pipeline, values: Mapping[str, Any
 
     For this machine's deployment the volumes are checked as well; those of another one need not be reachable from here.
     """
-    found = merged_values(session, pipeline, values)
+    merged, problems = _merged(session, pipeline, values)
     if session.deployment.is_local:
         from seuron.engine.setup import parse_run
 
-        params: RunParameters = parse_run(pipeline, found)
+        params: RunParameters = parse_run(pipeline, merged, problems)
         return params
-    from seuron.params.model import parse_parameters
+    from seuron.params.model import parse_leniently
 
-    parsed: RunParameters = parse_parameters(pipeline.params, found)
+    found: tuple[RunParameters | None, list[str], set[str]] = parse_leniently(pipeline.params, merged)
+    parsed, wrong, _ = found
+    if parsed is None or problems or wrong:
+        raise ParameterErrors([*problems, *wrong])
     return parsed
 
 

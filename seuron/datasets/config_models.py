@@ -7,11 +7,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
+from seuron.datasets.names import LONGEST_NAME, NAME
+from seuron.params.fields import Folder, Path
 from seuron.params.model import Parameters
 from seuron.storage import local_folder
 
-#: Names become parts of DAG ids, asset names and file names.
-NAME = r"^[a-z0-9][a-z0-9_-]*$"
+#: Minutes of a year.
+LONGEST_WATCH = 527_040
+#: What Airflow takes as the name of an asset: printable ASCII, so many characters, but for two words of its own.
+ASSET, LONGEST_ASSET, NO_ASSETS = r"^[ -~]*[!-~][ -~]*$", 1500, ("self", "context")
 
 Length = Annotated[float, Field(gt=0)]
 
@@ -25,8 +29,14 @@ class ScheduleTable(Parameters):
         None,
         description="check the input every so many minutes; a change is taken when two checks in a row find the same",
         ge=1,
+        le=LONGEST_WATCH,
     )
-    asset: str | None = Field(None, description="name of an Airflow asset whose events announce new data", min_length=1)
+    asset: str | None = Field(
+        None,
+        description="name of an Airflow asset whose events announce new data",
+        pattern=ASSET,
+        max_length=LONGEST_ASSET,
+    )
     after: str | None = Field(None, description="name of another dataset: when a version of it is published")
 
     @model_validator(mode="after")
@@ -34,6 +44,7 @@ class ScheduleTable(Parameters):
         given = [name for name in ("cron", "watch_minutes", "asset", "after") if getattr(self, name) is not None]
         problems = [f"give one of {', '.join(f'`{n}`' for n in given)}, got {len(given)}"] if len(given) > 1 else []
         problems += _cron_problems(self.cron) if self.cron is not None else []
+        problems += [f"`asset`: Airflow has {self.asset!r} for itself; name another"] if self.asset in NO_ASSETS else []
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
@@ -57,12 +68,12 @@ class ScheduleTable(Parameters):
 class DatasetTable(Parameters):
     """The top of a dataset's file. Relative paths begin at the file's folder."""
 
-    name: str = Field(..., description="the name of the file without .toml", pattern=NAME)
+    name: str = Field(..., description="the name of the file without .toml", pattern=NAME, max_length=LONGEST_NAME)
     description: str = Field("", description="what it is, for people")
-    image: str | None = Field(None, description="precomputed image", min_length=1)
-    affinities: str | None = Field(None, description="precomputed affinities, in place of an image", min_length=1)
+    image: Path = Field(None, description="precomputed image")
+    affinities: Path = Field(None, description="precomputed affinities, in place of an image")
     resolution: tuple[Length, Length, Length] = Field(..., description="voxel size in nm (x, y, z) at the scale `mip`")
-    publish: str = Field(..., description="folder of the versions, which belongs to this dataset alone", min_length=1)
+    publish: Folder = Field(..., description="folder of the versions, which belongs to this dataset alone")
     keep: int = Field(2, description="old versions that are kept beside the current one", ge=1)
     notify: tuple[str, ...] = Field(
         (), description="names of the recipients that are notified of new versions and failures"

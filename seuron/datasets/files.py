@@ -6,7 +6,6 @@ $SEURON_HOME/datasets/NAME.toml     one dataset a file; $SEURON_DATASETS names a
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +19,7 @@ from seuron.engine.registry import pipeline_named, pipeline_names
 from seuron.errors import NotFoundError, ParameterErrors, did_you_mean
 from seuron.params.model import Parameters, parse_leniently, parse_parameters
 from seuron.params.presets import with_preset
+from seuron.params.typed_file import read_toml
 from seuron.storage import cloud_path, join
 
 FOLDER_VARIABLE = "SEURON_DATASETS"
@@ -118,13 +118,7 @@ def read_dataset(file: Path, *, outline: bool = False) -> Dataset:
 
     The volumes are not checked: that is `change_detection.check_volumes`.
     """
-    what = f"the dataset's file {file}"
-    try:
-        document = tomllib.loads(file.read_text())
-    except OSError as error:
-        raise ParameterErrors([f"cannot read it: {error.strerror}"], what) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ParameterErrors([f"not TOML: {error}"], what) from error
+    document, what = read_toml(file, "the dataset's file"), f"the dataset's file {file}"
     table, problems, wrong = parse_leniently(DatasetTable, document)
     if document.get("name") != file.stem and "name" in document and "name" not in wrong:
         problems.append(f"`name`: the file is called {file.name}, the dataset {document['name']!r}; make them the same")

@@ -68,13 +68,16 @@ class PublishedVersions:
         return sorted((version for version in found if version is not None), key=lambda version: version.number)
 
     def _published(self, name: str) -> Version | None:
-        """The version that a file in `published/` is about. One that is damaged counts: its folder must stay."""
+        """The version that a file in `published/` is about. One that is damaged counts: its folder must stay.
+
+        A file that is called otherwise than by a number is none of ours, and passed over.
+        """
+        number = name.removeprefix("published/").removesuffix(".json")
+        if not (number.isascii() and number.isdigit() and name.endswith(".json")):
+            return None
         try:
             return read_document(self.storage, name, Version, "what had changed in this version is not known")
         except DamagedFileError as error:
-            number = name.removeprefix("published/").removesuffix(".json")
-            if not number.isdigit():
-                raise
             return Version(int(number), 0.0, "", (str(error),))
 
     def newest(self) -> Version | None:

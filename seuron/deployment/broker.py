@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from seuron.deployment.home import Home
 from seuron.deployment.ports import is_free
-from seuron.deployment.private_files import write_secret
 from seuron.errors import RunError
+from seuron.storage.private_files import write_secret
 
 ADDRESS = "127.0.0.1"
 

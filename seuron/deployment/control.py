@@ -27,7 +27,6 @@ from seuron.deployment.home import PROJECT, Home, code_fingerprint
 from seuron.deployment.kernels import KERNELS
 from seuron.deployment.locks import held, is_locked
 from seuron.deployment.postgres import socket_folder
-from seuron.deployment.private_files import open_log
 from seuron.deployment.processes import end_processes, marked_processes, resident_bytes
 from seuron.deployment.steps import (
     STARTING_AIRFLOW,
@@ -42,6 +41,7 @@ from seuron.deployment.steps import (
 )
 from seuron.engine.registry import BUILT_IN
 from seuron.errors import PermanentError, RunError, SeuronError
+from seuron.storage.private_files import open_log
 
 #: Seconds between looks at a start; those that cost more, at processes and logs, are taken less often.
 _LOOK_SECONDS, _CLOSE_LOOK_SECONDS = 0.2, 2.0

@@ -14,8 +14,8 @@ from seuron.airflow_rest.login import LOGIN_FILE_VARIABLE, TOKEN_FILE_VARIABLE
 from seuron.cluster.local_machine import LocalMachine
 from seuron.cluster.names import CLUSTER_VARIABLE
 from seuron.deployment.home import HOME_VARIABLE, OWNER, PROJECT, Home
-from seuron.deployment.private_files import FILE_MODE, FOLDER_MODE
 from seuron.errors import RunError
+from seuron.storage.private_files import FILE_MODE, FOLDER_MODE
 
 #: Marks every process of a deployment (children inherit it), so that leftovers of a killed
 #: supervisor are found by what they are, not by a process id that may have been reused.

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from seuron.deployment.private_files import FOLDER_MODE, restrict, write_secret
+from seuron.storage.private_files import FOLDER_MODE, restrict, write_secret
 
 #: The folder that holds `seuron/` and `dags/`.
 PROJECT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from seuron.deployment.private_files import open_private
 from seuron.errors import RunError
+from seuron.storage.private_files import open_private
 
 
 def try_lock(path: Path) -> IO[str] | None:

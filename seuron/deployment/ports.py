@@ -6,8 +6,8 @@ import socket
 from typing import IO
 
 from seuron.deployment.locks import try_lock
-from seuron.deployment.private_files import runtime_folder
 from seuron.errors import RunError
+from seuron.storage.private_files import runtime_folder
 
 #: Ports tried, from the first one asked for.
 _PORTS_TRIED = 50

@@ -16,7 +16,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from seuron.deployment.private_files import private_folder, write_secret
+from seuron.storage.private_files import private_folder, write_secret
 
 #: Longest path of a Unix socket on Linux and macOS, less the name PostgreSQL gives it.
 _LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.5432")

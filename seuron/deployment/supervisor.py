@@ -31,12 +31,12 @@ from seuron.deployment.kernels import KERNELS, compile_command, kernels_stamp
 from seuron.deployment.locks import try_lock
 from seuron.deployment.ports import claim_port
 from seuron.deployment.postgres import Postgres
-from seuron.deployment.private_files import PRIVATE_UMASK, open_log, write_secret
 from seuron.deployment.processes import end_processes
 from seuron.deployment.steps import STARTING_AIRFLOW, Step, log_tail
 from seuron.engine.queues import MANAGER
 from seuron.errors import RunError
 from seuron.printable import printable
+from seuron.storage.private_files import PRIVATE_UMASK, open_log, write_secret
 
 if TYPE_CHECKING:
     from seuron.deployment.broker import Broker

@@ -7,7 +7,7 @@ again, or the new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -30,13 +30,14 @@ from seuron.volumes.layers import renew_layer
 WRITTEN_FIRST = {"inputs", "keys", "plan.json"}
 
 
-def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any]) -> P:
-    """The parameters that a user gave.
+def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any], found: Sequence[str] = ()) -> P:
+    """The parameters that a user gave; `found` are problems with them that are known already.
 
     Where they do not parse, the ParameterErrors also say what is wrong with the volumes that they
     name, so that everything is said at once; where they do, `check_run` says that.
     """
     params, problems, wrong = parse_leniently(pipeline.params, values)
+    problems = [*found, *problems]
     if params is not None:
         problems += _inspection_problems(pipeline, params)
         if not problems:

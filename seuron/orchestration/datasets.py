@@ -31,7 +31,7 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from seuron.datasets.files import Dataset, datasets_folder, read_datasets
-from seuron.datasets.names import DAG_ID, asset_name, asset_uri, dag_of
+from seuron.datasets.names import DAG_ID, asset_name, asset_uri, dag_of, is_dataset_name
 from seuron.orchestration.cluster_steps import MANAGER_TASK
 from seuron.orchestration.pipeline_dag import PRIORITIES, RETRIES
 
@@ -81,7 +81,8 @@ def dataset_dags() -> dict[str, DAG]:
         return {}
     registered = read_datasets(datasets_folder(), outline=True)
     made = {dag_of(name): (dataset, None) for name, dataset in registered.datasets.items()}
-    wrong = {dag_of(name): (None, error) for name, error in registered.wrong.items()}
+    # A file whose name no DAG can have is named by the DAG `datasets` and by `datasets list`.
+    wrong = {dag_of(name): (None, error) for name, error in registered.wrong.items() if is_dataset_name(name)}
     found: dict[str, tuple[Dataset | None, ParameterErrors | None]] = {**made, **wrong}
     return {
         dag_id: _dataset_dag(dag_id, dataset, error)

@@ -14,10 +14,9 @@ from typing import Any, Union, get_args, get_origin
 
 from airflow.sdk import Param
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from seuron.engine.pipeline import Pipeline
-from seuron.params.presets import Preset, with_preset
+from seuron.params.presets import Preset, chosen_preset
 from seuron.params.run_parameters import fields_by_group
 
 #: Lists are typed as `1,2,3`: Airflow's own widget for lists of numbers is a JSON editor. A list
@@ -27,6 +26,8 @@ _NUMBERS = r"^\s*\[?\s*-?\d+([\s,]+-?\d+){%d}\s*\]?\s*$"
 PRESET = "preset"
 NO_PRESET = "none"
 #: Tasks are handed over as MessagePack, whose integers have 64 bits: with another one no task of the run would begin.
+#: A run's parameters are kept as PostgreSQL's JSON, which has neither NaN (to JSON Schema the one number that is
+#: above 0 and below it) nor the character NUL nor half a surrogate pair: the answer was an error that named nothing.
 #: In draft 7 of JSON Schema what stands beside a `$ref` is not enforced, but browsers are shown it all the same.
 _DELIVERABLE: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -35,6 +36,8 @@ _DELIVERABLE: dict[str, Any] = {
         "deliverable": {
             "minimum": -(2**63),
             "maximum": 2**63 - 1,
+            "not": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0},
+            "pattern": r"^[^\x00\ud800-\udfff]*$",
             "items": {"$ref": "#/definitions/deliverable"},
             "additionalProperties": {"$ref": "#/definitions/deliverable"},
         }
@@ -67,9 +70,9 @@ def _form_field(name: str, field: FieldInfo, described: dict[str, Any]) -> Param
     }
     if field.examples:
         schema["examples"] = list(field.examples)
-    if field.default is PydanticUndefined:
-        return Param(description=help_text, **schema)
-    return Param(_form_value(field.default), description=help_text, **schema)
+    # What is left out of a required field is `prepare`'s to name, beside all else: Airflow would name it alone.
+    default = None if field.is_required() else _form_value(field.default)
+    return Param(default, description=help_text, **schema)
 
 
 def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any]:
@@ -111,17 +114,22 @@ def preset_field(presets: Mapping[str, Preset]) -> Param:
     )
 
 
-def filled(pipeline: Pipeline, values: Mapping[str, Any]) -> dict[str, Any]:
+def filled(pipeline: Pipeline, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What came from a form, with the values of the preset that it names for what was left at its default.
 
     A form sends every field, so that one which was set to its default cannot be told from one that was left alone.
+    Where no preset is called so, the values are without one, and there is a problem.
     """
-    named = {name: value for name, value in values.items() if name != PRESET}
+    fields = pipeline.params.model_fields
+    required = {name for name, field in fields.items() if field.is_required()}
+    named = {
+        name: value for name, value in values.items() if name != PRESET and not (name in required and value is None)
+    }
     if values.get(PRESET) in (None, "", NO_PRESET):
-        return named
-    defaults = {name: _form_value(field.default) for name, field in pipeline.params.model_fields.items()}
+        return named, []
+    defaults = {name: _form_value(field.default) for name, field in fields.items()}
     chosen = {name: value for name, value in named.items() if name not in defaults or _differs(value, defaults[name])}
-    return with_preset({PRESET: values[PRESET], **chosen}, pipeline.presets)
+    return chosen_preset({PRESET: values[PRESET], **chosen}, pipeline.presets)
 
 
 def _differs(value: Any, default: Any) -> bool:

@@ -175,7 +175,7 @@ def _redo(context: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[
     from seuron.storage import Storage
 
     pipeline = pipeline_named(context["dag"].dag_id)
-    before = filled(pipeline, _values(context))
+    before, _ = filled(pipeline, _values(context))  # nothing is wrong: the run has been prepared
     try:
         changes = parse_changes(text)
         values = changed_values(pipeline, before, changes)

@@ -192,7 +192,7 @@ def _prepared(pipeline: Pipeline, context: Mapping[str, Any]) -> Run:
     from seuron.orchestration.queue_capacity import tasks_at_once
 
     try:
-        run = prepare_run(parse_run(pipeline, filled(pipeline, context["params"])), tasks_at_once())
+        run = prepare_run(parse_run(pipeline, *filled(pipeline, context["params"])), tasks_at_once())
         for warning in pipeline.warnings(run.params, run.facts):
             log.warning(warning)
     except (SeuronError, OSError, *UNEXPECTED_ERRORS) as error:

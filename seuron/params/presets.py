@@ -32,6 +32,17 @@ def preset_values(name: str, presets: Mapping[str, Preset]) -> dict[str, Any]:
     raise ParameterErrors([f"`preset`: no preset is called {shown(name)}; {hint}"])
 
 
+def chosen_preset(values: Mapping[str, Any], presets: Mapping[str, Preset]) -> tuple[dict[str, Any], list[str]]:
+    """As `with_preset`; where the preset is wrong, the values without one, and what is wrong with it.
+
+    For checks that go on, so that a user hears of everything at once.
+    """
+    try:
+        return with_preset(values, presets), []
+    except ParameterErrors as error:
+        return {name: value for name, value in values.items() if name != "preset"}, list(error.problems)
+
+
 def with_preset(values: Mapping[str, Any], presets: Mapping[str, Preset]) -> dict[str, Any]:
     """Values with those of the preset that they name under `preset` below them; the name itself is taken out."""
     rest = {name: value for name, value in values.items() if name != "preset"}

@@ -22,13 +22,15 @@ def read_typed(model: type[Model], path: Path, what: str) -> Model:
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """What a TOML file holds; raises ParameterErrors where it cannot be read."""
+    """What a TOML file holds; raises ParameterErrors where it cannot be read. `what` names the file's use."""
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise ParameterErrors([f"cannot read {path}: {error.strerror}"], what) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterErrors([f"not TOML: {error}"], f"{what} {path}") from error
+    except RecursionError as error:
+        raise ParameterErrors(["tables or lists are nested too deep"], f"{what} {path}") from error
 
 
 def parse_typed(model: type[Model], document: Mapping[str, Any], what: str) -> Model:

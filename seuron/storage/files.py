@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 from seuron.errors import PermanentError
 from seuron.storage.allowed_paths import check_address
 from seuron.storage.cloud_paths import cloud_path, local_folder
+from seuron.storage.private_files import FILE_MODE, FOLDER_MODE
 from seuron.storage.system_errors import named_errors
 
 if TYPE_CHECKING:
@@ -313,9 +314,9 @@ class Storage:
         target = self._folder / (name + ".gz" if compressed else name)
         partial = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.partial"
         with named_errors(target):
-            target.parent.mkdir(0o700 if self._private else 0o777, parents=True, exist_ok=True)
+            target.parent.mkdir(FOLDER_MODE if self._private else 0o777, parents=True, exist_ok=True)
             try:
-                partial.touch(0o600 if self._private else 0o666)
+                partial.touch(FILE_MODE if self._private else 0o666)
                 with partial.open("w+b") as file:
                     yield file
                     if self._durable:

@@ -70,6 +70,55 @@ def test_other_listings_pass_over_what_is_damaged(tmp_path: Path) -> None:
     assert runs_over_budget([damaged, other]) == {"one"}, "what it has cost is not known: it is held"
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("second", 'publish = "a\\u0000b"'),
+        ("second", 'publish = "http://host/x"'),
+        ("second", 'image = "a\\nb"'),
+        ("second", f"keep = {'[' * 3000}{']' * 3000}"),
+        ("second", "[schedule]\nwatch_minutes = 99999999999999999"),
+        ("second", '[schedule]\nasset = "  "'),
+        ("second", '[schedule]\nasset = "self"'),
+        ("second", f'[schedule]\nasset = "{"x" * 3000}"'),
+        ("My Data", ""),
+        ("n" * 240, ""),
+    ],
+    ids=[
+        "nul",
+        "http",
+        "line-end",
+        "nested",
+        "watch",
+        "blank-asset",
+        "reserved-asset",
+        "long-asset",
+        "name",
+        "long-name",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The .airflow.utils")  # of a provider's own imports
+def test_a_datasets_file_that_is_wrong_hides_no_other(
+    name: str, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One such file ended the list of all, or left Airflow without the DAG of any."""
+    monkeypatch.setenv("SEURON_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SEURON_DATASETS", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+    monkeypatch.delenv("SEURON_URL", raising=False)
+    from seuron.orchestration.datasets import dataset_dags
+
+    for file, more in {"first": "", name: changed}.items():
+        lines = [f'name = "{file}"', 'affinities = "in"', "resolution = [8, 8, 40]", f'publish = "{file[:9]}"']
+        kept = [line for line in lines if line.split()[0] != more.partition(" ")[0]]
+        (tmp_path / f"{file}.toml").write_text("\n".join([*kept, more]) + "\n")
+    listed = execute(Session(seuron.connect(), who="ada"), ("datasets", "list"))
+    assert [row["name"] for row in listed.data["datasets"]] == ["first"]
+    assert list(listed.data["wrong"]) == [name]
+    assert f"{name}.toml" in listed.text
+    assert set(dataset_dags()) - {f"dataset_{name}"} == {"dataset_first"}
+
+
 def test_a_dataset_with_a_damaged_version_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One damaged file of a dataset ended the list of all; a version that cannot be read must keep its number."""
     from seuron.datasets.versions import PublishedVersions
@@ -91,6 +140,8 @@ def test_a_dataset_with_a_damaged_version_is_listed(tmp_path: Path, monkeypatch:
     published.recover()
     assert Storage(published.folder(2)).get("run.json") is not None, "a version was taken for a leftover"
     assert "0002.json is damaged" in published.versions()[1].why[0]
+    published.storage.put("published/notes.txt", b"not ours")
+    assert [version.number for version in published.versions()] == [1, 2]
     published.storage.put("current.json", b"\0")
     listed = execute(Session(seuron.connect(), who="ada"), ("datasets", "list"))
     assert listed.data["wrong"] == {}

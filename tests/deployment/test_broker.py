@@ -22,7 +22,7 @@ from seuron.deployment.broker import ADDRESS, Broker
 from seuron.deployment.environment import broker_url, service_environment
 from seuron.deployment.home import Home
 from seuron.engine.queues import QueueCapacity
-from seuron.errors import ComputeError, RunError
+from seuron.errors import ComputeError, DamagedFileError, RunError
 
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server (Debian's redis-server)")
 
@@ -139,6 +139,25 @@ def test_reports_are_read_as_they_were_written(broker: Broker) -> None:
     assert 0 < client.ttl("seuron:worker:a") <= 30
     forget(client, "a")
     assert [report.instance for report in BrokerWorkers(broker.url).reports()] == ["b"]
+
+
+@needs_redis
+def test_a_damaged_report_hides_no_other(broker: Broker) -> None:
+    """A report that was cut off, or is another version's, ended `seuron workers` and `prepare` for all."""
+    client = connect(broker.url)
+    write_report(client, WorkerReport("good", 1.0, 0, 0.0, True, 0.0, 0.0), WorkerService(("cpu",), 4, 2**30))
+    for name, content in {"cut": '{"report": {', "other": '{"report": {}, "service": 5}', "zeros": "\0"}.items():
+        client.set(f"seuron:worker:{name}", content)
+    client.rpush("seuron:worker:list", "a")
+    workers = BrokerWorkers(broker.url)
+    assert [report.instance for report in workers.reports()] == ["good"]
+    assert (workers.slots(), workers.capacities()) == (4, [QueueCapacity("cpu", 2**30)])
+    problems = workers.damaged()
+    assert len(problems) == 4
+    for name in ("cut", "list", "other", "zeros"):
+        assert sum(f"the worker '{name}' is damaged" in problem for problem in problems) == 1
+    with pytest.raises(DamagedFileError, match="'cut' is damaged"):
+        workers.drain("cut")
 
 
 @needs_redis

@@ -25,6 +25,8 @@ from webhooks import Hook, listening
 from seuron.box import Box
 from seuron.client import AirflowClient
 from seuron.deployment import Deployment, Home
+from seuron.engine.local import run_local
+from seuron.engine.setup import parse_run
 from seuron.notifications.settings import FILE_VARIABLE
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -184,6 +186,44 @@ def local_run(
             settings = [f"{name}={value}" for name, value in conf(made[key], **changes).items()]
             done = command("run", "segmentation", "--local", *settings)
             assert done.returncode == 0, done.stderr
+        return made[key]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def toy_conf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """The parameters of a run of the toy pipeline into a folder: what tests of Airflow need, with few tasks.
+
+    Four tasks of the stage `threshold`, which `level` decides, one of `total`, one of `report`.
+    """
+    from seuron.volumes import create_volume
+
+    path, box = str(tmp_path_factory.mktemp("toy") / "image"), Box((0, 0, 0), (64, 64, 32))
+    volume = create_volume(path, box, (8.0, 8.0, 8.0), dtype="uint8", block_size=(32, 32, 32), pyramid=False)
+    voxels = np.random.default_rng(1).integers(0, 256, box.shape).astype(np.uint8)
+    volume.write(box, np.asfortranarray(voxels))
+
+    def make(output: Path, **changes: Any) -> dict[str, Any]:
+        return {"image": path, "output": str(output), **changes}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_run(
+    environment: dict[str, str], toy_conf: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """The output of the local runner for the same parameters of the toy pipeline, made once for each set of them."""
+    import toy_pipeline
+
+    made: dict[str, Path] = {}
+
+    def run(**changes: Any) -> Path:
+        key = repr(sorted(changes.items()))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("local") / "run"
+            run_local(parse_run(toy_pipeline.PIPELINE, toy_conf(made[key], **changes)))
         return made[key]
 
     return run

@@ -90,7 +90,7 @@ def test_labels_progress_and_overhead_of_a_run(client: AirflowClient, finished: 
 
 
 def test_a_killed_scheduler_and_supervisor_change_nothing(
-    deployment: Deployment, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+    deployment: Deployment, toy_conf: Conf, toy_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:
     """The scheduler and its tasks die in the first half: the supervisor starts it again.
 
@@ -99,7 +99,7 @@ def test_a_killed_scheduler_and_supervisor_change_nothing(
     """
     output = tmp_path / "run"
     with deployment.client() as client:
-        run_id = client.trigger(DAG, conf(output))
+        run_id = client.trigger("toy", toy_conf(output, cell="32,16,32"))
     _wait_for_records(output, 2)
     before = marked_processes(deployment.home.folder, "scheduler")
     assert before
@@ -116,8 +116,8 @@ def test_a_killed_scheduler_and_supervisor_change_nothing(
     assert deployment.status().healthy
     assert not {process.pid for process in marked_processes(deployment.home.folder)} & orphans
     with deployment.client() as client:
-        _expect_success(client, run_id)
-    assert results(output) == results(local_run())
+        assert client.wait("toy", run_id, seconds=600) == "success", client.task_errors("toy", run_id)
+    assert results(output) == results(toy_run(cell="32,16,32"))
     assert finished.items() <= _records(output).items()
 
 

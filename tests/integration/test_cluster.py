@@ -132,31 +132,31 @@ def wait_until(condition: Callable[[], Any], seconds: float = 480) -> None:
         time.sleep(0.2)
 
 
-def _first_start(client: AirflowClient, run_id: str) -> float | None:
+def _first_start(client: AirflowClient, run_id: str, dag_id: str = DAG) -> float | None:
     """When the first task of a group's worker began, s since 1970."""
     starts = [
-        task.start.timestamp() for task in client.task_instances(DAG, run_id) if task.map_index >= 0 and task.start
+        task.start.timestamp() for task in client.task_instances(dag_id, run_id) if task.map_index >= 0 and task.start
     ]
     return min(starts, default=None)
 
 
 def test_a_run_grows_its_pool_from_nothing_and_leaves_nothing(
-    client: AirflowClient, cluster: Cluster, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+    client: AirflowClient, cluster: Cluster, toy_conf: Conf, toy_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:
     """No instance before, some during, none after; the bytes are those of a run without Airflow."""
     assert cluster.instances() == []
     submitted = time.time()
-    run_id = client.trigger(DAG, conf(tmp_path / "run", chunk_size="40,64,64"))
+    run_id = client.trigger("toy", toy_conf(tmp_path / "run"))
     wait_until(cluster.instances)
-    state = client.wait(DAG, run_id, seconds=600)
-    assert state == "success", client.task_errors(DAG, run_id)
-    first = _first_start(client, run_id)
+    state = client.wait("toy", run_id, seconds=600)
+    assert state == "success", client.task_errors("toy", run_id)
+    first = _first_start(client, run_id, "toy")
     assert first is not None
     print(f"\nfrom submit to the first task on a cold pool: {first - submitted:.1f} s")
-    assert results(tmp_path / "run") == results(local_run(chunk_size="40,64,64"))
+    assert results(tmp_path / "run") == results(toy_run())
     wait_until(lambda: cluster.targets() == 0 and cluster.instances() == [])
-    names = {task.task_id: task.state for task in client.task_instances(DAG, run_id)}
-    for name in ("machines_affinities", "machines_affinities_done", "machines_watershed", "machines_watershed_done"):
+    names = {task.task_id: task.state for task in client.task_instances("toy", run_id)}
+    for name in ("machines_threshold", "machines_threshold_done"):
         assert names[name] == "success"
     assert client.delete_old_runs("cluster", 3)  # as the step does itself, with more
     assert len(list(client.pages("/dags/cluster/dagRuns", "dag_runs", {"state": "success"}))) <= 5

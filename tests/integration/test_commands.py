@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import toy_pipeline
 from airflow_runs import Ended
 
 import seuron
@@ -26,7 +27,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 Results = Callable[[Path], dict[str, bytes]]
 LocalRun = Callable[..., Path]
 
-DAG = "segmentation"
+DAG = "toy"
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def session(deployment: Deployment) -> Iterator[Session]:
 
 def started(session: Session, values: dict[str, Any]) -> RunHandle:
     words = [f"{name}={value}" for name, value in values.items()]
-    answer = execute(session, ["run", "segmentation", *words, "wait=no"])
+    answer = execute(session, ["run", DAG, *words, "wait=no"])
     assert answer.code == OK, answer.text
     return session.deployment.find(str(values["output"]))
 
@@ -60,8 +61,8 @@ def test_a_cancelled_run_is_cancelled_everywhere_and_goes_on(
     session: Session,
     client: AirflowClient,
     command: Command,
-    conf: Conf,
-    local_run: LocalRun,
+    toy_conf: Conf,
+    toy_run: LocalRun,
     results: Results,
     tmp_path: Path,
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_cancelled_run_is_cancelled_everywhere_and_goes_on(
     stays so in the list.
     """
     output = tmp_path / "tissue"
-    handle = started(session, conf(output))
+    handle = started(session, toy_conf(output))
     wait_for_records(output, 2)
     assert client.active_run(DAG, str(output)) == handle.id
     cancelled = execute(session, ["cancel", "run", "tissue", "why=wrong threshold"])
@@ -101,18 +102,18 @@ def test_a_cancelled_run_is_cancelled_everywhere_and_goes_on(
     assert again.code == OK, again.text
     assert "tasks with" in again.text
     assert finished.items() <= records(output).items()
-    assert results(output) == results(local_run())
+    assert results(output) == results(toy_run())
     states = {row["id"]: row["state"] for row in execute(session, ["runs", "starts"]).data}
     assert states[handle.id] == "cancelled"
     assert session.deployment.find("tissue").status().state is RunState.SUCCEEDED
 
 
 def test_a_paused_run_is_held_and_a_stage_is_done_again(
-    session: Session, command: Command, conf: Conf, local_run: LocalRun, results: Results, tmp_path: Path
+    session: Session, command: Command, toy_conf: Conf, toy_run: LocalRun, results: Results, tmp_path: Path
 ) -> None:
     """Pausing ends what is at work and keeps the rest; continuing and doing a stage again change no byte."""
     output = tmp_path / "slab"
-    started(session, conf(output))
+    started(session, toy_conf(output))
     wait_for_records(output, 1)
     paused = execute(session, ["pause", "slab", "why=others first"])
     assert paused.data["state"] == "held"
@@ -120,21 +121,21 @@ def test_a_paused_run_is_held_and_a_stage_is_done_again(
     done = command("continue", "slab")
     assert done.returncode == OK, done.stderr
     assert "report.html" in done.stdout
-    assert results(output) == results(local_run())
+    assert results(output) == results(toy_run())
 
     seen: list[Answer] = []
     session.on_progress = seen.append
-    redone = execute(session, ["redo", "slab", "labels"])
+    redone = execute(session, ["redo", "slab", "total"])
     assert redone.code == OK, redone.text
-    assert "slab does again: 2 labels, 2 pyramid, 1 report" in [answer.text for answer in seen]
-    assert "5 tasks" in redone.text
-    assert results(output) == results(local_run())
-    assert "did you mean 'labels'" in execute(session, ["redo", "slab", "lables"]).text
+    assert "slab does again: 1 total, 1 report" in [answer.text for answer in seen]
+    assert "2 tasks" in redone.text
+    assert results(output) == results(toy_run())
+    assert "did you mean 'total'" in execute(session, ["redo", "slab", "totla"]).text
 
 
-def test_progress_only_goes_forward(session: Session, conf: Conf, tmp_path: Path) -> None:
+def test_progress_only_goes_forward(session: Session, toy_conf: Conf, tmp_path: Path) -> None:
     """`wait` gives statuses whose counts grow, and ends with one that is complete; a name is enough to follow."""
-    params = seuron.SegmentationParams(**conf(tmp_path / "watched", chunk_size="80,64,64"))
+    params = toy_pipeline.ToyParams(**toy_conf(tmp_path / "watched"))
     handle = session.deployment.run(params)
     assert session.deployment.run(params) == handle, "the same run is followed, not started twice"
     seen: list[RunStatus] = []

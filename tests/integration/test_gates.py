@@ -20,8 +20,7 @@ from seuron.engine.states import read_stop
 from seuron.errors import RunError
 from seuron.storage import Storage
 
-DAG = "segmentation"
-TWO_CHUNKS, ONE_CHUNK = "40,64,64", "80,64,64"
+DAG = "toy"
 Conf = Callable[..., dict[str, Any]]
 
 
@@ -37,45 +36,43 @@ def _gate(client: AirflowClient, run_id: str, seconds: float = 400, tries: int =
 
 def test_a_redo_gives_the_bytes_of_a_fresh_run(
     client: AirflowClient,
-    conf: Conf,
-    local_run: Callable[..., Path],
+    toy_conf: Conf,
+    toy_run: Callable[..., Path],
     results: Callable[[Path], dict[str, bytes]],
     tmp_path: Path,
 ) -> None:
     """Wrong changes are refused and asked for again; right ones end the run and another one goes on in its folder.
 
     That one waits at the same gate, as what was looked at has changed, and has, once it is approved, the bytes of a
-    run that had these parameters from the start. What does not depend on them is not done again.
+    run that had these parameters from the start.
     """
     output = tmp_path / "run"
-    run_id = client.trigger(DAG, conf(output, chunk_size=TWO_CHUNKS, inspect_after=["agglomeration"]))
+    run_id = client.trigger(DAG, toy_conf(output, inspect_after=["threshold"]))
     gate = _gate(client, run_id)
-    assert gate.stage == "agglomeration"
+    assert gate.stage == "threshold"
     assert not (output / "report.html").exists()
-    leaf = (output / "tasks/watershed-0-leaf-0_0_0.json").read_bytes()
 
-    answer_gate(client, gate, "redo", "agglomeration_threshold=7 chunk_sice=3")
+    answer_gate(client, gate, "redo", "level=700 cel=3")
     again = _gate(client, run_id, tries=2)
     refused = refusal_of(client, again)
-    assert "agglomeration_threshold" in refused
-    assert "chunk_size" in refused
+    assert "level" in refused
+    assert "did you mean `cell`" in refused
 
-    answer_gate(client, again, "redo", {"agglomeration_threshold": 0.5})
+    answer_gate(client, again, "redo", {"level": 200})
     assert client.wait(DAG, run_id, seconds=480) == "failed"
     successor = successor_of(client, DAG, run_id)
     ended = last_answer(Storage(output), run_id)
     assert ended is not None
-    assert (ended.choice, ended.successor, ended.changes) == ("redo", successor, {"agglomeration_threshold": 0.5})
-    assert client.run_parameters(DAG, successor)["agglomeration_threshold"] == 0.5
-    assert "agglomeration_threshold=0.5" in client.dag_run(DAG, run_id).note
+    assert (ended.choice, ended.successor, ended.changes) == ("redo", successor, {"level": 200})
+    assert client.run_parameters(DAG, successor)["level"] == 200
+    assert "level=200" in client.dag_run(DAG, run_id).note
 
     answer_gate(client, _gate(client, successor), "approve")
     assert client.wait(DAG, successor, seconds=480) == "success", client.task_errors(DAG, successor)
-    made, fresh = results(output), results(local_run(chunk_size=TWO_CHUNKS, agglomeration_threshold=0.5))
+    made, fresh = results(output), results(toy_run(level=200))
     assert fresh.items() <= made.items()
     left = {name.partition("/")[0] for name in made.keys() - fresh.keys()}
-    assert left <= {"objects", "keys", "gates", "stopped"}  # of the first threshold, and who answered what
-    assert (output / "tasks/watershed-0-leaf-0_0_0.json").read_bytes() == leaf
+    assert left <= {"objects", "keys", "gates", "stopped"}  # of the first level, and who answered what
 
 
 @pytest.fixture
@@ -86,23 +83,23 @@ def session(deployment: Deployment) -> Iterator[Session]:
     made.deployment.close()
 
 
-def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf: Conf, tmp_path: Path) -> None:
+def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, toy_conf: Conf, tmp_path: Path) -> None:
     """A run that is ended at a gate does nothing more, is not a success, and says who ended it; it can be taken up.
 
     Two answers to one gate are refused. A gate that was approved is not asked again. The commands of all front ends
     list what waits, and answer it.
     """
     output = tmp_path / "run"
-    run_id = client.trigger(DAG, conf(output, chunk_size=ONE_CHUNK, inspect_after=["watershed", "labels"]))
+    run_id = client.trigger(DAG, toy_conf(output, inspect_after=["threshold", "total"]))
     first = _gate(client, run_id)
-    assert first.stage == "watershed"
+    assert first.stage == "threshold"
     answer_gate(client, first, "approve")
     with pytest.raises(RunError, match="refused"):
         answer_gate(client, first, "end")
     second = _gate(client, run_id)
-    assert second.stage == "labels"
+    assert second.stage == "total"
     waiting = execute(session, ["inspections"])
-    assert [(row["run"], row["stage"]) for row in waiting.data] == [(run_id, "labels")]
+    assert [(row["run"], row["stage"]) for row in waiting.data] == [(run_id, "total")]
     assert execute(session, ["end", run_id, "why=too dark"]).code == OK
     assert client.wait(DAG, run_id, seconds=480) == "failed"
     assert not (output / "report.html").exists()
@@ -114,20 +111,22 @@ def test_an_end_is_a_cancelled_run(client: AirflowClient, session: Session, conf
     assert (stop.kind, stop.who, stop.why) == ("cancelled", session.who, "too dark")
     assert client.dag_run(DAG, run_id).note == stop.note, "nobody has written below it"
     assert f"cancelled by {session.who}" in execute(session, ["status", run_id]).text
-    again = client.trigger(DAG, conf(output, chunk_size=ONE_CHUNK, inspect_after=["watershed", "labels"]))
+    again = client.trigger(DAG, toy_conf(output, inspect_after=["threshold", "total"]))
     gate = _gate(client, again)
-    assert gate.stage == "labels"  # the watershed was approved, and is the same
-    answer_gate(client, gate, "redo", "chunk_sice=3")
+    assert gate.stage == "total"  # the first stage was approved, and is the same
+    answer_gate(client, gate, "redo", "cel=3")
     _gate(client, again, tries=2)
-    assert "chunk_size" in execute(session, ["inspections"]).text
+    assert "did you mean `cell`" in execute(session, ["inspections"]).text
     assert execute(session, ["approve", again]).code == OK
     assert execute(session, ["approve", again]).code == NOT_FOUND
     assert client.wait(DAG, again, seconds=480) == "success", client.task_errors(DAG, again)
-    assert [answer.choice for answer in answers(Storage(output), "labels")] == ["end", "redo", "approve"]
+    assert [answer.choice for answer in answers(Storage(output), "total")] == ["end", "redo", "approve"]
 
 
 def test_a_run_without_gates_starts_no_process_for_them(client: AirflowClient, finished: Ended) -> None:
     """Every gate of such a run is skipped by the scheduler, without a try."""
-    gates = [task for task in client.task_instances(DAG, finished.run_id) if task.task_id.endswith(".inspect")]
+    gates = [
+        task for task in client.task_instances("segmentation", finished.run_id) if task.task_id.endswith(".inspect")
+    ]
     assert len(gates) == 8
     assert {(task.state, task.try_number, task.map_index) for task in gates} == {("skipped", 0, -1)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_pipeline
 
 import seuron
 from seuron.client import AirflowClient
@@ -17,17 +18,16 @@ from seuron.cluster.costs.run_costs import COSTS, RunCosts, Span
 from seuron.commands import OK, Session, execute
 from seuron.engine.setup import parse_run, prepare_run
 from seuron.engine.states import RunState
-from seuron.pipelines.segmentation import PIPELINE
 from seuron.storage import Storage
 
-DAG = "segmentation"
-LEAF = "watershed.tier_0"
+DAG = "toy"
+FIRST = "threshold.tier_0"
 
 
 def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     client: AirflowClient,
-    conf: Callable[..., dict[str, Any]],
-    local_run: Callable[..., Path],
+    toy_conf: Callable[..., dict[str, Any]],
+    toy_run: Callable[..., Path],
     results: Callable[[Path], dict[str, bytes]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -39,8 +39,8 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     and continues a run is told of.
     """
     output = tmp_path / "thrifty"
-    settings = conf(output, chunk_size="80,64,64")
-    prepare_run(parse_run(PIPELINE, {**settings, "budget_dollars": 1.0}))
+    settings = toy_conf(output, cell="64,64,32")
+    prepare_run(parse_run(toy_pipeline.PIPELINE, {**settings, "budget_dollars": 1.0}))
     spent = RunCosts({"earlier": Span(0.0, 60.0, 1.5, {}, {})}, run_budget=1.0)
     Storage(output).put(COSTS, json.dumps(asdict(spent)).encode())
     run_id = client.trigger(DAG, {**settings, "budget_dollars": 1.0})
@@ -48,8 +48,8 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     while not client.count_tasks(DAG, run_id, "up_for_reschedule"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    (leaf,) = [task for task in client.task_instances(DAG, run_id) if task.task_id == LEAF]
-    assert (leaf.state, leaf.try_number) == ("up_for_reschedule", 1)
+    (first,) = [task for task in client.task_instances(DAG, run_id) if task.task_id == FIRST]
+    assert (first.state, first.try_number) == ("up_for_reschedule", 1)
     assert not list((output / "tasks").glob("*.json"))
 
     session = Session(seuron.connect(), "ada")
@@ -72,7 +72,7 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     assert execute(session, ["cancel", "thrifty"]).code == OK
 
     words = [f"{name}={value}" for name, value in settings.items()]
-    answer = execute(session, ["run", "segmentation", *words, "budget_dollars=9"])
+    answer = execute(session, ["run", DAG, *words, "budget_dollars=9"])
     assert answer.code == OK, answer.text
-    assert results(output) == results(local_run(chunk_size="80,64,64"))
+    assert results(output) == results(toy_run(cell="64,64,32"))
     session.deployment.close()

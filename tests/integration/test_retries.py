@@ -19,7 +19,7 @@ from seuron.engine.run import Run
 
 Conf = Callable[..., dict[str, Any]]
 
-DAG = "segmentation"
+DAG = "toy"
 #: Room for the run's files with some to spare, MiB.
 DISK = 64
 
@@ -49,10 +49,10 @@ def _waits_for_another_try(client: AirflowClient, run_id: str) -> bool:
     return bool(client.task_instances(DAG, run_id, states=["up_for_retry"]))
 
 
-def test_the_report_says_that_the_disk_was_full(client: AirflowClient, conf: Conf, disk: Path) -> None:
+def test_the_report_says_that_the_disk_was_full(client: AirflowClient, toy_conf: Conf, disk: Path) -> None:
     """Tasks that found no room are tried again once there is some; the report has their tries and the error."""
     output, ballast = disk / "run", disk / "ballast"
-    run_id = client.trigger(DAG, conf(output, chunk_size="80,64,64"))
+    run_id = client.trigger(DAG, toy_conf(output))
     deadline = time.monotonic() + 400
     while not (output / "run.json").exists():
         assert time.monotonic() < deadline, "the run is not prepared"

@@ -40,12 +40,13 @@ def test_the_forms_defaults_are_the_models(parsed: dict[str, Any]) -> None:
     assert parse_parameters(SegmentationParams, {**left_alone, **required}) == SegmentationParams(**required)
     for name, field in SegmentationParams.model_fields.items():
         if field.default is PydanticUndefined:
-            assert name not in parsed["defaults"]
+            assert parsed["defaults"][name] is None
 
 
 def test_the_form_takes_what_it_offers(parsed: dict[str, Any]) -> None:
-    """Every default passes its own field's schema."""
-    for name, value in parsed["defaults"].items():
+    """Every default passes its own field's schema, but for those of fields that have to be filled."""
+    required = {name for name, field in SegmentationParams.model_fields.items() if field.is_required()}
+    for name, value in parsed["defaults"].items() - dict.fromkeys(required).items():
         Draft202012Validator(parsed["schemas"][name]).validate(value)
 
 
@@ -83,7 +84,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
     from seuron.orchestration.form import filled
 
-    return lambda values: filled(PIPELINE, values)
+    def fill(values):
+        found, problems = filled(PIPELINE, values)
+        assert problems == []
+        return found
+
+    return fill
 
 
 def test_a_preset_fills_what_was_left_at_its_default(parsed: dict[str, Any], filled) -> None:

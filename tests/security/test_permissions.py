@@ -17,9 +17,9 @@ from seuron.deployment import Home
 from seuron.deployment.home import write_secret
 from seuron.deployment.locks import try_lock
 from seuron.deployment.ports import claim_port
-from seuron.deployment.private_files import open_log, private_folder
 from seuron.deployment.supervisor import Service, Supervisor
 from seuron.errors import RunError
+from seuron.storage.private_files import open_log, private_folder
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user, which only root can")
 

@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -18,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from seuron.errors import RunError
 from seuron.storage import Storage
 from seuron.storage.documents import read_if_whole
+from seuron.storage.private_files import emptied, private_folder
 
 HOST = "127.0.0.1"
 #: Tried first, so that links stay good from one start to the next.
@@ -68,25 +68,16 @@ def record_server(state_folder: str | Path, record: Mapping[str, Any]) -> None:
 
 def _folder(state_folder: str | Path) -> Path:
     folder = Path(state_folder).expanduser().resolve()
-    folder.mkdir(0o700, parents=True, exist_ok=True)
-    if stat.S_IMODE(folder.stat().st_mode) != 0o700:
-        folder.chmod(0o700)  # of an earlier version, or made by hand: it says what other users may see
-    return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return private_folder(folder)  # also one of an earlier version, or made by hand: it says what others may see
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One start or stop at a time; the lock goes with the process that holds it."""
-    with _private_file(folder / "server.lock") as file:
+    with emptied(folder / "server.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _private_file(path: Path) -> IO[bytes]:
-    """An empty file that its owner alone can read, open for writing."""
-    path.touch(0o600)
-    path.chmod(0o600)
-    return path.open("wb")
 
 
 def _record(folder: Path) -> dict[str, Any] | None:
@@ -115,7 +106,7 @@ def _start(folder: Path) -> dict[str, Any]:
     last = _record(folder)
     port = last["port"] if last is not None else DEFAULT_PORT
     log = folder / "server.log"
-    with _private_file(log) as output:
+    with emptied(log) as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "seuron.web.viewer", str(folder), str(port)],
             stdin=subprocess.DEVNULL,

@@ -13,9 +13,9 @@ from abiss_py import Clusters, Constraint, Contacts, MergeTree, affinity_type, a
 from seuron.engine.plan import Task
 from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
-from seuron.pipelines.segmentation.octree import agglomeration_octree
+from seuron.pipelines.segmentation.octree import agglomeration_octree, watershed_octree
 from seuron.pipelines.segmentation.predicates import with_predicates
-from seuron.pipelines.segmentation.stages.remap import LeafIds
+from seuron.pipelines.segmentation.stages.remap import FinalIds, LeafIds
 from seuron.pipelines.segmentation.table_schemas import classes_of, read_contacts
 from seuron.storage import Storage
 from seuron.storage.tables import read_groups, read_table
@@ -106,8 +106,9 @@ class Reagglomeration:
 def clusters(run: SegmentationRun) -> Clusters:
     """What rules look at, a row for every supervoxel: counted where the watershed's leaves found its parts."""
     ids, names, voxels, classes = [], [], [], []
+    final = FinalIds(run, watershed_octree(run.plan))
     for task in run.plan.stage("watershed").tiers[0]:
-        tables, leaf = run.tables(task.id), LeafIds(run, task)
+        tables, leaf = run.tables(task.id), LeafIds(run, task, final)
         for index, _ in chunks_of(run, task):
             part = read_table(tables, chunk_name("clusters", index))
             ids.append(part["id"])

@@ -39,7 +39,7 @@ from seuron.pipelines.segmentation.external.planned_rounds import Source, bin_ta
 from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.octree import agglomeration_octree, round_of, watershed_octree
 from seuron.pipelines.segmentation.seams import closed_seams
-from seuron.pipelines.segmentation.stages.remap import propagate_ids, seam_ids
+from seuron.pipelines.segmentation.stages.remap import FinalIds, propagate_ids, seam_ids
 from seuron.pipelines.segmentation.table_schemas import (
     contact_columns,
     face_name,
@@ -246,8 +246,9 @@ def _write_graph(run: SegmentationRun, task: Task, tables: Storage) -> int:
     def batches() -> Iterator[Table]:
         batch: list[Contacts] = []
         octree = watershed_octree(run.plan)
+        final = FinalIds(run, octree)
         for planned, seam in closed_seams(run, octree, octree.merge_like(task, agglomeration_octree(run.plan))):
-            below, above = seam_ids(run, octree, planned)
+            below, above = seam_ids(run, octree, planned, final)
             batch.append(seam.contacts.renamed(below.follow(seam.a), above.follow(seam.b)))
             if sum(map(len, batch)) > GRAPH_ROWS:
                 yield contact_columns(_summed(batch))

@@ -22,8 +22,9 @@ from seuron.pipelines.segmentation.chunks import (
     watershed_leaf,
 )
 from seuron.pipelines.segmentation.facts import SegmentationRun
+from seuron.pipelines.segmentation.octree import watershed_octree
 from seuron.pipelines.segmentation.plan import region_size
-from seuron.pipelines.segmentation.stages.remap import LeafIds, segments_in
+from seuron.pipelines.segmentation.stages.remap import FinalIds, LeafIds, segments_in
 from seuron.storage.digests import digest_of_array
 from seuron.storage.tables import read_table
 from seuron.volumes import open_volume
@@ -113,6 +114,7 @@ class _NamesOf:
 
     def __init__(self, run: SegmentationRun) -> None:
         self._run = run
+        self._final = FinalIds(run, watershed_octree(run.plan))
         self._of_leaf = lru_cache(maxsize=2)(self._read)
 
     def __call__(self, chunk: Triple) -> _Names:
@@ -126,7 +128,7 @@ class _NamesOf:
 
     def _read(self, leaf: Triple) -> tuple[LeafIds, Mapping]:
         watershed, agglomeration = watershed_leaf(self._run, leaf), agglomeration_leaf(self._run, leaf)
-        return LeafIds(self._run, watershed), segments_in(self._run, agglomeration)
+        return LeafIds(self._run, watershed, self._final), segments_in(self._run, agglomeration)
 
 
 def _numbers(run: SegmentationRun, index: Triple, chunk: Box, region: Box) -> NDArray[np.uint32]:

@@ -9,6 +9,7 @@ of a whole volume, and those that it reads need not fit into memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ from seuron.pipelines.segmentation.tables_read import final_read
 from seuron.storage import Storage
 from seuron.storage.tables import count_rows, read_groups
 
+#: Tables of tasks that close seams or lines that are kept: a leaf asks for four, and these for four each.
+KEPT = 256
+
 
 def inputs(run: SegmentationRun, task: Task) -> Inputs:
     """What a merge was given from above, its own names, and what its children sent up."""
@@ -46,7 +50,7 @@ def run(run: SegmentationRun, task: Task) -> Counts:
     """Give the tasks below a merge the final ids that it was given from above."""
     octree = _octree(run, task)
     merge = octree.merge_of(task)
-    return {"names": propagate_ids(run, octree, merge, final_ids(run, octree, merge), run.tables(task.id))}
+    return {"names": propagate_ids(run, octree, merge, FinalIds(run, octree).of_task(merge), run.tables(task.id))}
 
 
 def _octree(run: SegmentationRun, task: Task) -> Octree:
@@ -74,33 +78,39 @@ def _resolved(run: SegmentationRun, child: Task, names: Mapping, above: Mapping)
         yield Mapping(sent["id"][renamed], final[renamed])
 
 
-def final_ids(run: SegmentationRun, octree: Octree, task: Task) -> Mapping:
-    """The final ids of what a task of an octree sent up; none for a root.
+class FinalIds:
+    """The final ids of what tasks of an octree sent up. Neighbours ask for the same: what was read last is kept."""
 
-    Several tasks may have closed copies of a cluster of the watershed: in the end it has one id.
-    """
-    closers = list(octree.closers(task))
-    if closers:
-        return Mapping.union([_ids_of_closer(run, octree, closer, part) for closer, part in closers])
-    parent = octree.parent(task)
-    if parent is None:
-        return Mapping.union([])
-    return names_on_disk(run.tables(octree.remap_source(parent).id), final_name(task.index))
+    def __init__(self, run: SegmentationRun, octree: Octree) -> None:
+        self._run, self._octree = run, octree
+        self.of_closer = lru_cache(maxsize=KEPT)(self._of_closer)
 
+    def of_task(self, task: Task) -> Mapping:
+        """The final ids of what a task sent up; none for a root.
 
-def _ids_of_closer(run: SegmentationRun, octree: Octree, closer: Task, part: str) -> Mapping:
-    """The final ids of what a task that closes seams or lines read of one task below, which it calls `part`."""
-    names = read_names(run.tables(closer.id), f"names-{part}")
-    return Mapping(names.keys, final_ids(run, octree, closer).follow(names.values))
+        Several tasks may have closed copies of a cluster of the watershed: in the end it has one id.
+        """
+        closers = list(self._octree.closers(task))
+        if closers:
+            return Mapping.union([self.of_closer(closer, part) for closer, part in closers])
+        parent = self._octree.parent(task)
+        if parent is None:
+            return Mapping.union([])
+        return names_on_disk(self._run.tables(self._octree.remap_source(parent).id), final_name(task.index))
+
+    def _of_closer(self, closer: Task, part: str) -> Mapping:
+        """The final ids of what a task that closes seams or lines read of one task below, which it calls `part`."""
+        names = read_names(self._run.tables(closer.id), f"names-{part}")
+        return Mapping(names.keys, self.of_task(closer).follow(names.values))
 
 
 class LeafIds:
     """The supervoxels of the clusters that a watershed leaf's chunks have."""
 
-    def __init__(self, run: SegmentationRun, leaf: Task) -> None:
+    def __init__(self, run: SegmentationRun, leaf: Task, final: FinalIds | None = None) -> None:
         self._tables = run.tables(leaf.id)
         #: Of what the leaf left open.
-        self.after = final_ids(run, watershed_octree(run.plan), leaf)
+        self.after = (final or FinalIds(run, watershed_octree(run.plan))).of_task(leaf)
 
     def follow(self, ids: NDArray[np.int64], *chunks: Triple) -> NDArray[np.int64]:
         """The final ids of ids of these chunks."""
@@ -108,7 +118,7 @@ class LeafIds:
         return self.after.follow(names.follow(ids))
 
 
-def seam_ids(run: SegmentationRun, octree: Octree, seam: LeafSeam) -> tuple[Mapping, Mapping]:
+def seam_ids(run: SegmentationRun, octree: Octree, seam: LeafSeam, final: FinalIds) -> tuple[Mapping, Mapping]:
     """The supervoxels of the clusters on both sides of a seam between leaves, the lower side first."""
     closer = octree.parent(seam.above)
     assert closer is not None
@@ -116,13 +126,13 @@ def seam_ids(run: SegmentationRun, octree: Octree, seam: LeafSeam) -> tuple[Mapp
     found = []
     for leaf, side, part in sides:
         at_face = read_names(run.tables(leaf.id), face_name("face", seam.axis, side))
-        found.append(Mapping(at_face.keys, _ids_of_closer(run, octree, closer, part).follow(at_face.values)))
+        found.append(Mapping(at_face.keys, final.of_closer(closer, part).follow(at_face.values)))
     return found[0], found[1]
 
 
 def segments_in(run: SegmentationRun, leaf: Task) -> Mapping:
     """The segments of the supervoxels in an agglomeration leaf's box, where these have another id."""
-    names, above = read_names(run.tables(leaf.id)), final_ids(run, agglomeration_octree(run.plan), leaf)
+    names, above = read_names(run.tables(leaf.id)), FinalIds(run, agglomeration_octree(run.plan)).of_task(leaf)
     return Mapping.union([Mapping(names.keys, above.follow(names.values)), above])
 
 

@@ -12,6 +12,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from seuron.errors import RunError
 
@@ -46,8 +47,8 @@ def private_folder(path: Path, owner: str | None = None) -> Path:
 
 def _refusal(path: Path, why: str) -> RunError:
     return RunError(
-        f"{path} is not a folder that only this user can open ({why}); remove it, or name another folder for "
-        "temporary files in the variable TMPDIR"
+        f"{path} is not a folder that only this user can open ({why}); remove it, or name another folder "
+        "(those for temporary files are in the one of the variable TMPDIR)"
     )
 
 
@@ -59,6 +60,13 @@ def runtime_folder() -> Path:
 def open_private(path: Path, flags: int) -> int:
     """A descriptor of a file, made with mode 0600 where it is not there; raises OSError for a symbolic link."""
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+
+
+def emptied(path: Path) -> IO[bytes]:
+    """A file to write to, empty from now on, which its owner alone can read; raises OSError for a symbolic link."""
+    descriptor = open_private(path, os.O_WRONLY | os.O_TRUNC)
+    os.fchmod(descriptor, FILE_MODE)
+    return os.fdopen(descriptor, "wb")
 
 
 def open_log(path: Path) -> int:
