@@ -1,9 +1,9 @@
 """A run on each format of its input: `python benchmarks/inputs.py AFFINITIES.npy [--repeats 5]`.
 
-The map (X, Y, Z, 3) of uint8 is stored as a precomputed volume, as OME-Zarr with chunks and with shards, as Zarr 2 with
-blosc, and as N5, with blocks of 64^3; each is segmented by a run of four chunks along x and y, in a process of its own,
-in turn. Prints processor seconds of the whole process and of reading alone, the medians, and the run's over that on the
-precomputed volume.
+The map (X, Y, Z, 3) is stored as uint8, as a precomputed volume, as OME-Zarr with chunks and with shards, as Zarr 2
+with blosc, and as N5, with blocks of 64^3; each is segmented by a run of four chunks along x and y, in a process of its
+own, in turn. Prints processor seconds of the whole process and of reading alone, the medians, and the run's over that
+on the precomputed volume.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import tensorstore
 import zarr
+from kernels import load
 from numpy.typing import NDArray
 from task import SCRIPT
 
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("affinities", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    voxels = np.load(given.affinities)
+    voxels = load(given.affinities, "uint8")
     shape = voxels.shape[:3]
     runs: dict[str, list[float]] = {}
     reads: dict[str, list[float]] = {}

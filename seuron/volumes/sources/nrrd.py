@@ -38,6 +38,7 @@ def open_nrrd(path: Path, options: SourceOptions) -> SourceVolume:
             with path.open("rb") as file:
                 header = dict(nrrd.read_header(file))
                 start = file.tell()
+            # Its types have several names each and an endianness beside them; pynrrd gives it no public function.
             dtype = np.dtype(nrrd.reader._determine_datatype(header))
         except (nrrd.NRRDError, ValueError, KeyError) as error:
             raise VolumeError(f"cannot read {path} as NRRD ({error}); give a complete file") from error

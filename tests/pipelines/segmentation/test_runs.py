@@ -28,6 +28,7 @@ from seuron.engine.local import run_local
 from seuron.engine.setup import parse_run, prepare_run
 from seuron.errors import DataError, ParameterErrors
 from seuron.pipelines.segmentation import PIPELINE
+from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.storage import Storage
 from seuron.volumes import create_volume
 
@@ -223,6 +224,14 @@ def test_wrong_types_and_a_full_disk_are_found_before_the_start(
     assert len(error.value.problems) == 2
     assert "holds uint16 voxels; allowed are uint8, float32" in str(error.value)
     assert "GB free; the run needs about" in str(error.value)
+
+
+def test_an_image_of_more_bits_is_told_the_way_to_eight(tmp_path: Path) -> None:
+    """16-bit images are legal layers, which the net does not read: the message says how one becomes uint8."""
+    image = create_volume(str(tmp_path / "image"), Box((0, 0, 0), (8, 8, 8)), (8, 8, 40), dtype="uint16")
+    params = SegmentationParams(image=image.path, output=str(tmp_path / "out"))
+    with pytest.raises(ParameterErrors, match=r"holds uint16 voxels; .*seuron import IMAGE LAYER --window auto"):
+        prepare_run(params)
 
 
 def test_typing_errors_and_missing_volumes_come_together(source: str, tmp_path: Path) -> None:
