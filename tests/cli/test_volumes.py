@@ -119,7 +119,7 @@ def test_there_and_back(volume: Path, tmp_path: Path) -> None:
     """An exported box of an imported layer is that box of the file; what a format has no place for is said."""
     _run("import", f"{volume}:volumes/raw", tmp_path / "layer", "--workers", "1", "--format", "ome-zarr")
     out = _run("export", tmp_path / "layer", tmp_path / "box.npy", "--box", "2,14,5,12,18,9")
-    assert "no place for the voxel size, which is 4, 4, 40 nm" in out
+    assert "no place for the voxel size: 4, 4, 40 nm" in out
     with h5py.File(volume) as file:
         np.testing.assert_array_equal(np.load(tmp_path / "box.npy"), file["volumes/raw"][0:4, 14:18, 0:10])
     with pytest.raises(ParameterErrors, match="there already"):

@@ -52,7 +52,7 @@ FORMATS = {
         ExportFormat("n5", (".n5",), ("block_stores", "open_n5")),
         ExportFormat("wkw", (".wkw",), ("block_stores", "open_wkw")),
         ExportFormat("nrrd", (".nrrd",), ("mapped_files", "open_nrrd")),
-        ExportFormat("numpy", (".npy",), ("mapped_files", "open_npy"), lacks=("corner", "voxel size")),
+        ExportFormat("numpy", (".npy",), ("mapped_files", "open_npy"), lacks=("axes", "corner", "voxel size")),
         ExportFormat("precomputed", (), ("layers", "open_precomputed")),
     )
 }
@@ -189,12 +189,13 @@ def _remove(path: Path) -> None:
 
 def _notes(chosen: ExportFormat, path: Path, array: ExportedArray) -> Iterator[str]:
     values = {
+        "axes": "zyx" if array.channels == 1 else "czyx",
         "voxel size": f"{', '.join(f'{size:g}' for size in array.resolution_nm)} nm",
         "corner": f"voxel {', '.join(map(str, array.box.minimum))}",
     }
     for what in chosen.lacks:
         if what != "corner" or any(array.box.minimum):
-            yield f"{chosen.name} has no place for the {what}, which is {values[what]}"
+            yield f"{chosen.name} has no place for the {what}: {values[what]}"
     if chosen.name == "wkw" and min(array.box.minimum) < 0:
         yield f"wkw has no places below 0: what lies at {values['corner']} in the layer lies at 0, 0, 0 in the file"
     if array.labels is not None:

@@ -24,14 +24,16 @@ CLASSIC_BYTES = 2**32 - 2**16
 
 @contextmanager
 def open_tiff(path: Path, array: ExportedArray) -> Iterator[Target]:
-    """A TIFF stack, not compressed: ImageJ's where it knows the type and the size, else an OME-TIFF, as BigTIFF.
+    """A TIFF stack, not compressed: ImageJ's for one channel of a type and size that it knows, else an OME-TIFF.
 
     Pages are sections, and within a section channels.
     """
     import tifffile
 
     x, y, z = array.resolution_nm
-    imagej = array.dtype.name in IMAGEJ_TYPES and array.bytes < CLASSIC_BYTES
+    # Of one column, or of one section with channels, readers of ImageJ's description take one axis for another.
+    plain = array.channels == 1 and array.shape[0] > 1
+    imagej = plain and array.dtype.name in IMAGEJ_TYPES and array.bytes < CLASSIC_BYTES
     axes = "ZYX" if array.channels == 1 else "ZCYX"
     sizes = {"X": array.shape[0], "Y": array.shape[1], "Z": array.shape[2], "C": array.channels}
     described: dict[str, Any] = {"axes": axes}
