@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,9 @@ import numpy as np
 import torch
 
 from seuron.errors import PermanentError
-from seuron.nets.models import HEADER
+from seuron.nets.models.own_format import FORMAT, HEADER, read_npz
 from seuron.nets.network import BoundaryNet, NetworkConfig
 
-FORMAT = "seuron-boundary-net-1"
 SHIPPED = Path(__file__).parent / "weights" / "boundary-fib25.npz"
 """The weights that come with seuron; its card is the `.md` beside it."""
 
@@ -55,19 +52,7 @@ def load_checkpoint(path: Path) -> tuple[BoundaryNet, dict[str, Any]]:
     Raises:
         PermanentError: there is no such file, or it is not one of seuron's weights.
     """
-    try:
-        if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say so
-            raise ValueError("it is no .npz file")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop(HEADER).tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise PermanentError(
-            f"weights {path}: cannot be read ({error}); give a .npz that `seuron train` wrote"
-        ) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise PermanentError(f"weights {path}: format {found!r}; this version reads {FORMAT!r}")
+    header, arrays = read_npz(path)
     try:
         net = BoundaryNet(NetworkConfig.from_dict(header["network"]))
         net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seuron.nets.models import model_path, trained_resolutions
+from seuron.nets.models.model_file import model_path, trained_resolutions
 from seuron.nets.normalisation import sample_boxes
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
