@@ -20,7 +20,7 @@ _ZERO = ("boundary", "unknown")
 
 
 def train(
-    out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="weights to write; give them to a run as model=")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="weights to write, a run's model=")],
     volume: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +46,7 @@ def train(
     from seuron.nets.training import TrainingConfig
     from seuron.nets.training import train as train_net
 
-    problems = [] if out.suffix == ".npz" else [f"OUT: got {out}; weights are written as .npz"]
+    problems = [] if out.suffix == ".safetensors" else [f"OUT: got {out}; weights are written as .safetensors"]
     if zero not in _ZERO:
         problems.append(f"--zero: got {zero!r}; allowed are {' and '.join(_ZERO)}")
     if not volume and not synthetic:

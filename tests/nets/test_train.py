@@ -50,8 +50,8 @@ def test_a_seed_fixes_the_training(config: TrainingConfig) -> None:
 
 
 def test_what_was_saved_predicts_the_same(result: TrainingResult, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "net.npz", result.net, result.config.record())
-    loaded, record = load_checkpoint(tmp_path / "net.npz")
+    save_checkpoint(tmp_path / "net.safetensors", result.net, result.config.record())
+    loaded, record = load_checkpoint(tmp_path / "net.safetensors")
     image = result.config.volumes[0].image[:32, :32, :32]
     before = Predictor(result.net, device="cpu").patch(image)
     np.testing.assert_array_equal(Predictor(loaded, device="cpu").patch(image), before)

@@ -9,6 +9,8 @@ The outputs of two engines differ by roundings, so a run names the one it began 
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -16,10 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.errors import PermanentError
-from seuron.nets.models import ModelDescription, open_model
+from seuron.nets.models import ModelDescription, ModelFile, open_model
 
 EngineName = Literal["torch", "onnx", "openvino"]
 Precision = Literal["bf16", "fp32"]
+ENGINES: tuple[EngineName, ...] = ("torch", "onnx", "openvino")
+
+#: What a library's package is called, for an engine that is not installed.
+_PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+_NVIDIA = Path("/dev/nvidiactl")
 
 
 class Engine(Protocol):
@@ -44,10 +51,10 @@ class Engine(Protocol):
 
         Returns:
             float32 `(N, K, X, Y, Z)`: the channels of all outputs in order, activations applied, targets undone, in the
-            range of their layers.
+            range of their layers. NaN stays.
 
         Raises:
-            PermanentError: the batch is of another shape.
+            PermanentError: the batch is of another shape, or the net gives other channels than it is said to.
         """
         ...
 
@@ -64,7 +71,7 @@ def load_engine(
     Args:
         model: name or path.
         engine: `auto` takes the fastest that is installed and can run this net.
-        precision: `auto` takes bf16 where the hardware multiplies it.
+        precision: `auto` takes bf16 where the hardware multiplies it and the engine has it.
         device: `auto` takes CUDA where there is one; `cpu`, or a torch device's name.
         threads: of the engine; one for each task leaves a machine's cores to tasks.
 
@@ -74,9 +81,48 @@ def load_engine(
     """
     if threads < 1:
         raise PermanentError(f"threads: got {threads}; use at least 1")
+    if precision not in ("auto", "bf16", "fp32"):
+        raise PermanentError(f"precision: got {precision!r}; use 'auto', 'bf16' or 'fp32'")
+    # Read by OpenMP when a library loads it: threads that wait for work would otherwise spin, and tasks that share a
+    # machine cost one another up to five times their time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     found = open_model(model)
-    if engine not in ("auto", "torch"):
-        raise PermanentError(f"engine: got {engine!r}; use 'auto' or 'torch'")
+    device = choose_device(device)
+    name = choose_engine(found, device) if engine == "auto" else engine
+    if name not in ENGINES:
+        raise PermanentError(f"engine: got {engine!r}; use 'auto' or one of {', '.join(ENGINES)}")
+    if find_spec(_PACKAGES[name]) is None:
+        raise PermanentError(f"engine {name}: {_PACKAGES[name]} is not installed; install it, or use another engine")
+    if name == "onnx":
+        from seuron.nets.engines.onnx_engine import OnnxEngine
+
+        return OnnxEngine(found, precision, device, threads)
+    if name == "openvino":
+        from seuron.nets.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(found, precision, device, threads)
     from seuron.nets.engines.torch_engine import TorchEngine
 
-    return TorchEngine.load(found, precision, device, threads)
+    return TorchEngine(found, precision, device, threads)
+
+
+def choose_device(device: str) -> str:
+    """`cpu` or a CUDA device; torch is asked only where there is a driver."""
+    if device != "auto":
+        return device
+    if not _NVIDIA.exists() or find_spec("torch") is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def choose_engine(model: ModelFile, device: str) -> EngineName:
+    """What `auto` comes to for a net: OpenVINO on processors where it is installed, else the library of its format.
+
+    TorchScript, and nets that take each patch's own statistics, stay with torch: not every operator has a counterpart.
+    """
+    native: EngineName = "onnx" if model.format == "onnx" else "torch"
+    if device != "cpu" or model.format == "torchscript" or model.needs_torch or find_spec("openvino") is None:
+        return native
+    return "openvino"

@@ -9,7 +9,7 @@ shipped       the nets that come with seuron
 from __future__ import annotations
 
 from seuron.nets.models.description import Channel, InputScale, ModelDescription, OutputLayer, PatchShapes
-from seuron.nets.models.model_file import ModelFile, describe, model_path, open_model
+from seuron.nets.models.model_file import ModelFile, describe, known_descriptions, model_path, open_model
 from seuron.nets.models.shipped import shipped_models
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "OutputLayer",
     "PatchShapes",
     "describe",
+    "known_descriptions",
     "model_path",
     "open_model",
     "shipped_models",

@@ -169,9 +169,7 @@ class ModelDescription(Parameters):
         if sorted(self.axes) not in (sorted("bcxyz"), sorted("bcxy")):
             problems.append(f"axes are {self.axes!r}; they must be b, c, x, y and z (or no z) in any order")
         elif "z" not in self.axes and (self.patch.granularity[2], self.patch.minimum[2]) != (1, 1):
-            problems.append(
-                "a net without z takes any number of sections: patch granularity and minimum are 1"
-            )
+            problems.append("a net without z takes any number of sections: patch granularity and minimum are 1")
         names = [layer.name for layer in self.outputs]
         if len(set(names)) < len(names):
             problems.append(f"outputs must have different names, got {', '.join(names)}")

@@ -8,7 +8,8 @@ from typing import Any
 
 from seuron.box import Box
 from seuron.errors import ParameterErrors, PermanentError, SeuronError
-from seuron.nets.models import model_path, shipped_models
+from seuron.nets.models import describe, known_descriptions, model_path, shipped_models
+from seuron.nets.models.fit import resolution_problems
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
@@ -42,6 +43,7 @@ def check(
         box = _box(params, source, problems)
         facts = _facts(params, source, box, before, workers)
         if weights is not None:
+            problems += _resolution_problems(params, source, weights)
             facts = _with_net(facts, params, source, weights, before, problems)
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _constraint_problems(params, facts)
@@ -255,6 +257,13 @@ def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[
             "folder and give a `frame` from the start that holds all that will ever be segmented"
         )
     return problems
+
+
+def _resolution_problems(params: SegmentationParams, image: Volume, weights: Path) -> list[str]:
+    """Why the net is not for voxels like the image's, and what would be."""
+    scales = {mip: open_volume(image.path, mip).resolution_nm for mip in range(image.scales)}
+    others = [found for found in known_descriptions() if found.name != describe(weights).name]
+    return resolution_problems(describe(weights), scales, params.mip, params.model_resolution_limit, others)
 
 
 def _weights(params: SegmentationParams, problems: list[str]) -> Path | None:

@@ -147,6 +147,13 @@ class SegmentationParams(RunParameters):
     model: ModelName = parameter(
         "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"
     )
+    model_resolution_limit: Number = parameter(
+        0.25,
+        "Affinities",
+        "by how much the image's voxels may differ from those the net was trained on, on any axis: 0.25 is 25 %",
+        ge=0,
+        le=1000,
+    )
     precision: Literal["auto", "bf16", "fp32"] = parameter(
         "auto", "Affinities", "arithmetic of the net; auto takes bf16 where the processor has it"
     )

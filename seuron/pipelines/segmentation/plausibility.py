@@ -9,15 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seuron.nets.models.model_file import model_path, trained_resolutions
 from seuron.nets.normalisation import sample_boxes
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.segment_sizes import Sizes
 from seuron.volumes import open_volume
 
-#: Voxels of another length than those a net was trained on, by this factor: processes and membranes look different.
-VOXEL_FACTOR = 1.5
 #: Share of the labelled voxels that one segment has, and of all voxels that none has.
 ONE_SEGMENT, BACKGROUND = 0.9, 0.9
 #: Means of the three channels of affinities that are this far apart, and a mean of all below which most edges are cut.
@@ -40,9 +37,7 @@ class Convention(NamedTuple):
 
 def input_warnings(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
     """What is seldom meant of a run's input; nothing of it is wrong by itself."""
-    if params.image is not None:
-        return _voxel_warnings(params, facts)
-    return _affinity_warnings(params, facts)
+    return [] if params.affinities is None else _affinity_warnings(params, facts)
 
 
 def result_warnings(sizes: Sizes) -> list[str]:
@@ -62,26 +57,6 @@ def result_warnings(sizes: Sizes) -> list[str]:
             "convention, and at `watershed_low` and `watershed_dust`."
         )
     return found
-
-
-def _voxel_warnings(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
-    weights = model_path(params.model)
-    trained = trained_resolutions(weights) if weights is not None else []
-    if not trained or any(_alike(facts.resolution_nm, known) for known in trained):
-        return []
-    known = " or ".join(_nm(voxel) for voxel in trained)
-    return [
-        f"The net {params.model} was trained on voxels of {known}, and those of the image at `mip` {params.mip} are "
-        f"{_nm(facts.resolution_nm)}: its affinities may be poor. Choose another `mip`, or a net for such voxels."
-    ]
-
-
-def _alike(voxel: Sequence[float], other: Sequence[float]) -> bool:
-    return all(1 / VOXEL_FACTOR <= a / b <= VOXEL_FACTOR for a, b in zip(voxel, other, strict=True))
-
-
-def _nm(voxel: Sequence[float]) -> str:
-    return " x ".join(f"{side:g}" for side in voxel) + " nm"
 
 
 def _affinity_warnings(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
