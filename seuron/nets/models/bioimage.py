@@ -222,8 +222,11 @@ def _layer(path: Path, output: Any) -> dict[str, Any]:
         elif step.id == "clip":
             low, high = getattr(step.kwargs, "min", None), getattr(step.kwargs, "max", None)
             fields["range"] = [0.0 if low is None else float(low), 1.0 if high is None else float(high)]
+        elif step.id == "scale_linear":
+            low = -float(step.kwargs.offset) / float(step.kwargs.gain)
+            fields["targets"] = [low, low + 1 / float(step.kwargs.gain)]
         elif step.id != "ensure_dtype":
             raise PermanentError(
-                f"the package {path}: postprocessing of {output.id} by {step.id}; sigmoid, softmax and clip can be done"
+                f"the package {path}: postprocessing of {output.id} by {step.id}; sigmoid, softmax, scale_linear, clip can be done"
             )
     return fields

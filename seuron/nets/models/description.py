@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from seuron.box import Triple
+from seuron.box import Triple, triple
 from seuron.params.fields import Number, Whole
 from seuron.params.model import Parameters
 
@@ -183,3 +183,11 @@ class ModelDescription(Parameters):
     def channels(self) -> int:
         """How many channels an engine gives: those of all outputs."""
         return sum(len(layer.channels) for layer in self.outputs)
+
+
+def small_patch(described: ModelDescription, side: int = 16) -> Triple:
+    """The smallest patch with sides of about `side` voxels that the net takes."""
+    rows = zip(
+        described.patch.minimum, described.patch.granularity, described.patch.maximum or (side,) * 3, strict=True
+    )
+    return triple([min(low + max(0, -(-(side - low) // step)) * step, max(most, low)) for low, step, most in rows])
