@@ -121,11 +121,14 @@ def models_export(
 
 
 def _given(session: Session, model: str) -> str:
-    """The name, or the path where the net of a command lies; raises PathNotAllowedError for one that may not be read."""
-    from seuron.nets.models.model_file import kept_models, shipped_models
+    """The name, or the absolute path of a net; raises PathNotAllowedError for one that may not be read."""
+    from seuron.nets.models import shipped_models
+    from seuron.nets.models.model_file import kept_models
 
     if model in shipped_models() or any(model in (path.stem, path.name) for path in kept_models()):
         return model
+    if "/" not in model and not Path(model).exists():
+        return model  # a name that is not known, which is for `open_model` to say
     path = absolute_path(session, model, "model")
     check_path(path, "input", "model")
     return path
@@ -148,15 +151,13 @@ def _text(found: ModelDescription) -> str:
         for layer in found.outputs
     ]
     scale = found.scale
-    numbers = {
-        "fixed": f" (mean {scale.mean:g}, std {scale.std:g})",
-        "percentiles": f" ({scale.low:g}, {scale.high:g})",
-    }
+    numbers = {"fixed": f" ({scale.mean:g}, {scale.std:g})", "percentiles": f" ({scale.low:g}, {scale.high:g})"}
+    grey = f"{scale.kind}{numbers.get(scale.kind, '')}"
     lines = [
         f"{found.name}: {found.description or 'no description'}",
         f"licence: {found.licence or 'not stated'}",
         *(f"cite: {text}" for text in found.cite),
-        f"inputs: {', '.join(found.inputs)}; axes {found.axes}; grey values by {scale.kind}{numbers.get(scale.kind, '')}",
+        f"inputs: {', '.join(found.inputs)}; axes {found.axes}; grey values by {grey}",
         f"voxels: {' or '.join(_voxel(size) for size in found.resolutions_nm) or 'not stated'}",
         f"patch: {patch.default}, from {patch.minimum} in steps of {patch.granularity}; margin {found.margin}",
         "outputs:",

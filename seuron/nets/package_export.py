@@ -56,7 +56,7 @@ def _package(found: ModelFile, made: Path, author: str) -> Any:
     card = made / "README.md"
     card.write_text(f"# {described.name}\n\n{described.description}\n\nLicence: {described.licence or 'not stated'}\n")
     fields = {
-        "name": described.name,
+        "name": described.name if len(described.name) > 4 else f"{described.name} net",  # five letters at least
         "description": described.description or described.name,
         "authors": [{"name": author}],
         "cite": [{"text": text, "url": "https://bioimage.io"} for text in described.cite or (described.name,)],
@@ -69,7 +69,10 @@ def _package(found: ModelFile, made: Path, author: str) -> Any:
         "config": {"seuron": described.model_dump(mode="json", exclude={"sha256"})},
     }
     version = ModelDescr.implemented_format_version
-    return ModelDescr.model_validate({"type": "model", "format_version": version, **fields})
+    try:
+        return ModelDescr.model_validate({"type": "model", "format_version": version, **fields})
+    except ValueError as error:
+        raise PermanentError(f"the net {described.name} cannot be packed: {error}") from error
 
 
 def _weights(found: ModelFile, made: Path) -> tuple[str, dict[str, Any]]:
@@ -113,7 +116,8 @@ def _scaled(grey: NDArray[np.float32], described: ModelDescription) -> NDArray[n
         "percentiles": (np.percentile(grey, scale.low), np.percentile(grey, scale.high)),
         "none": (0.0, 1.0),
     }[scale.kind]
-    return ((grey - low) / (high - low)).astype(np.float32)
+    scaled: NDArray[np.float32] = ((grey - low) / (high - low)).astype(np.float32)
+    return scaled
 
 
 def _input(described: ModelDescription, image: Path) -> dict[str, Any]:

@@ -187,7 +187,6 @@ class ModelDescription(Parameters):
 
 def small_patch(described: ModelDescription, side: int = 16) -> Triple:
     """The smallest patch with sides of about `side` voxels that the net takes."""
-    rows = zip(
-        described.patch.minimum, described.patch.granularity, described.patch.maximum or (side,) * 3, strict=True
-    )
-    return triple([min(low + max(0, -(-(side - low) // step)) * step, max(most, low)) for low, step, most in rows])
+    patch = described.patch
+    rows = zip(patch.minimum, patch.granularity, patch.maximum or (2**16,) * 3, strict=True)
+    return triple([min(low + max(0, -(-(side - low) // step)) * step, most) for low, step, most in rows])

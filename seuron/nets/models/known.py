@@ -33,7 +33,7 @@ class KnownModel(Parameters):
     bytes: Annotated[int, Field(gt=0)]
     format: Literal["state-dict", "package"]
     card: str
-    network: dict[str, Any] = {}
+    network: dict[str, Any] = Field(default_factory=dict)
     description: ModelDescription | None = None
 
 
