@@ -18,6 +18,7 @@ _GROUPS = {
     "run": ("Runs", "Run a pipeline and wait for its end."),
     "params": ("Parameters", "Parameters: show, explain, check, compare, keep. Alone: all of them explained."),
     "datasets": ("Datasets", "Volumes that are segmented again when they change, and their published versions."),
+    "models": ("Data", "Nets: which there are, what is known of them, whether they run here; get and export them."),
     "cluster": ("Machines", "Machines in instance groups: make, show, resize, remove."),
 }
 _MACHINES, _DATA, _HERE, _CHAT = "Machines", "Data", "This machine", "Chat"

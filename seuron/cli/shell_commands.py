@@ -111,7 +111,7 @@ def _shell_parameters(made: Command, parameter: CommandParameter) -> Iterator[in
         metavar = argument.metavar or parameter.name.upper()
         info: Any = typer.Argument(help=argument.help, metavar=metavar, autocompletion=complete, show_default=False)
     else:
-        flag = f"--{parameter.name.replace('_', '-')}"
+        flag = f"--{parameter.name.rstrip('_').replace('_', '-')}"  # `from_` is no word of Python's
         both = f"{flag}/--no-{flag.removeprefix('--')}" if parameter.is_flag and parameter.default else flag
         info = typer.Option(
             both,

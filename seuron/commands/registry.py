@@ -35,6 +35,7 @@ MODULES = (
     "parameters",
     "machines",
     "datasets",
+    "models",
     "general",
 )
 

@@ -18,6 +18,11 @@ OWNERS = {
     "celery": ("seuron/cluster/", "seuron/orchestration/"),
     "redis": ("seuron/cluster/", "seuron/deployment/"),
     "torch": ("seuron/nets/",),
+    "onnxruntime": ("seuron/nets/engines/",),
+    "openvino": ("seuron/nets/engines/",),
+    "safetensors": ("seuron/nets/models/",),
+    "bioimageio": ("seuron/nets/",),
+    "ruyaml": ("seuron/nets/models/",),
     "cloudvolume": ("seuron/volumes/",),
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
@@ -184,6 +189,8 @@ def test_one_name_one_class() -> None:
         "seuron.engine.execute",
         "seuron.pipelines.segmentation",
         "seuron.pipelines.inference",
+        "seuron.nets.models",
+        "seuron.nets.engines",
         "seuron.cluster.drivers",
         "seuron.client",
         "seuron.commands",
@@ -192,8 +199,8 @@ def test_one_name_one_class() -> None:
 )
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
-    heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow", "google.auth"]
-    heavy += ["zarr", "tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
+    heavy = ["torch", "onnxruntime", "openvino", "bioimageio", "safetensors", "airflow", "cloudvolume", "cloudfiles"]
+    heavy += ["tensorstore", "h5py", "pyarrow", "google.auth", "zarr", "tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
     heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from seuron.errors import PermanentError
 from seuron.nets.models import ModelFile
+from seuron.nets.models.description import small_patch
 from seuron.nets.models.model_file import models_folder
 
 #: Counted up when a conversion gives another graph; kept graphs of earlier ones are not used.
@@ -101,9 +102,6 @@ def _example(model: ModelFile) -> Any:
     import torch
 
     description = model.description
-    least = [
-        max(low, low + -(-(8 - low) // step) * step)
-        for low, step in zip(description.patch.minimum, description.patch.granularity, strict=True)
-    ]
+    least = small_patch(description, 8)
     sizes = {"b": 1, "c": len(description.inputs), **dict(zip("xyz", least, strict=True))}
     return torch.zeros([sizes[axis] for axis in description.axes])

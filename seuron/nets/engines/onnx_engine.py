@@ -15,6 +15,16 @@ from seuron.nets.models import ModelDescription, ModelFile
 
 #: Of ONNX Runtime's log: only what ends the program; errors are raised as well.
 _FATAL = 4
+#: What ONNX Runtime raises; its own exceptions have no base of theirs.
+_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        found
+        for found in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+        if isinstance(found, type) and issubclass(found, Exception)
+    ),
+)
 
 
 class OnnxEngine:
@@ -51,7 +61,7 @@ class OnnxEngine:
             given = layout.net_input(self.description, patch)
             try:
                 tensors = self._session.run(None, {self._input: given})
-            except (onnxruntime.capi.onnxruntime_pybind11_state.OrtException, RuntimeError, ValueError) as error:
+            except _ERRORS as error:
                 raise PermanentError(
                     f"the net {self.description.name} cannot run on a tensor of {given.shape} "
                     f"({self.description.axes}): {error}; check `inputs`, `axes` and `patch` of its description"
@@ -93,7 +103,7 @@ def _session(model: ModelFile, options: Any, providers: list[str]) -> Any:
         content = model.read_weights()
     try:
         return onnxruntime.InferenceSession(content, options, providers)
-    except (onnxruntime.capi.onnxruntime_pybind11_state.OrtException, RuntimeError, ValueError) as error:
+    except _ERRORS as error:
         raise PermanentError(
             f"{model.path}: ONNX Runtime cannot load it ({error}); it is damaged, too new, or keeps weights in "
             "another file (export it as one)"

@@ -92,16 +92,19 @@ def read_package(path: Path) -> Package:
 
 def _model_description(path: Path) -> Any:
     try:
-        from bioimageio.spec import InvalidDescr, load_description
+        from bioimageio.spec import InvalidDescr, ValidationContext, build_description
         from bioimageio.spec.model.v0_5 import ModelDescr
+        from ruyaml import YAML
+        from ruyaml.error import YAMLError
     except ImportError as error:
         raise PermanentError(f"the package {path} needs bioimageio.spec; install seuron[inference]") from error
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise PermanentError(f"the package {path} is no .zip, or is damaged; get it again")
     try:
-        found = load_description(path / RDF if path.is_dir() else path, perform_io_checks=False)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise PermanentError(f"the package {path}: {RDF} cannot be read ({error}); get it again") from error
+        content = YAML(typ="safe").load(read_member(path, RDF).decode())
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise PermanentError(f"the package {path}: {RDF} is no YAML ({error}); get it again") from error
+    if not isinstance(content, dict):
+        raise PermanentError(f"the package {path}: {RDF} holds no description; get it again")
+    found = build_description(content, context=ValidationContext(perform_io_checks=False))
     if isinstance(found, InvalidDescr):
         summary = "; ".join(
             f"{'.'.join(map(str, error.loc))}: {error.msg}" for part in found.validation_summary.details
@@ -222,8 +225,12 @@ def _layer(path: Path, output: Any) -> dict[str, Any]:
         elif step.id == "clip":
             low, high = getattr(step.kwargs, "min", None), getattr(step.kwargs, "max", None)
             fields["range"] = [0.0 if low is None else float(low), 1.0 if high is None else float(high)]
+        elif step.id == "scale_linear":
+            low = -float(step.kwargs.offset) / float(step.kwargs.gain)
+            fields["targets"] = [low, low + 1 / float(step.kwargs.gain)]
         elif step.id != "ensure_dtype":
             raise PermanentError(
-                f"the package {path}: postprocessing of {output.id} by {step.id}; sigmoid, softmax and clip can be done"
+                f"the package {path}: postprocessing of {output.id} by {step.id}; sigmoid, softmax, scale_linear and "
+                "clip can be done"
             )
     return fields

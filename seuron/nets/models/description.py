@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from seuron.box import Triple
+from seuron.box import Triple, triple
 from seuron.params.fields import Number, Whole
 from seuron.params.model import Parameters
 
@@ -183,3 +183,10 @@ class ModelDescription(Parameters):
     def channels(self) -> int:
         """How many channels an engine gives: those of all outputs."""
         return sum(len(layer.channels) for layer in self.outputs)
+
+
+def small_patch(described: ModelDescription, side: int = 16) -> Triple:
+    """The smallest patch with sides of about `side` voxels that the net takes."""
+    patch = described.patch
+    rows = zip(patch.minimum, patch.granularity, patch.maximum or (2**16,) * 3, strict=True)
+    return triple([min(low + max(0, -(-(side - low) // step)) * step, most) for low, step, most in rows])
