@@ -12,7 +12,8 @@ import pytest
 from seuron.box import Box
 from seuron.errors import DataError, VolumeError
 from seuron.volumes import create_volume, open_volume
-from seuron.volumes.precomputed import ENCODINGS, volume_info
+from seuron.volumes.precomputed import volume_info
+from seuron.volumes.precomputed_checks import ENCODINGS
 from seuron.volumes.volume import pyramid_factors
 
 BOX = Box((3, -5, 7), (43, 28, 27))
