@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from math import isfinite
 from typing import Any
 
 #: The encodings of blocks, with the module that decodes each (None: numpy) and the package that it comes in.
@@ -44,33 +45,49 @@ def _scale_problems(scale: Any) -> list[str]:
     problems = [
         f"`{name}` is missing" for name in ("key", "encoding", "size", "resolution", "chunk_sizes") if name not in scale
     ]
-    least = {"size": 1, "voxel_offset": -(2**62)}
-    for name in (name for name in least if name in scale):
-        if not _triple(scale[name], lambda v, low=least[name]: _whole(v, low)):
-            problems.append(f"`{name}` is {scale[name]!r}, expected three whole numbers")
-    if "resolution" in scale and not _triple(scale["resolution"], lambda v: isinstance(v, int | float) and v > 0):
-        problems.append(f"`resolution` is {scale['resolution']!r}, expected three numbers of nanometres above 0")
-    if "chunk_sizes" in scale and not _chunks(scale["chunk_sizes"]):
-        problems.append(
-            f"`chunk_sizes` is {scale['chunk_sizes']!r}, expected a list of sizes, three whole numbers each"
-        )
-    if "encoding" in scale and scale["encoding"] not in ENCODINGS:
-        problems.append(f"`encoding` is {scale['encoding']!r}, known are {', '.join(ENCODINGS)}")
-    elif "encoding" in scale and (problem := codec_problem(scale["encoding"])):
+    fits: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "size": (lambda value: _triple(value, 1), "three whole numbers from 1 on"),
+        "voxel_offset": (lambda value: _triple(value, -(2**62)), "three whole numbers"),
+        "resolution": (_lengths, "three numbers of nanometres above 0"),
+        "chunk_sizes": (_chunks, "a list of sizes, three whole numbers each"),
+        "encoding": (lambda value: isinstance(value, str) and value in ENCODINGS, f"one of {', '.join(ENCODINGS)}"),
+        "sharding": (_sharding, "a specification of neuroglancer_uint64_sharded_v1"),
+    }
+    wrong = {name: expected for name, (test, expected) in fits.items() if name in scale and not test(scale[name])}
+    problems += [f"`{name}` is {scale[name]!r}, expected {expected}" for name, expected in wrong.items()]
+    if "encoding" in scale and "encoding" not in wrong and (problem := codec_problem(scale["encoding"])):
         problems.append(f"`encoding` is {scale['encoding']}, {problem}")
     return problems
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least and value == int(value)
+    return _number(value) and bool(value >= least and value == int(value))
 
 
-def _triple(value: Any, fits: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(fits(entry) for entry in value)
+def _triple(value: Any, least: int) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(_whole(entry, least) for entry in value)
+
+
+def _lengths(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(_number(entry) and entry > 0 for entry in value)
 
 
 def _chunks(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_triple(size, lambda v: _whole(v, 1)) for size in value)
+    return isinstance(value, list) and bool(value) and all(_triple(size, 1) for size in value)
+
+
+def _sharding(value: Any) -> bool:
+    bits = ("preshift_bits", "minishard_bits", "shard_bits")
+    return value is None or (
+        isinstance(value, dict)
+        and value.get("@type") == "neuroglancer_uint64_sharded_v1"
+        and value.get("hash") in ("identity", "murmurhash3_x86_128")
+        and all(_whole(value.get(name), 0) for name in bits)
+    )
 
 
 def codec_problem(encoding: str) -> str:
