@@ -26,7 +26,6 @@ OWNERS = {
     "cloudvolume": ("seuron/volumes/",),
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
-    "h5py": ("seuron/nets/training_data.py", "seuron/volumes/"),
     "zarr": ("seuron/volumes/",),
     "tifffile": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
     "mrcfile": ("seuron/volumes/sources/",),
