@@ -27,6 +27,7 @@ OWNERS = {
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
     "zarr": ("seuron/volumes/",),
+    "h5py": ("seuron/nets/training_data.py", "seuron/volumes/"),
     "tifffile": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
     "mrcfile": ("seuron/volumes/sources/",),
     "nrrd": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
