@@ -1,4 +1,4 @@
-"""Layers in every format and encoding, sizes and speeds: `python benchmarks/layer_encodings.py LABELS.ckl IMAGE.h5:raw`.
+"""Layers in every format and encoding: `python benchmarks/layer_encodings.py LABELS.ckl IMAGE.h5:raw`.
 
 Labels are a crackle file (X, Y, Z), images HDF5 arrays (Z, Y, X); a cube of `--side` voxels in the middle is written in
 blocks of 64^3 and read again, `--repeats` times. Bytes a voxel as they lie on disk, million voxels a second of
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from seuron.box import Box, triple
 from seuron.volumes import create_volume, open_volume
 from seuron.volumes.layouts import LAYER_ENCODINGS
-from seuron.volumes.precomputed import ENCODINGS, codec_problem
+from seuron.volumes.precomputed_checks import ENCODINGS, codec_problem
 from seuron.volumes.volume import Kind
 
 

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from seuron.box import Box, Triple
 from seuron.volumes import create_volume, open_volume
+from seuron.volumes.layouts import LayerFormat
 from seuron.volumes.pyramid import build_pyramid
 from seuron.volumes.volume import Kind
 
@@ -36,10 +37,11 @@ def membranes(labels: NDArray[np.uint64]) -> NDArray[np.uint8]:
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
-def write_layer(path: Path, voxels: NDArray[Any], kind: Kind) -> str:
+def write_layer(path: Path, voxels: NDArray[Any], kind: Kind, layer_format: LayerFormat = "precomputed") -> str:
     """Store a layer in `BOX` with its pyramid; returns its path."""
     channels = voxels.shape[3] if voxels.ndim == 4 else 1
-    volume = create_volume(str(path), BOX, RESOLUTION, dtype=str(voxels.dtype), channels=channels, kind=kind)
+    form: dict[str, Any] = {"dtype": str(voxels.dtype), "channels": channels, "kind": kind}
+    volume = create_volume(str(path), BOX, RESOLUTION, layer_format=layer_format, **form)
     volume.write(BOX, voxels)
     build_pyramid(open_volume(volume.path))
     return volume.path

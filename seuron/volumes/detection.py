@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,6 @@ from seuron.volumes.volume import Volume
 
 #: How far above an array the group that describes its scales may lie.
 GROUP_DEPTH = 3
-#: A scale of N5 among the folders of its group.
-_N5_SCALE = re.compile(r"s(\d+)/?")
 #: A path and, behind its last colon, the array in it; colons of schemes and ports have slashes behind them.
 _DATASET = re.compile(r"(.+):([^:]+)")
 Document = Mapping[str, Any]
@@ -218,15 +217,13 @@ def _n5(path: str) -> ArrayVolume | None:
         parent, _ = _above(path, 1)
         group = (document(Storage(parent), "attributes.json") if parent else None) or {}
         return ArrayVolume(path, about="N5", arrays=(_n5_scale(path, "", own, group),))
-    scales = sorted(
-        (name.rstrip("/") for name in Storage(path).names() if _N5_SCALE.fullmatch(name)),
-        key=lambda name: int(name[1:]),
-    )
     arrays = []
-    for name in scales:
+    for number in count():  # what lies there is asked for by name: web servers list nothing
+        name = f"s{number}"
         of_scale = document(Storage(join(path, name)), "attributes.json")
-        if of_scale is not None and "dimensions" in of_scale:
-            arrays.append(_n5_scale(path, name, of_scale, own or {}))
+        if of_scale is None or "dimensions" not in of_scale:
+            break
+        arrays.append(_n5_scale(path, name, of_scale, own or {}))
     if arrays:
         return ArrayVolume(path, about="N5", arrays=tuple(arrays))
     if own is None:

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from seuron.storage import Storage, cloud_path
 from seuron.storage.allowed_paths import check_address
 from seuron.storage.files import GZIP_LEVEL, decoding_errors
 from seuron.volumes.layouts import LayerLayout, ScaleLayout, shard_size
+from seuron.volumes.precomputed_checks import info_problems
 from seuron.volumes.volume import Kind, Missing, Resolution, Volume, cells_meeting
 
 if TYPE_CHECKING:
@@ -36,21 +36,6 @@ if TYPE_CHECKING:
 #: cloud-volume colours its messages for terminals.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
-#: The encodings of blocks, with the module that decodes each (None: numpy) and the package that it comes in.
-ENCODINGS: dict[str, tuple[str | None, str]] = {
-    "raw": (None, ""),
-    "compressed_segmentation": ("compressed_segmentation", "compressed-segmentation"),
-    "crackle": ("crackle", "crackle-codec"),
-    "compresso": ("compresso", "compresso"),
-    "png": ("pyspng", "pyspng-seunglab"),
-    "jpeg": ("simplejpeg", "simplejpeg"),
-    "jxl": ("imagecodecs", "imagecodecs"),
-    "fpzip": ("fpzip", "fpzip"),
-    "kempressed": ("fpzip", "fpzip"),
-    "zfpc": ("zfpc", "zfpc"),
-}
-#: The types of voxels, as the format spells them.
-TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 #: Edge of the 8x8x8 sub-blocks of the compressed_segmentation codec; the format's usual choice.
 SEGMENTATION_SUBBLOCK = (8, 8, 8)
 
@@ -288,64 +273,6 @@ def _parsed_info(path: str, content: bytes | None) -> dict[str, Any] | None:
     if not isinstance(info, dict):
         raise VolumeError(f"cannot open {path} as a precomputed volume: its `info` is {type(info).__name__}, no object")
     return info
-
-
-def info_problems(info: dict[str, Any]) -> list[str]:
-    """What is wrong with the metadata of a layer, a phrase each."""
-    problems = [f"`{name}` is missing" for name in ("data_type", "num_channels", "type", "scales") if name not in info]
-    if "data_type" in info and info["data_type"] not in TYPES:
-        problems.append(f"`data_type` is {info['data_type']!r}, allowed are {', '.join(TYPES)}")
-    if "num_channels" in info and not _whole(info["num_channels"], 1):
-        problems.append(f"`num_channels` is {info['num_channels']!r}, expected a number from 1 on")
-    scales = info.get("scales", [])
-    if not isinstance(scales, list) or (not scales and "scales" in info):
-        return [*problems, f"`scales` is {scales!r}, expected a list of scales"]
-    for number, scale in enumerate(scales):
-        problems += [f"scale {number}: {problem}" for problem in _scale_problems(scale)]
-    return problems
-
-
-def _scale_problems(scale: Any) -> list[str]:
-    if not isinstance(scale, dict):
-        return [f"{scale!r} is no object"]
-    problems = [
-        f"`{name}` is missing" for name in ("key", "encoding", "size", "resolution", "chunk_sizes") if name not in scale
-    ]
-    least = {"size": 1, "voxel_offset": -(2**62)}
-    for name in (name for name in least if name in scale):
-        if not _triple(scale[name], lambda v, low=least[name]: _whole(v, low)):
-            problems.append(f"`{name}` is {scale[name]!r}, expected three whole numbers")
-    if "resolution" in scale and not _triple(scale["resolution"], lambda v: isinstance(v, int | float) and v > 0):
-        problems.append(f"`resolution` is {scale['resolution']!r}, expected three numbers of nanometres above 0")
-    if "chunk_sizes" in scale and not _chunks(scale["chunk_sizes"]):
-        problems.append(
-            f"`chunk_sizes` is {scale['chunk_sizes']!r}, expected a list of sizes, three whole numbers each"
-        )
-    if "encoding" in scale and scale["encoding"] not in ENCODINGS:
-        problems.append(f"`encoding` is {scale['encoding']!r}, known are {', '.join(ENCODINGS)}")
-    elif "encoding" in scale and (problem := codec_problem(scale["encoding"])):
-        problems.append(f"`encoding` is {scale['encoding']}, {problem}")
-    return problems
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least and value == int(value)
-
-
-def _triple(value: Any, fits: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(fits(entry) for entry in value)
-
-
-def _chunks(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_triple(size, lambda v: _whole(v, 1)) for size in value)
-
-
-def codec_problem(encoding: str) -> str:
-    """What is missing to decode an encoding; empty for nothing."""
-    module, package = ENCODINGS[encoding]
-    if module is None or find_spec(module) is not None:
-        return ""
-    return f"for which the Python package {package} is not installed: pip install {package}"
 
 
 def read_layer_info(storage: Storage) -> dict[str, Any] | None:

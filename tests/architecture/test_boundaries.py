@@ -21,8 +21,8 @@ OWNERS = {
     "cloudvolume": ("seuron/volumes/",),
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
-    "h5py": ("seuron/nets/training_data.py", "seuron/volumes/"),
     "zarr": ("seuron/volumes/",),
+    "h5py": ("seuron/nets/training_data.py", "seuron/volumes/"),
     "tifffile": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
     "mrcfile": ("seuron/volumes/sources/",),
     "nrrd": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
@@ -191,8 +191,9 @@ def test_one_name_one_class() -> None:
 )
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
-    heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow", "google.auth"]
-    heavy += ["zarr", "tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
+    heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "zarr", "h5py", "pyarrow"]
+    heavy += ["google.auth"]
+    heavy += ["tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
     heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

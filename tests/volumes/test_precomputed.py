@@ -12,7 +12,8 @@ import pytest
 from seuron.box import Box
 from seuron.errors import DataError, VolumeError
 from seuron.volumes import create_volume, open_volume
-from seuron.volumes.precomputed import ENCODINGS, volume_info
+from seuron.volumes.precomputed import volume_info
+from seuron.volumes.precomputed_checks import ENCODINGS
 from seuron.volumes.volume import pyramid_factors
 
 BOX = Box((3, -5, 7), (43, 28, 27))
@@ -158,8 +159,11 @@ def _changed_info(path: Path, **changes: Any) -> str:
         ({"scale_resolution": None}, "scale 0: `resolution` is missing"),
         ({"scale_size": None, "num_channels": None}, "`num_channels` is missing; scale 0: `size` is missing"),
         ({"data_type": "UINT64"}, "`data_type` is 'UINT64', allowed are uint8"),
-        ({"scale_encoding": "foo"}, "`encoding` is 'foo', known are raw, compressed_segmentation, crackle"),
+        ({"scale_encoding": "foo"}, "`encoding` is 'foo', expected one of raw, compressed_segmentation, crackle"),
         ({"scale_resolution": [4, 4, -40]}, "`resolution` is .*-40.*, expected three numbers of nanometres above 0"),
+        ({"scale_resolution": [4, 4, float("inf")]}, "`resolution` is .*inf.*, expected three numbers of nanometres"),
+        ({"scale_encoding": ["raw"]}, r"`encoding` is \['raw'\], expected one of raw"),
+        ({"scale_sharding": {"@type": "other"}}, "`sharding` is .* expected a specification of neuroglancer"),
         ({"scale_size": [4, 4]}, "`size` is .* expected three whole numbers"),
         ({"scale_chunk_sizes": []}, "`chunk_sizes` is .* expected a list of sizes"),
         ({"scales": []}, "`scales` is .* expected a list of scales"),

@@ -92,3 +92,20 @@ def test_all_layers_show_without_a_network(small_run: Run, server: str, tmp_path
     assert _coloured(image) < 0.05, "without labels the image is grey"
     assert image.std() > 5
     assert (elsewhere, failed) == ([], [])
+
+
+@pytest.mark.long
+def test_both_formats_show_the_same_picture(
+    small_run: Run, ome_run: Run, server: str, tmp_path: Path, page: Any
+) -> None:
+    """OME-Zarr lies where precomputed volumes lie, to the pixel, and channels are channels to shaders."""
+    shown = []
+    for run in (small_run, ome_run):
+        page.goto(view_run(run, tmp_path))
+        page.wait_for_function(LOADED % 5, timeout=PATIENCE_MS)
+        assert page.evaluate(PROBLEMS) == []
+        page.evaluate(DRAWN)
+        shown.append(_centres(page))
+    for number, (first, second) in enumerate(zip(*shown, strict=True)):
+        different = (np.abs(first - second).max(axis=2) > 8).mean()
+        assert different < 0.01, f"panel {number} differs in {different:.1%} of its pixels"
