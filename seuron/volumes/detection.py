@@ -172,7 +172,7 @@ def array_volume(path: str) -> ArrayVolume | None:
 
 def _only_series(path: str) -> ArrayVolume | None:
     """The image of a group that bioformats2raw made, which numbers its images."""
-    series = [str(number) for number in takewhile(lambda n: _zarr_node(join(path, str(n))) is not None, count())]
+    series = [str(number) for number in takewhile(lambda n: zarr_node(join(path, str(n))) is not None, count())]
     if len(series) != 1:
         listed = ", ".join(f"{path.removeprefix('file://')}:{name}" for name in series) or "none"
         raise VolumeError(f"cannot open {path}: it holds {len(series)} images; name one of them: {listed}")
