@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from seuron.errors import SeuronError, VolumeError
+from seuron.errors import SeuronError, StorageError, VolumeError
 from seuron.storage import Storage, cloud_path, join, local_folder
 from seuron.storage.allowed_paths import check_address
 from seuron.volumes.array_metadata import ArrayMetadata, plain_metadata, stated_axes
@@ -44,6 +44,8 @@ def open_volume(path: str, mip: int = 0) -> Volume:
         found = _found(path, mip)
     except (SeuronError, RecursionError):
         raise
+    except OSError as error:  # a network, which another try may find working
+        raise StorageError(f"cannot open {path} ({type(error).__name__}: {error})") from error
     except Exception as error:  # each object store's client raises types of its own
         raise VolumeError(f"cannot open {path} ({type(error).__name__}: {error})") from error
     if found is None:
@@ -99,6 +101,14 @@ def _what_lies_there(path: str) -> str:
     )
 
 
+def _children(path: str) -> list[str]:
+    """What lies in a group, but for files of metadata; nothing is known of it on a web server, which lists nothing."""
+    if path.startswith(("http://", "https://")):
+        return []
+    names = [name.rstrip("/") for name in Storage(path).names()]
+    return [name for name in names if not name.startswith(".") and not name.endswith(".json")]
+
+
 def _unnamed(path: str, what: str, children: list[str]) -> VolumeError:
     """What to raise for a group, of which one has to name an array."""
     example = f"{path.removeprefix('file://')}:{children[0] if children else 'NAME'}"
@@ -151,9 +161,7 @@ def _zarr(path: str) -> ArrayVolume | None:
         return _ome(path, image)
     if bioformats2raw(attributes):
         return _only_series(path)
-    children = [
-        name.rstrip("/") for name in Storage(path).names() if not name.endswith((".zgroup", ".zattrs", "zarr.json"))
-    ]
+    children = _children(path)
     raise _unnamed(path, "a Zarr group without OME metadata", children)
 
 
@@ -164,7 +172,7 @@ def array_volume(path: str) -> ArrayVolume | None:
 
 def _only_series(path: str) -> ArrayVolume | None:
     """The image of a group that bioformats2raw made, which numbers its images."""
-    series = sorted((name.rstrip("/") for name in Storage(path).names() if name.rstrip("/").isdigit()), key=int)
+    series = [str(number) for number in takewhile(lambda n: zarr_node(join(path, str(n))) is not None, count())]
     if len(series) != 1:
         listed = ", ".join(f"{path.removeprefix('file://')}:{name}" for name in series) or "none"
         raise VolumeError(f"cannot open {path}: it holds {len(series)} images; name one of them: {listed}")
@@ -228,7 +236,7 @@ def _n5(path: str) -> ArrayVolume | None:
         return ArrayVolume(path, about="N5", arrays=tuple(arrays))
     if own is None:
         return None
-    children = [name.rstrip("/") for name in Storage(path).names() if name.endswith("/") or "." not in name]
+    children = _children(path)
     raise _unnamed(path, "an N5 group without scales s0, s1, ...", children)
 
 

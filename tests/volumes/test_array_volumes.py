@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +29,7 @@ from volumes.array_examples import (
 )
 
 from seuron.box import Box
-from seuron.errors import DataError, VolumeError
+from seuron.errors import DataError, PathNotAllowedError, VolumeError
 from seuron.storage import Storage
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.fingerprints import content_digest, fingerprints_of
@@ -248,3 +251,34 @@ def test_volumes_that_are_given_are_never_written(tmp_path: Path) -> None:
     volume = open_volume(str(tmp_path / "image.zarr"))
     with pytest.raises(VolumeError, match="never written"):
         volume.write(BOX, VOXELS)
+
+
+@pytest.mark.parametrize("name", ["0.4, slashes", "0.5, shards", "N5, scales", "bioformats2raw"])
+def test_volumes_on_web_servers_are_read_where_the_owner_allows_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that lists no folders, and sends whole files where parts are asked for, is enough."""
+    example = EXAMPLES[name]
+    example.make(tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(tmp_path))) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}/{example.path}"
+            with pytest.raises(PathNotAllowedError, match="SEURON_HTTP_HOSTS"):
+                open_volume(url)
+            monkeypatch.setenv("SEURON_HTTP_HOSTS", "127.0.0.1")
+            check(open_volume(url), example)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Files(SimpleHTTPRequestHandler):
+    """Files of a folder, without a log, and without lists of what is in folders."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+    def list_directory(self, path: object) -> None:
+        self.send_error(404)
