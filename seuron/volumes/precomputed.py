@@ -27,7 +27,7 @@ from seuron.storage.allowed_paths import check_address
 from seuron.storage.files import GZIP_LEVEL, decoding_errors
 from seuron.volumes.layouts import LayerLayout, ScaleLayout, shard_size
 from seuron.volumes.precomputed_checks import info_problems
-from seuron.volumes.volume import Kind, Missing, Resolution, Volume, cells_meeting
+from seuron.volumes.volume import Kind, Missing, Resolution, Volume, cells_meeting, sample_voxels
 
 if TYPE_CHECKING:
     from cloudvolume.datasource.precomputed.sharding import ShardingSpecification
@@ -192,6 +192,16 @@ class PrecomputedVolume(Volume):
             raise self._missing_error(box, str(error), error) from error
         except codec_errors() as error:
             raise self._damage_error(box, _reason(error)) from error
+
+    def check_decoding(self, box: Box) -> None:
+        """As of any volume; a raw block of the right size needs no decoding, nor cloud-volume, which is slow to load."""
+        if self.encoding == "raw" and not self.is_sharded and is_plain(self.path):
+            for voxel in sample_voxels(box.intersect(self.box)):
+                (block,) = self.blocks(voxel)
+                stored = Storage(self.path).stored(self.block_name(block))
+                if stored is not None and len(stored) == block.voxels * self.channels * self.dtype.itemsize:
+                    return
+        super().check_decoding(box)
 
     def _decodes(self, box: Box) -> bool:
         try:

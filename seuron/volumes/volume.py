@@ -155,7 +155,7 @@ class Volume(ABC):
 
         Looks for a block that is stored in the middle, and then at the corners; none there is nothing to decode.
         """
-        for voxel in _sample_voxels(box.intersect(self.box)):
+        for voxel in sample_voxels(box.intersect(self.box)):
             if not self.missing_blocks(voxel):
                 self.read(voxel)
                 return
@@ -190,7 +190,7 @@ def cells_meeting(whole: Box, cell: Triple, box: Box) -> list[Box]:
     return [whole.cell(cell, index, whole.minimum) for index in box.grid(cell, whole.minimum).places()]
 
 
-def _sample_voxels(box: Box) -> list[Box]:
+def sample_voxels(box: Box) -> list[Box]:
     """Boxes of one voxel: the middle of a box, and its corners; none of an empty one."""
     if box.voxels == 0:
         return []
