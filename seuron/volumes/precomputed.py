@@ -194,7 +194,7 @@ class PrecomputedVolume(Volume):
             raise self._damage_error(box, _reason(error)) from error
 
     def check_decoding(self, box: Box) -> None:
-        """As of any volume; a raw block of the right size needs no decoding, nor cloud-volume, which is slow to load."""
+        """As of any volume; raw blocks of the right size need no decoding, nor cloud-volume, which is slow to load."""
         if self.encoding == "raw" and not self.is_sharded and is_plain(self.path):
             for voxel in sample_voxels(box.intersect(self.box)):
                 (block,) = self.blocks(voxel)
