@@ -192,20 +192,8 @@ def test_one_name_one_class() -> None:
 )
 def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
-    heavy = [
-        "torch",
-        "onnxruntime",
-        "openvino",
-        "bioimageio",
-        "safetensors",
-        "airflow",
-        "cloudvolume",
-        "cloudfiles",
-        "tensorstore",
-        "h5py",
-        "pyarrow",
-        "google.auth",
-    ]
+    heavy = ["torch", "airflow", "cloudvolume", "cloudfiles", "tensorstore", "h5py", "pyarrow", "google.auth"]
+    heavy += ["onnxruntime", "openvino", "bioimageio", "safetensors"]
     heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
