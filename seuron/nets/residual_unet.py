@@ -156,9 +156,3 @@ class ResidualUNet(nn.Module):
 
 def _norm(width: int, norm: str) -> nn.Module:
     return nn.BatchNorm3d(width) if norm == "batch" else nn.InstanceNorm3d(width, affine=True)
-
-
-def paper_net(norm: Literal["instance", "batch"] = "instance", outputs: int = 3) -> ResidualUNet:
-    """The affinity net of the petascale paper, 28-36-48-64-80 wide, with weights of no meaning: to measure speed."""
-    torch.manual_seed(0)
-    return ResidualUNet((28, 36, 48, 64, 80), 1, outputs, norm).eval()

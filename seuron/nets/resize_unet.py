@@ -61,7 +61,7 @@ class ThreeConvs(nn.Module):
         return elu(self.bn3(self.conv3(second) + first))
 
 
-class _Resize(nn.Module):
+class ResizeConv(nn.Module):
     """Twice the size in the plane by interpolation, then a convolution to another width."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Sequence[int]) -> None:
@@ -79,7 +79,7 @@ class ResizeModule(nn.Module):
 
     def __init__(self, coarse: int, fine: int, kernels: Sequence[Sequence[int]], kernel: Sequence[int]) -> None:
         super().__init__()
-        self.upsampling = _Resize(coarse, fine, kernel)
+        self.upsampling = ResizeConv(coarse, fine, kernel)
         self.bn1 = nn.BatchNorm3d(fine)
         self.convmod = ThreeConvs(fine, fine, kernels)
 
