@@ -29,6 +29,8 @@ SOURCE_PARAMETERS = (
 )
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
+#: Parameters that say how layers are stored, which cannot change in a folder: they are in no key.
+LAYER_PARAMETERS = ("layer_format", "shard_above")
 
 
 def sources(params: SegmentationParams) -> dict[str, Source]:
