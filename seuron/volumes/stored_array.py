@@ -1,7 +1,7 @@
 """One array in the layout of Zarr 2, Zarr 3 or N5: its metadata, the files of its chunks, and its voxels.
 
-tensorstore decodes. Of an array on this machine it reads the files itself; the files of one in an object store come
-through `Storage`, so that addresses, names of stores and credentials are the same for every format. What
+tensorstore decodes. Of a Zarr array on this machine it reads the files itself; those of N5, and of one in an object
+store, come through `Storage`, so that addresses, names of stores and credentials are the same for every format. What
 tensorstore does not decode (some codecs), and parts of shards in object stores, zarr-python reads (`zarr_store.py`).
 
 Indices are in the array's own order, as its driver gives it: Zarr's slowest axis first, N5's x first.
@@ -27,6 +27,8 @@ Driver = Literal["zarr", "zarr3", "n5"]
 Slices = tuple[slice, ...]
 #: The file of an array's metadata, by tensorstore's driver.
 METADATA_FILES: dict[Driver, str] = {"zarr": ".zarray", "zarr3": "zarr.json", "n5": "attributes.json"}
+#: What N5 itself says of an array. tensorstore takes `units` and `resolution` for its own where they are there.
+N5_MEMBERS = ("dimensions", "blockSize", "dataType", "compression")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class StoredArray:
     def form(self) -> dict[str, Any]:
         """What the bytes of its files mean: all of its metadata but for its size and what people write beside them."""
         return {
-            k: v for k, v in self.metadata.items() if k not in ("shape", "dimensions", "attributes", "dimension_names")
+            k: v
+            for k, v in self._own_metadata.items()
+            if k not in ("shape", "dimensions", "attributes", "dimension_names")
         }
 
     def file_at(self, index: Sequence[int]) -> str:
@@ -106,7 +110,7 @@ class StoredArray:
         """The voxels of a part; what is not stored is the array's fill value (0 in N5)."""
         if self._needs_zarr_python:
             found = np.asarray(self._zarr_python[part])
-        elif local_folder(self.path) is not None:
+        elif local_folder(self.path) is not None and self.driver != "n5":
             found = self._opened[part].read().result()
         else:
             found = self._fetched(part)
@@ -121,8 +125,13 @@ class StoredArray:
             _ = self._zarr_python
 
     @cached_property
+    def _own_metadata(self) -> dict[str, Any]:
+        """What says how voxels are stored. Of N5 that is a part of the file, where people write down what they like."""
+        return {k: v for k, v in self.metadata.items() if self.driver != "n5" or k in N5_MEMBERS}
+
+    @cached_property
     def _metadata_file(self) -> bytes:
-        return json.dumps(dict(self.metadata)).encode()
+        return json.dumps(self._own_metadata).encode()
 
     @cached_property
     def _needs_zarr_python(self) -> bool:

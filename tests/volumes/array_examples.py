@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,13 @@ def plain(zarr_format: int, **attributes: Any) -> Callable[[Path], None]:
     return make
 
 
-def n5(compression: str = "gzip", scales: bool = True) -> Callable[[Path], None]:
-    """Makes an N5 with a scale s0, or an array alone, with the attributes of N5 viewers."""
+#: The attributes of N5 viewers, and of Paintera.
+VIEWERS = {"pixelResolution": {"dimensions": [0.004, 0.004, 0.04], "unit": "um"}}
+PAINTERA = {"resolution": [4, 4, 40], "offset": [120, 80, 400], "units": "nm"}
+
+
+def n5(compression: str = "gzip", scales: bool = True, said: Mapping[str, Any] = VIEWERS) -> Callable[[Path], None]:
+    """Makes an N5 with a scale s0, or an array alone, with what its attributes say of voxels and place."""
 
     def make(folder: Path) -> None:
         place = folder / "image.n5" / ("s0" if scales else "")
@@ -106,8 +111,7 @@ def n5(compression: str = "gzip", scales: bool = True) -> Callable[[Path], None]
         }
         tensorstore.open(spec, create=True).result()[...] = VOXELS
         document = place / "attributes.json"
-        said = {"pixelResolution": {"dimensions": [0.004, 0.004, 0.04], "unit": "um"}}
-        document.write_text(json.dumps(json.loads(document.read_text()) | said))
+        document.write_text(json.dumps(json.loads(document.read_text()) | dict(said)))
 
     return make
 
@@ -145,5 +149,6 @@ EXAMPLES = {
     "array of Zarr 3": Example(plain(3, **PLAIN), "Zarr 3"),
     "N5, scales": Example(n5(), "N5", "image.n5", AT_ZERO),
     "N5, a scale": Example(n5("zstd"), "N5", "image.n5/s0", AT_ZERO),
+    "N5, a unit in a word": Example(n5(said=PAINTERA), "N5", "image.n5"),
     "N5, raw": Example(n5("raw", scales=False), "N5", "image.n5", AT_ZERO),
 }

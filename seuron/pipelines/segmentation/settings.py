@@ -28,6 +28,7 @@ SOURCE_PARAMETERS = (
 )
 #: Parameters that say where tasks lie: they enter keys as places.
 PLACE_PARAMETERS = (*predict_params.PLACE_PARAMETERS, "frame", "batch_chunks")
+LAYER_PARAMETERS = predict_params.LAYER_PARAMETERS
 
 
 def sources(params: SegmentationParams) -> dict[str, Source]:

@@ -21,7 +21,7 @@ from seuron.pipelines.segmentation import PIPELINE, settings
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts
 from seuron.pipelines.segmentation.octree import watershed_octree
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.settings import PLACE_PARAMETERS, SOURCE_PARAMETERS, leaf_box
+from seuron.pipelines.segmentation.settings import LAYER_PARAMETERS, PLACE_PARAMETERS, SOURCE_PARAMETERS, leaf_box
 from seuron.volumes.fingerprints import MISSING, Fingerprints
 
 BOX = Box((5, -3, 7), (105, 67, 57))
@@ -56,7 +56,7 @@ def stages(tasks: set[str]) -> set[str]:
 def test_every_parameter_is_declared_once() -> None:
     """A new parameter must say which stages it matters to, or that none does."""
     stage_parameters = {name for stage in PIPELINE.stages for name in stage.parameters}
-    kinds = [stage_parameters, {*SOURCE_PARAMETERS}, {*PLACE_PARAMETERS}, {*WITHOUT_INFLUENCE}]
+    kinds = [stage_parameters, {*SOURCE_PARAMETERS}, {*PLACE_PARAMETERS}, {*LAYER_PARAMETERS}, {*WITHOUT_INFLUENCE}]
     assert sum(len(kind) for kind in kinds) == len(set.union(*kinds))
     assert set.union(*kinds) == set(SegmentationParams.model_fields)
 

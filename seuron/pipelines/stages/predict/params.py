@@ -173,6 +173,8 @@ SOURCE_PARAMETERS = (
 )
 #: Parameters that say how work is cut, or what is refused.
 PLACE_PARAMETERS = ("bbox", "batch_size", "model_resolution_limit", "task_memory")
+#: Parameters that say how layers are stored, which cannot change in a folder: they are in no key.
+LAYER_PARAMETERS = ("layer_format", "shard_above")
 #: The parameters that the results of the stage depend on, beside those.
 RESULT_PARAMETERS = (
     *("patch_overlap", "patch_blending", "augmentation", "block_size", "invert_image_mask", "invert_output_mask"),
