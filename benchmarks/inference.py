@@ -60,7 +60,7 @@ def figures(run: Run, with_pyramid: bool) -> dict[str, float]:
         and (record.stage != "pyramid" or "supervoxels" not in record.task_id)
         and "segmentation" not in record.task_id
     ]
-    net = sum(record.counts.get("net_seconds", 0.0) for record in records)
+    net, net_cpu = (sum(r.counts.get(name, 0.0) for r in records) for name in ("net_seconds", "net_cpu_seconds"))
     seconds, cpu = (sum(getattr(record, name) for record in records) for name in ("seconds", "cpu_seconds"))
     voxels = run.facts.box.voxels
     wall = max(record.ended for record in records) - min(record.started for record in records)
@@ -70,7 +70,7 @@ def figures(run: Run, with_pyramid: bool) -> dict[str, float]:
         "CPU s": cpu,
         "Mvox per CPU s": voxels / cpu / 1e6,
         "net's share of the time %": 100 * net / seconds,
-        "overhead on the net's time %": 100 * (seconds - net) / net if net else float("nan"),
+        "overhead on the net's CPU time %": 100 * (cpu - net_cpu) / net_cpu if net_cpu else float("nan"),
         "voxels computed for one": sum(r.counts.get("net_voxels", 0) for r in records) / voxels or float("nan"),
     }
 

@@ -32,7 +32,7 @@ class PatchCounts:
     """What was done with patches.
 
     `run` went through the net; `even` ones, of one grey value, were answered from memory; `masked` ones were left out.
-    `net_voxels` is what the net computed, `net_seconds` the time that it took.
+    `net_voxels` is what the net computed, `net_seconds` the time that it took, `net_cpu_seconds` that of all threads.
     """
 
     run: int = 0
@@ -40,6 +40,7 @@ class PatchCounts:
     masked: int = 0
     net_voxels: int = 0
     net_seconds: float = 0.0
+    net_cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -142,9 +143,10 @@ class PatchPredictor:
         self.counts.run += len(patches)
         for view in self._views:
             batch = np.stack([np.ascontiguousarray(view.input(patch)) for patch in patches])[:, None]
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             outputs = self.engine.run(batch)
             self.counts.net_seconds += time.perf_counter() - started
+            self.counts.net_cpu_seconds += time.process_time() - used
             self.counts.net_voxels += batch.size
             for index, output, values in zip(indices, outputs, found, strict=True):
                 self._check_finite(index, output)

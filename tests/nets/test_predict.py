@@ -32,7 +32,7 @@ def image() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    path = save_small_net(tmp_path_factory.mktemp("net") / "small.npz")
+    path = save_small_net(tmp_path_factory.mktemp("net") / "small.safetensors")
     return load_engine(path, precision="fp32", device="cpu")
 
 

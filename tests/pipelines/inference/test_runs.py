@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image, masks and a net."""
     folder = tmp_path_factory.mktemp("inputs")
-    save_small_net(folder / "small.npz")
+    save_small_net(folder / "small.safetensors")
     box = Box.from_shape(CORNER, SHAPE)
     image = np.random.default_rng(1).integers(1, 255, SHAPE).astype(np.uint8)
     store(folder / "image", box, VOXEL, image)
@@ -57,7 +57,8 @@ def store(path: Path, box: Box, voxel: tuple[float, float, float], voxels: np.nd
 
 
 def parameters(folder: Path, output: Path, **changes: Any) -> InferenceParams:
-    values = {"image": str(folder / "image"), "model": str(folder / "small.npz"), "output": str(output), **SMALL}
+    files = {"image": str(folder / "image"), "model": str(folder / "small.safetensors")}
+    values = {**files, "output": str(output), **SMALL}
     return parse_parameters(InferenceParams, {**values, **changes})
 
 
@@ -76,7 +77,7 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_writes_what_the_net_says(whole: Run, folder: Path) -> None:
     """From volume to volume, the bytes are those of the net over the image in memory."""
-    engine = load_engine(str(folder / "small.npz"), precision="fp32", device="cpu")
+    engine = load_engine(str(folder / "small.safetensors"), precision="fp32", device="cpu")
     image = open_volume(str(folder / "image")).read(whole.facts.box)[..., 0]
     sizes = (SMALL["patch_size"], SMALL["patch_overlap"])
     expected = to_uint8(predict_volume(engine, image, Normalisation(120.0, 40.0), *sizes))
@@ -191,7 +192,7 @@ def test_five_sections_are_cheap(folder: Path, tmp_path: Path) -> None:
         ({"patch_size": (13, 12, 12)}, "13 voxels along x; allowed are 2, 4, 6"),
         ({"myelin_threshold": 0.5}, "no channel 'myelin'"),
         ({"image_mask": "@mask", "image_mask_mip": 3}, "image_mask"),
-        ({"output_mask": "@small.npz"}, "`output_mask`"),
+        ({"output_mask": "@small.safetensors"}, "`output_mask`"),
         ({"image_mask": "@image", "mip": 0, "output_mask": "@odd"}, "whole multiples"),
         ({"invert_image_mask": True}, "no `image_mask`"),
         ({"bbox": (0, 0, 0, 900, 9, 9)}, "`bbox`"),

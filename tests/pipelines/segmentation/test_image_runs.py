@@ -30,7 +30,7 @@ HELD_OUT = Box((40, 40, 130), (168, 168, 166))
 def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tissue")
     write_synthetic(str(folder), (80, 72, 64), seed=5)
-    save_small_net(folder / "small.npz")
+    save_small_net(folder / "small.safetensors")
     return folder
 
 
@@ -61,7 +61,7 @@ def test_chunks_change_neither_affinities_nor_segments(tissue: Path, tmp_path: P
 def test_a_part_of_an_image_has_the_affinities_of_the_whole(tissue: Path, tmp_path: Path) -> None:
     """A voxel's affinities do not depend on the run's box: the net sees the image around it."""
     box = (20, 17, 9, 70, 62, 50)
-    small = {"model": str(tissue / "small.npz"), "patch_size": (24, 24, 24), "patch_overlap": (8, 8, 8)}
+    small = {"model": str(tissue / "small.safetensors"), "patch_size": (24, 24, 24), "patch_overlap": (8, 8, 8)}
     whole = run(tissue, tmp_path / "whole", **small)
     part = run(tissue, tmp_path / "part", bbox=box, **small)
     first, second = (open_volume(r.layer("affinities")).read(part.facts.box) for r in (whole, part))
@@ -72,10 +72,10 @@ def test_a_part_of_an_image_has_the_affinities_of_the_whole(tissue: Path, tmp_pa
 def test_an_image_run_that_grows_predicts_what_is_new(tissue: Path, tmp_path: Path) -> None:
     """The net runs where the box has grown, with the grey scale of the first start; the result is a full run's."""
     cut: dict[str, Any] = {"chunk_size": (32, 32, 16), "patch_size": (16, 16, 16), "patch_overlap": (4, 4, 4)}
-    cut |= {"model": str(tissue / "small.npz"), "batch_chunks": 1, "block_size": (16, 16, 16)}
-    first = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 64, 64, 48), **cut)
+    cut |= {"model": str(tissue / "small.safetensors"), "batch_chunks": 1, "block_size": (16, 16, 16)}
+    first = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 32, 32, 48), **cut)
     before = {record.task_id: record for record in first.records() if record.stage == "affinities"}
-    grown = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 64, 64, 64), **cut)
+    grown = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 32, 32, 64), **cut)
     kept = {task for task, record in before.items() if grown.record(task) == record}
     assert {task for task in before if task.endswith("_0")} <= kept < set(before)
     old, new = first.facts.prediction, grown.facts.prediction
@@ -91,7 +91,7 @@ def test_an_image_run_that_grows_predicts_what_is_new(tissue: Path, tmp_path: Pa
         one, other = (blocks_of(r, layer) for r in (grown, fresh))
         assert one == other, layer
     done = {record.task_id: record for record in grown.records() if record.stage == "affinities"}
-    again = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 64, 64, 64), **cut, watershed_size=150)
+    again = run(tissue, tmp_path / "out", bbox=(0, 0, 0, 32, 32, 64), **cut, watershed_size=150)
     assert {task: again.record(task) for task in done} == done
 
 
