@@ -55,7 +55,7 @@ def starts(folder: Path) -> list[Start]:
         Start("seuron --help", _COMMAND, ["--help"], 0.5, light),
         Start("seuron st<TAB>", _COMMAND, [], 0.5, light, completion("seuron st")),
         Start("seuron status <TAB>", _COMMAND, [], 0.5, light, completion("seuron status ")),
-        Start("seuron params check ...", _COMMAND, check, 2.0, ("airflow", "numba", "torch", "httpx")),
+        Start("seuron params check ...", _COMMAND, check, 1.2, ("airflow", "numba", "torch", "httpx", "cloudvolume")),
         Start("seuron status", _COMMAND, ["status"], 1.2, ("airflow", "numba", "torch", "cloudvolume", "numpy")),
     ]
 

@@ -31,7 +31,7 @@ def test_with_a_cluster_steps_are_scheduled(parsed_with_cluster: dict[str, Any])
 @pytest.mark.parametrize(
     ("name", "before", "first", "last"),
     [
-        ("affinities", "prepare", "affinities.tier_0", "affinities.tier_0"),
+        ("affinities", "prepare", "affinities.tier_0", "affinities.tier_1"),
         (
             "watershed",
             "affinities.inspect",
