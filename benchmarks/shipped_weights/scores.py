@@ -22,11 +22,11 @@ from benchmarks.shipped_weights.train import (
     TEST_BOX,
     VALIDATION_BOX,
 )
-from seuron.box import Box, triple
 from seuron.evaluation import Scores, contingency, scores
 from seuron.nets.checkpoint import SHIPPED
+from seuron.nets.engines import load_engine
 from seuron.nets.normalisation import measure_normalisation
-from seuron.nets.predict import Predictor, predict_box, to_uint8
+from seuron.nets.predict import predict_volume, to_uint8
 from seuron.nets.scores import affinity_histograms
 from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.pipelines.segmentation.params import SegmentationParams
@@ -38,14 +38,7 @@ THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 def predict(volume: TrainingVolume, weights: Path) -> npt.NDArray[np.uint8]:
     """Affinities `(X, Y, Z, 3)` of a volume by itself, as a run would store them."""
-    predictor = Predictor.load(weights, measure_normalisation(volume.image))
-    shape = triple(volume.image.shape)
-    patch = triple([min(96, -(-n // predictor.granularity) * predictor.granularity) for n in shape])
-    overlap = triple([16 if p < n else 0 for p, n in zip(patch, shape, strict=True)])
-    corners = ((0, 0, 0), shape, (0, 0, 0), shape)
-    return to_uint8(
-        predict_box(lambda low, high: volume.image[Box(low, high).slices], *corners, predictor, patch, overlap)
-    )
+    return to_uint8(predict_volume(load_engine(weights), volume.image, measure_normalisation(volume.image)))
 
 
 def segmentation_scores(affinities: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint32], threshold: float) -> Scores:

@@ -21,6 +21,8 @@ from seuron.errors import PermanentError
 CELL = 64
 WHOLE_CELLS = 16
 SAMPLES = 64
+#: Squares of a section that are measured along each axis, at most.
+SECTION_SAMPLES = 4
 #: Cells whose contrast is below this share of the highest are resin, or another empty place.
 LEAST_CONTRAST = 1 / 3
 
@@ -39,12 +41,35 @@ class Normalisation:
         if not (np.isfinite(self.mean) and np.isfinite(self.std) and self.std > 0):
             raise PermanentError(f"image normalisation: got mean {self.mean}, std {self.std}; std must be positive")
 
-    def apply(self, image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """The image on the net's scale, float32, same shape."""
+    def apply(self, image: npt.NDArray[np.generic], first_section: int = 0) -> npt.NDArray[np.float32]:
+        """The image on the net's scale, float32, same shape; the same for every section."""
         scaled: npt.NDArray[np.float32] = image.astype(np.float32)
         scaled -= np.float32(self.mean)
         scaled *= np.float32(1.0 / self.std)
         return scaled
+
+
+@dataclass(frozen=True)
+class SectionNormalisation:
+    """A scale for each section of an image, as their contrast differs: those from `first` on, along z.
+
+    Sections before and behind them have the scale of the nearest.
+    """
+
+    first: int
+    scales: tuple[Normalisation, ...]
+
+    def apply(self, image: npt.NDArray[np.generic], first_section: int = 0) -> npt.NDArray[np.float32]:
+        """The image `(X, Y, Z)`, whose sections are those from `first_section` on, on the net's scale, float32."""
+        last = len(self.scales) - 1
+        used = [self.scales[min(max(0, first_section + z - self.first), last)] for z in range(image.shape[2])]
+        scaled: npt.NDArray[np.float32] = image.astype(np.float32)
+        scaled -= np.array([scale.mean for scale in used], np.float32)
+        scaled *= np.array([1.0 / scale.std for scale in used], np.float32)
+        return scaled
+
+
+GreyScale = Normalisation | SectionNormalisation
 
 
 def sample_boxes(box: Box) -> list[Box]:
@@ -100,6 +125,55 @@ def measure_image(read: Callable[[Box], npt.NDArray[np.uint8]], box: Box) -> Nor
     least = LEAST_CONTRAST * max(contrasts)
     tissue = [cell for cell, contrast in zip(cells, contrasts, strict=True) if contrast >= least]
     return _scale(np.sum(tissue, axis=0))
+
+
+def measure_sections(
+    read: Callable[[Box], npt.NDArray[np.uint8]], box: Box, otherwise: Normalisation
+) -> SectionNormalisation:
+    """A scale for each section of a box, measured on about `SECTION_SAMPLES` squares that are spread over it.
+
+    A section that is empty or constant where it is measured has the scale `otherwise`.
+    """
+    scales: list[Normalisation] = []
+    for low in range(box.minimum[2], box.maximum[2], CELL):
+        high = min(low + CELL, box.maximum[2])
+        samples = [read(square) for square in _squares(box, low, high)]
+        for z in range(high - low):
+            counts = np.sum([_histogram(sample[:, :, z]) for sample in samples], axis=0)
+            scales.append(_scale_or(counts, otherwise))
+    return SectionNormalisation(box.minimum[2], tuple(scales))
+
+
+def _squares(box: Box, low: int, high: int) -> list[Box]:
+    """Columns over a range of sections, evenly spread over a box along x and y."""
+    cells = [-(-size // CELL) for size in box.shape[:2]]
+    parts = [min(count, SECTION_SAMPLES) for count in cells]
+    rows = [
+        [_middle(a + start, b + start) for a, b in _cuts(size, count)]
+        for size, count, start in zip(box.shape, parts, box.minimum, strict=False)
+    ]
+    return [Box((x0, y0, low), (x1, y1, high)) for (x0, x1), (y0, y1) in product(*rows)]
+
+
+def _scale_or(counts: npt.NDArray[np.float64], otherwise: Normalisation) -> Normalisation:
+    try:
+        return _scale(counts)
+    except PermanentError:  # nothing but one grey value
+        return otherwise
+
+
+def measure_percentiles(
+    read: Callable[[Box], npt.NDArray[np.uint8]], box: Box, low: float, high: float
+) -> Normalisation:
+    """The scale on which the grey values at two percentiles of a box's tissue are 0 and 1."""
+    counts = np.sum([_histogram(read(cell)) for cell in sample_boxes(box)], axis=0)
+    if not counts.any():
+        raise PermanentError(f"the grey scale cannot be measured: every sample of {box} is 0")
+    below = np.cumsum(counts) / counts.sum() * 100
+    first, last = (int(np.searchsorted(below, percentile)) for percentile in (low, high))
+    if first == last:
+        raise PermanentError(f"the grey scale cannot be measured: percentiles {low} and {high} are both {first}")
+    return Normalisation(float(first), float(last - first))
 
 
 def _histogram(sample: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

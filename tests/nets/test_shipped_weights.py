@@ -10,8 +10,9 @@ import pytest
 from benchmarks.shipped_weights.train import HELD_OUT_SEED, TEST_BOX
 from seuron.box import Box
 from seuron.nets.checkpoint import SHIPPED, load_checkpoint
+from seuron.nets.engines import load_engine
 from seuron.nets.normalisation import measure_normalisation
-from seuron.nets.predict import Predictor, predict_box, to_uint8
+from seuron.nets.predict import predict_volume, to_uint8
 from seuron.nets.scores import affinity_histograms
 from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.synth import synthesize
@@ -22,12 +23,8 @@ FIB25 = Path(__file__).parents[2].parent / "shared" / "data" / "fib25_train2_z00
 def auc(volume: TrainingVolume, contrast: float = 1.0) -> float:
     """The worst channel's AUC, with the grey values stretched first."""
     grey = np.clip(np.rint((volume.image - 128.0) * contrast + 120), 1, 255).astype(np.uint8)
-    predictor = Predictor.load(normalisation=measure_normalisation(grey), device="cpu")
-    shape = (volume.image.shape[0], volume.image.shape[1], volume.image.shape[2])
-    affinities = predict_box(
-        lambda low, high: grey[Box(low, high).slices],
-        (0, 0, 0), shape, (0, 0, 0), shape, predictor, (64, 64, 36), (16, 16, 0),
-    )  # fmt: skip
+    engine = load_engine("boundary-fib25", device="cpu")
+    affinities = predict_volume(engine, grey, measure_normalisation(grey), (64, 64, 36), (16, 16, 0))
     return min(affinity_histograms(to_uint8(affinities), volume.labels).auc())
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from seuron.errors import PermanentError
 from seuron.nets.checkpoint import load_checkpoint, save_checkpoint
-from seuron.nets.network import NetworkConfig
-from seuron.nets.predict import Predictor, hardware_bf16
+from seuron.nets.engines import load_engine
+from seuron.nets.engines.processor import hardware_bf16
+from seuron.nets.network import TARGET_MARGIN, NetworkConfig
+from seuron.nets.normalisation import Normalisation
 from seuron.nets.training import PatchSampler, TrainingConfig, TrainingResult, rate_factor, train
 from seuron.nets.training_data import TrainingVolume
 from seuron.synth import synthesize
@@ -53,8 +56,13 @@ def test_what_was_saved_predicts_the_same(result: TrainingResult, tmp_path: Path
     save_checkpoint(tmp_path / "net.safetensors", result.net, result.config.record())
     loaded, record = load_checkpoint(tmp_path / "net.safetensors")
     image = result.config.volumes[0].image[:32, :32, :32]
-    before = Predictor(result.net, device="cpu").patch(image)
-    np.testing.assert_array_equal(Predictor(loaded, device="cpu").patch(image), before)
+    batch = torch.from_numpy(Normalisation().apply(image))[None, None]
+    with torch.inference_mode():
+        before, after = (net.eval()(batch)[0].numpy() for net in (result.net, loaded))
+    np.testing.assert_array_equal(after, before)
+    engine = load_engine(tmp_path / "net.npz", precision="fp32", device="cpu")
+    expected = np.clip((1 / (1 + np.exp(-before[:3])) - TARGET_MARGIN) / (1 - 2 * TARGET_MARGIN), 0, 1)
+    np.testing.assert_allclose(engine.run(batch.numpy())[0], expected, atol=1e-4)
     assert record["steps"] == 40
     assert record["volumes"] == ["synthetic 64x56x48 weight 1"]
 
