@@ -48,7 +48,7 @@ def write(output: str, side: int) -> None:
 
     box = Box((0, 0, 0), (side * CHUNK,) * 3)
     scales = {"supervoxels": 3, "segmentation": 3}
-    facts = VolumeFacts(box=box, resolution_nm=(8.0, 8.0, 8.0), dtype="uint8", scales=scales, net="")
+    facts = VolumeFacts(box=box, resolution_nm=(8.0, 8.0, 8.0), dtype="uint8", scales=scales)
     run = Run(pipeline_named("segmentation"), params_of(output, "/none", (CHUNK,) * 3, 1), facts)
     run.__dict__["keys"] = Keys(run.plan, bytes(Keys(run.plan).size))
     run.save()

@@ -16,6 +16,8 @@ from seuron.params import parse_parameters
 from seuron.pipelines.segmentation import PIPELINE
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.predict.cells import choose_cell
+from seuron.pipelines.stages.predict.facts import PredictionFacts
 
 from .work import Workload, workload_of
 
@@ -55,15 +57,27 @@ def cube(name: str, batches: int, batch_chunks: int, *, image: bool = False, chu
     source = {"image": "image"} if image else {"affinities": "affinities"}
     chunks = {"chunk_size": (chunk, chunk, chunk), "batch_chunks": batch_chunks, "task_memory": 16.0}
     params = parse_parameters(SegmentationParams, {**source, **chunks, "output": "run"})
-    facts = VolumeFacts(
-        Box((0, 0, 0), (side, side, side)),
-        (8.0, 8.0, 40.0),
-        "uint8",
-        {"affinities": 7, "supervoxels": 7, "segmentation": 7},
-        "net" if image else "",
-    )
+    box = Box((0, 0, 0), (side, side, side))
+    layers = {"affinities": 7, "supervoxels": 7, "segmentation": 7}
+    facts = VolumeFacts(box, (8.0, 8.0, 40.0), "uint8", layers, _net(params, box) if image else None)
     plan = make_plan(PIPELINE, params, facts)
     return workload_of(name, plan, assign(plan, offers(cluster())), SPEED)
+
+
+def _net(params: SegmentationParams, box: Box) -> PredictionFacts:
+    """How the shipped net would be run."""
+    return PredictionFacts(
+        image=box,
+        cell=choose_cell(params.chunk_size, params.block_size, box),
+        origin=box.minimum,
+        net="boundary-fib25",
+        engine="torch",
+        precision="fp32",
+        patch_size=(96, 96, 96),
+        patch_overlap=(16, 16, 16),
+        patch_margin=(0, 0, 0),
+        outputs={"affinities": (0, 1, 2)},
+    )
 
 
 def small() -> Workload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seuron.box import Box
 from seuron.engine.keys import settings_of
 from seuron.engine.plan import Task
 from seuron.engine.run import Run
@@ -35,3 +36,18 @@ def parts_read(run: Run, task: Task, part: str) -> list[str]:
     """From what a part of the results that a task reads in layers was made."""
     records = (run.record(other.id) for other in run.reads(task))
     return [record.inputs[part] for record in records if record is not None]
+
+
+def filled_blocks(run: Run, name: str, box: Box) -> int:
+    """How many blocks of an input, by its parameter, are missing in a box, where the run lets them read as zeros.
+
+    A block counts where it begins in the run's box, so that no two tasks count it.
+    """
+    from seuron.volumes import open_volume
+
+    source = run.sources.get(name)
+    if source is None or source.missing != "zero":
+        return 0
+    missing = open_volume(source.path, source.mip).missing_blocks(box)
+    corners = (block.intersect(run.facts.box).minimum for block in missing)
+    return sum(box.contains(Box.from_shape(corner, (1, 1, 1))) for corner in corners)

@@ -42,6 +42,12 @@ BUILT_IN = {
             help="an image, or affinities made from one, becomes supervoxels and segments",
             aliases=("run pipeline", "run pipelines"),
         ),
+        PipelineEntry(
+            name="inference",
+            module="seuron.pipelines.inference",
+            help="a net is run over an image; each of its outputs becomes a layer",
+            aliases=("run inference",),
+        ),
     )
 }
 

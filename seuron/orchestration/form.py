@@ -94,8 +94,9 @@ def _value_schema(described: dict[str, Any], *, nullable: bool) -> dict[str, Any
 
 
 def _choices(item: dict[str, Any]) -> dict[str, Any]:
-    """Any of some words: Airflow's form makes a choice of several of the examples. A text `a,b` is taken as well."""
-    return {"type": ["array", "string", "null"], "items": {"type": "string"}, "examples": list(item["enum"])}
+    """Words, also as a text `a,b`: Airflow's form makes a choice of several of the examples, where there are some."""
+    choice = {"examples": list(item["enum"])} if "enum" in item else {}
+    return {"type": ["array", "string", "null"], "items": {"type": "string"}, **choice}
 
 
 def preset_field(presets: Mapping[str, Preset]) -> Param:

@@ -183,6 +183,7 @@ def test_one_name_one_class() -> None:
         "seuron.engine.run",
         "seuron.engine.execute",
         "seuron.pipelines.segmentation",
+        "seuron.pipelines.inference",
         "seuron.nets.models",
         "seuron.nets.engines",
         "seuron.cluster.drivers",

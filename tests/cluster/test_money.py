@@ -135,7 +135,7 @@ def test_no_tier_is_estimated_shorter_than_its_longest_task() -> None:
 def test_the_estimate_takes_a_plan() -> None:
     """The tiers of a real plan are all there, with their tasks and seconds."""
     scales = {"supervoxels": 3, "segmentation": 3}
-    facts = VolumeFacts(Box((0, 0, 0), (512, 512, 512)), (8.0, 8.0, 40.0), "uint8", scales, "")
+    facts = VolumeFacts(Box((0, 0, 0), (512, 512, 512)), (8.0, 8.0, 40.0), "uint8", scales)
     plan = make_plan(PIPELINE, SegmentationParams(affinities="a", output="o"), facts)
     found = tier_works(plan, assign(plan, [QueueCapacity("manager", 0), QueueCapacity("cpu", 2**40)]))
     assert {tier.queue for tier in found} == {"manager", "cpu"}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_nets import made_up_prediction
 
 from seuron.box import Box
 from seuron.cluster.local_machine import LocalMachine
@@ -16,6 +17,7 @@ from seuron.engine.run import make_plan
 from seuron.pipelines.segmentation import PIPELINE
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.predict.cells import choose_cell
 
 GIB = 2**30
 offer_lists = st.lists(
@@ -24,11 +26,14 @@ offer_lists = st.lists(
 )
 
 
-def plan_of(image: bool = True, size: int = 1024, **changes: Any) -> Plan:
+def plan_of(image: bool = True, size: int = 1024, patch: int = 96, **changes: Any) -> Plan:
     source: dict[str, Any] = {"image": "i"} if image else {"affinities": "a"}
     params = SegmentationParams(**source, output="o", ground_truth="g", **changes)
     scales = {"affinities": 3, "supervoxels": 3, "segmentation": 3}
-    facts = VolumeFacts(Box((0, 0, 0), (size, size, size)), (8, 8, 8), "uint8", scales, "x")
+    box = Box((0, 0, 0), (size, size, size))
+    cell = choose_cell(params.chunk_size, params.block_size, box)
+    net = made_up_prediction(box, cell, patch_size=(patch,) * 3) if image else None
+    facts = VolumeFacts(box, (8, 8, 8), "uint8", scales, net)
     return make_plan(PIPELINE, params, facts)
 
 
@@ -116,7 +121,7 @@ def test_an_error_says_what_is_needed_offered_and_to_be_done() -> None:
 def test_a_machine_offers_a_share_and_the_whole() -> None:
     """On one machine a task with more than a core's share takes slots of the memory pool for all it needs."""
     machine = LocalMachine(cores=8, gpus=0, memory_bytes=16 * GIB)
-    queues = assign(plan_of(size=2048), machine.capacities)
+    queues = assign(plan_of(size=2048, patch=160), machine.capacities)
     assert queues["affinities", 0] == "memory"
     assert queues["watershed", 0] == "cpu"
     assert machine.slots("cpu", 16 * GIB) == 1

@@ -47,7 +47,7 @@ def test_busy_nodes_run_one_after_the_other(data: st.DataObject) -> None:
 def test_a_plan_leaves_nothing_to_find_out() -> None:
     """A run from affinities without gates and ground truth skips all nodes that it has no tasks for."""
     params = SegmentationParams(affinities="a", output="o", chunk_size=(64, 64, 64), batch_chunks=1)
-    facts = VolumeFacts(Box((0, 0, 0), (256, 256, 128)), (8, 8, 8), "uint8", {"supervoxels": 3, "segmentation": 3}, "")
+    facts = VolumeFacts(Box((0, 0, 0), (256, 256, 128)), (8, 8, 8), "uint8", {"supervoxels": 3, "segmentation": 3})
     plan = make_plan(PIPELINE, params, facts)
     busy = [node(tier.stage, tier.number) for tier in plan.tiers()]
     assert skippable(ROWS[0], busy) == [name for name in ROWS[0] if name not in busy]

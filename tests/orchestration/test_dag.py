@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_nets import made_up_prediction
 
 from seuron.box import Box
 from seuron.engine.registry import pipeline_names
@@ -76,7 +77,9 @@ def test_pools_are_of_the_work_that_the_plan_asks_for(parsed: dict[str, Any], fr
     source = {"image": "/image"} if from_image else {"affinities": "/affinities"}
     params = SegmentationParams(**source, output="/run", ground_truth="/truth", chunk_size=(64, 64, 64), batch_chunks=1)
     layers = dict.fromkeys(["affinities", "supervoxels", "segmentation"], 6)
-    facts = VolumeFacts(Box((0, 0, 0), (640, 640, 640)), (10.0, 10.0, 10.0), "uint8", layers, "x")
+    box = Box((0, 0, 0), (640, 640, 640))
+    net = made_up_prediction(box, (256, 256, 256)) if from_image else None
+    facts = VolumeFacts(box, (10.0, 10.0, 10.0), "uint8", layers, net)
     plan = make_plan(PIPELINE, params, facts)
     for task in plan.tasks:
         node = parsed["tasks"][f"{task.stage}.tier_{task.tier}"]

@@ -12,7 +12,7 @@ from seuron.params import parse_parameters
 from seuron.params.presets import preset_values, with_preset
 from seuron.pipelines.segmentation.presets import PRESETS
 
-GOOD = {"affinities": "a", "output": "o"}
+GOOD = {"segmentation": {"affinities": "a", "output": "o"}, "inference": {"image": "i", "output": "o"}}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ GOOD = {"affinities": "a", "output": "o"}
 def test_a_preset_is_valid_and_says_where_it_is_from(pipeline: str, name: str) -> None:
     """Its values are parameters of its pipeline, and none is made up."""
     preset = pipeline_named(pipeline).presets[name]
-    parsed = parse_parameters(pipeline_named(pipeline).params, {**GOOD, **preset.values})
+    parsed = parse_parameters(pipeline_named(pipeline).params, {**GOOD[pipeline], **preset.values})
     assert parsed.model_dump(mode="json").items() >= dict(preset.values).items()
     assert preset.source
     assert preset.data

@@ -49,7 +49,7 @@ def _records(run: Run) -> None:
 
 def _facts(scales: int, *own: str) -> VolumeFacts:
     """Facts of a run that writes the label layers, and the layers `own`."""
-    return VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys((*own, "supervoxels", "segmentation"), scales), "test")
+    return VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys((*own, "supervoxels", "segmentation"), scales))
 
 
 @pytest.fixture(scope="session")

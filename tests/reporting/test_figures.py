@@ -126,7 +126,7 @@ def test_pictures_show_the_middle_section_the_right_way_round(tmp_path: Path) ->
     volume.write(box, image)
     build_pyramid(volume)
     params = SegmentationParams(image=volume.path, output=str(tmp_path))
-    run = Run(PIPELINE, params, VolumeFacts(box, (8.0, 8.0, 40.0), "uint8", {}, "x"))
+    run = Run(PIPELINE, params, VolumeFacts(box, (8.0, 8.0, 40.0), "uint8", {}))
     flat, front, side = section_pictures(
         run, {"image": volume.path, "missing": str(tmp_path / "nothing"), "none": None}
     )
@@ -151,7 +151,7 @@ def test_a_big_layer_is_drawn_from_a_coarse_scale(tmp_path: Path) -> None:
     run = Run(
         PIPELINE,
         SegmentationParams(image=volume.path, output=str(tmp_path)),
-        VolumeFacts(box, (4.0, 4.0, 40.0), "uint8", {}, "x"),
+        VolumeFacts(box, (4.0, 4.0, 40.0), "uint8", {}),
     )
     shown = _pixels(section_pictures(run, {"image": volume.path})[0].uri)
     assert PIXELS // 2 <= max(shown.shape) <= PIXELS

@@ -32,7 +32,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(
         PIPELINE,
         params,
-        VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys(("affinities", "supervoxels", "segmentation"), 2), "test"),
+        VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys(("affinities", "supervoxels", "segmentation"), 2)),
     )
     run.save()
     for task in run.plan.tasks:  # the names of records say that the layers are written

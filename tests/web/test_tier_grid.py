@@ -25,7 +25,7 @@ def run_of(shape: Triple, chunk: Triple, batch: int, corner: Triple = (5, -3, 7)
     )
     scales = {"affinities": 3, "supervoxels": 3, "segmentation": 3}
     box = Box.from_shape(corner, shape)
-    facts = VolumeFacts(box, (8, 8, 8), "uint8", scales, "x", frame=box.grown((3, 5, 1), (2, 0, 9)) if frame else None)
+    facts = VolumeFacts(box, (8, 8, 8), "uint8", scales, frame=box.grown((3, 5, 1), (2, 0, 9)) if frame else None)
     return Run(PIPELINE, params, facts)
 
 

@@ -33,6 +33,7 @@ from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts
 from seuron.pipelines.segmentation.layers import layers, stored_bytes
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.presets import PRESETS
+from seuron.pipelines.stages.predict import predict_stage
 from seuron.pipelines.stages.pyramid import pyramid_stage
 from seuron.pipelines.stages.report import report_stage
 
@@ -104,20 +105,11 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
     report=_report,
     warnings=_warnings,
     chunks=_chunks,
-    paths=("image", "affinities", "semantic", "ground_truth", "output", "store"),
+    paths=("image", "affinities", "image_mask", "output_mask", "semantic", "ground_truth", "output", "store"),
     presets=PRESETS,
     aliases=_ENTRY.aliases,
     stages=(
-        Stage(
-            name="affinities",
-            module=f"{_STAGES}.affinities",
-            version=1,
-            work=("gpu",),
-            plan=plan.affinity_tiers,
-            parameters=("patch_size", "patch_overlap", "affinity_dtype", "block_size"),
-            settings=settings.affinity_settings,
-            sources=settings.affinity_sources,
-        ),
+        predict_stage("affinities", parameters=("affinity_dtype",)),
         Stage(
             name="watershed",
             module=f"{_STAGES}.watershed",

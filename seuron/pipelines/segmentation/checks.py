@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seuron.box import Box
-from seuron.errors import ParameterErrors, PermanentError, SeuronError
-from seuron.nets.models import describe, known_descriptions, model_path, shipped_models
-from seuron.nets.models.fit import resolution_problems
+from seuron.engine.plan import MAX_TIER_TASKS
+from seuron.errors import ParameterErrors, SeuronError
 from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, affinity_dtype
 from seuron.pipelines.segmentation.params import SegmentationParams
-from seuron.pipelines.segmentation.plan import choose_batch_side, choose_inference_cell, largest_over_memory
+from seuron.pipelines.segmentation.plan import (
+    choose_batch_side,
+    grid_origin,
+    largest_over_memory,
+)
 from seuron.pipelines.segmentation.predicates import with_predicates
-from seuron.storage.allowed_paths import path_problems
-from seuron.storage.digests import digest_of_bytes
+from seuron.pipelines.stages.predict.cells import choose_cell
+from seuron.pipelines.stages.predict.check import image_problems, prediction_facts
+from seuron.pipelines.stages.predict.facts import PredictionFacts, WantedChannels
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.precomputed import pyramid_factors
 
+if TYPE_CHECKING:
+    from seuron.nets.models import ModelDescription
+
 #: The types that an affinity map may have.
 AFFINITY_TYPES = ("uint8", "float32")
-#: The types that an image may have.
-IMAGE_TYPES = ("uint8",)
+#: The neighbours along x, y and z whose affinities a segmentation works on.
+NEIGHBOURS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
 
 def check(
@@ -36,15 +42,13 @@ def check(
     problems: list[str] = []
     source = _open("image" if params.image else "affinities", params.image or params.affinities or "", params, problems)
     truth = _open("ground_truth", params.ground_truth, params, problems) if params.ground_truth else None
-    weights = _weights(params, problems) if params.image else None
     facts = None
     if source is not None:
         problems += _source_problems(params, source)
         box = _box(params, source, problems)
         facts = _facts(params, source, box, before, workers)
-        if weights is not None:
-            problems += _resolution_problems(params, source, weights)
-            facts = _with_net(facts, params, source, weights, before, problems)
+        if params.image:
+            facts = replace(facts, prediction=_prediction(params, source, facts, before, problems))
         problems += _truth_problems(truth, source, box) if truth is not None else []
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
@@ -84,80 +88,48 @@ def _facts(
         resolution_nm=source.resolution_nm,
         dtype=str(source.dtype),
         scales=dict.fromkeys([*layers, "supervoxels", "segmentation"], scales),
-        net="",
         frame=Box.from_corners(params.frame) if params.frame else None,
-        source_box=source.box,
         **_cuts(params, box, before, workers),
     )
 
 
 def _cuts(params: SegmentationParams, box: Box, before: SegmentationRun | None, workers: int) -> dict[str, Any]:
-    """How leaves and the net's boxes are cut: as before, so that a run that has grown keeps its tasks."""
-    sizes = (params.chunk_size, params.block_size)
-    if before is not None and sizes == (before.params.chunk_size, before.params.block_size):
-        return {"batch_chunks": before.facts.batch_chunks, "cell": before.facts.cell}
-    return {
-        "batch_chunks": choose_batch_side(params, box, workers),
-        "cell": choose_inference_cell(params, box) if params.image else None,
-    }
+    """How leaves are cut: as before, so that a run that has grown keeps its tasks."""
+    if before is not None and _same_cuts(params, before):
+        return {"batch_chunks": before.facts.batch_chunks}
+    return {"batch_chunks": choose_batch_side(params, box, workers)}
 
 
-def _with_net(
-    facts: VolumeFacts,
+def _same_cuts(params: SegmentationParams, before: SegmentationRun) -> bool:
+    return (params.chunk_size, params.block_size) == (before.params.chunk_size, before.params.block_size)
+
+
+def _prediction(
     params: SegmentationParams,
     image: Volume,
-    weights: Path,
+    facts: VolumeFacts,
     before: SegmentationRun | None,
     problems: list[str],
-) -> VolumeFacts:
-    """Choose once what every task must have alike: the net's arithmetic and the image's grey scale."""
-    if str(image.dtype) not in IMAGE_TYPES or image.channels != 1:
-        return facts  # these are problems of their own
-    facts = replace(facts, net=digest_of_bytes([weights.read_bytes()]))
-    kept = before.facts if before is not None and before.facts.net else None
-    if kept is not None and before is not None and before.params.precision == params.precision:
-        facts = replace(facts, precision=kept.precision)
-    else:
-        from seuron.nets.predict import hardware_bf16
-
-        precision = params.precision
-        if precision == "auto":
-            precision = "bf16" if hardware_bf16() else "fp32"
-        facts, kept = replace(facts, precision=precision), None
-    if params.grey_mean is not None and params.grey_std is not None:
-        return replace(facts, grey_mean=params.grey_mean, grey_std=params.grey_std)
-    if kept is not None:
-        return replace(facts, grey_mean=kept.grey_mean, grey_std=kept.grey_std)
-    return _with_measured_scale(facts, params, image, problems)
-
-
-def _with_measured_scale(
-    facts: VolumeFacts, params: SegmentationParams, image: Volume, problems: list[str]
-) -> VolumeFacts:
-    from seuron.nets.normalisation import measure_image
-
-    try:
-        scale = measure_image(lambda box: image.read(box, missing=params.missing_blocks), facts.box)
-    except PermanentError as error:
-        problems.append(
-            f"`image`: {error}. Give a `bbox` with tissue, or the tissue's `grey_mean` and `grey_std` (0 to 255)"
-        )
-        return facts
-    return replace(facts, grey_mean=scale.mean, grey_std=scale.std)
+) -> PredictionFacts | None:
+    """How the net is run, in the cells of the run before, so that a run that has grown keeps its tasks."""
+    kept = before.facts.prediction if before is not None and _same_cuts(params, before) else None
+    cell = choose_cell(params.chunk_size, params.block_size, facts.box) if kept is None else kept.cell
+    cells = facts.box.cell_of_at_most(MAX_TIER_TASKS, cell), grid_origin(facts, params.block_size)
+    return prediction_facts(params, image, facts.box, cells, affinity_channels, before, problems)
 
 
 def _source_problems(params: SegmentationParams, source: Volume) -> list[str]:
-    name = "image" if params.image else "affinities"
-    channels = (1,) if params.image else (3,)
-    types = IMAGE_TYPES if params.image else AFFINITY_TYPES
+    if params.image:
+        return image_problems(source)
     problems = []
-    if source.channels not in channels:
+    if source.channels != 3:
         problems.append(
-            f"`{name}`: {source.path} has {source.channels} channels; expected {channels[0]}"
-            + ("" if params.image else " (affinities to the neighbours along x, y and z)")
+            f"`affinities`: {source.path} has {source.channels} channels; expected 3 (affinities to the neighbours "
+            "along x, y and z)"
         )
-    if str(source.dtype) not in types:
-        problems.append(f"`{name}`: {source.path} holds {source.dtype} voxels; allowed are {', '.join(types)}")
+    if str(source.dtype) not in AFFINITY_TYPES:
+        allowed = ", ".join(AFFINITY_TYPES)
+        problems.append(f"`affinities`: {source.path} holds {source.dtype} voxels; allowed are {allowed}")
     return problems
 
 
@@ -221,6 +193,20 @@ def _semantic_problems(params: SegmentationParams, source: Volume, box: Box, pro
     return found
 
 
+def affinity_channels(described: ModelDescription, problems: list[str]) -> WantedChannels:
+    """The channels of a net with the affinities of each voxel and those before it along x, y and z."""
+    offsets = [channel.offset for layer in described.outputs for channel in layer.channels]
+    missing = [str(offset) for offset in NEIGHBOURS if offset not in offsets]
+    if missing:
+        named = ", ".join(f"{channel.name}" for layer in described.outputs for channel in layer.channels)
+        problems.append(
+            f"`model`: a segmentation needs affinities with the voxels at {', '.join(missing)}, and {described.name} "
+            f"gives {named}; choose a net with these, or run the pipeline inference"
+        )
+        return WantedChannels({"affinities": ()})
+    return WantedChannels({"affinities": tuple(offsets.index(offset) for offset in NEIGHBOURS)})
+
+
 def _memory_problems(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
     """Merges and batches are cut so that they fit; what the user has asked for may not."""
     task = largest_over_memory(params, facts)
@@ -257,35 +243,3 @@ def replacement_problems(before: SegmentationRun, run: SegmentationRun) -> list[
             "folder and give a `frame` from the start that holds all that will ever be segmented"
         )
     return problems
-
-
-def _resolution_problems(params: SegmentationParams, image: Volume, weights: Path) -> list[str]:
-    """Why the net is not for voxels like the image's, and what would be."""
-    scales = {mip: open_volume(image.path, mip).resolution_nm for mip in range(image.scales)}
-    others = [found for found in known_descriptions() if found.name != describe(weights).name]
-    return resolution_problems(describe(weights), scales, params.mip, params.model_resolution_limit, others)
-
-
-def _weights(params: SegmentationParams, problems: list[str]) -> Path | None:
-    """The weights of the run's net; None, with the reason, where they are no weights."""
-    from seuron.nets.checkpoint import load_checkpoint
-
-    if refused := path_problems("model", params.model, "input") if params.model not in shipped_models() else []:
-        problems += refused
-        return None
-    path = model_path(params.model)
-    if path is None:
-        problems.append(
-            f"`model`: no net is called {params.model!r} and no file lies there; shipped are "
-            f"{', '.join(shipped_models())}"
-        )
-        return None
-    try:
-        net, _ = load_checkpoint(path)
-    except PermanentError as error:
-        problems.append(f"`model`: {error}")
-        return None
-    step = net.config.granularity
-    if any(size % step for size in params.patch_size):
-        problems.append(f"`patch_size`: got {params.patch_size}; each side must be a multiple of {step} for this net")
-    return path

@@ -9,7 +9,6 @@ from seuron.box import Box, Triple, triple
 from seuron.engine.plan import Task
 from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.plan import batch_side
-from seuron.volumes import Volume
 
 
 def place_of(run: SegmentationRun, box: Box) -> Place:
@@ -60,17 +59,6 @@ def _leaf(run: SegmentationRun, stage: str, index: Triple) -> Task:
     found = run.plan.stage(stage).tiers[0].at(index)
     assert found is not None
     return found
-
-
-def filled_blocks(run: SegmentationRun, volume: Volume, box: Box) -> int:
-    """How many blocks of an input are missing in a box, where the run lets them read as zeros.
-
-    A block counts where it begins in the run's box, so that no two tasks count it.
-    """
-    if run.params.missing_blocks != "zero":
-        return 0
-    corners = (block.intersect(run.facts.box).minimum for block in volume.missing_blocks(box))
-    return sum(box.contains(Box.from_shape(corner, (1, 1, 1))) for corner in corners)
 
 
 def chunk_name(kind: str, chunk: Triple) -> str:

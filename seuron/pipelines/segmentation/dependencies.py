@@ -32,9 +32,9 @@ def _with_remaps(octree: Octree, leaves: Iterable[Task]) -> Iterator[Task]:
 def watershed_reads(run: SegmentationRun, task: Task) -> Reads:
     octree = watershed_octree(run.plan)
     yield from octree.children(task)
-    affinities = run.plan.stage("affinities").tiers
-    if task.tier == 0 and affinities:
-        yield from affinities[0].meeting(padded(task.box))
+    if task.tier == 0:
+        for tier in run.plan.stage("affinities").tiers:
+            yield from tier.meeting(padded(task.box))
     if task.role in CLOSING:
         (own,) = octree.children(task)
         yield from (below for axis in range(3) if (below := octree.beside(own, axis, -1)) is not None)

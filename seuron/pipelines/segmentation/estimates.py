@@ -14,7 +14,6 @@ from seuron.engine.plan import BASE_BYTES, Estimate
 #: Mvox/s of a core, and bytes at most for a voxel that is held at once, by the task records of FIB-25 and
 #: the demonstration (docs/performance.md).
 RATES: dict[str, tuple[float, int]] = {
-    "affinities": (0.3, 60),
     "watershed": (6.0, 40),
     "remap_supervoxels": (300.0, 1),
     "agglomeration": (30.0, 4),

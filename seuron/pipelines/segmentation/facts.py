@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from seuron.box import Box, Triple
+from seuron.box import Box
 from seuron.engine.pipeline import Facts
 from seuron.engine.run import Run
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.predict.facts import PredictionFacts
 
 
 @dataclass(frozen=True)
@@ -16,23 +16,16 @@ class VolumeFacts(Facts):
     """What a run needs to know of its input.
 
     `box` is what will be segmented, in voxels of scale `mip`; `scales` how many scales the pyramid
-    of each output layer has; `net` is the digest of the net's weights, empty where there is none.
-    `precision`, `grey_mean` and `grey_std` are how the net is run, chosen once for all tasks.
-    `frame` is the box that ids are counted in (None: `box`), `source_box` that of the whole input
-    (None: `box`). `batch_chunks` and `cell` are how leaves and the net's boxes were cut, chosen once
-    as well (0 and None: by the size of `box`), so that a run which grows keeps its tasks.
+    of each output layer has; `prediction` is how the net is run, None where affinities are given.
+    `frame` is the box that ids are counted in (None: `box`). `batch_chunks` is how leaves were cut, chosen once
+    as well (0: by the size of `box`), so that a run which grows keeps its tasks.
     """
 
     dtype: str
     scales: dict[str, int]
-    net: str
-    precision: Literal["bf16", "fp32"] = "fp32"
-    grey_mean: float = 0.0
-    grey_std: float = 1.0
+    prediction: PredictionFacts | None = None
     frame: Box | None = None
-    source_box: Box | None = None
     batch_chunks: int = 0
-    cell: Triple | None = None
 
     @property
     def id_frame(self) -> Box:

@@ -15,23 +15,19 @@ from seuron.params.fields import (
     Path,
     Size,
     Whole,
-    checked_path,
     checked_text,
     none_if_blank,
     parameter,
 )
 from seuron.params.json_values import check_depth, parse_json
-from seuron.params.run_parameters import RunParameters
+from seuron.pipelines.stages.predict.params import MOST_MEMORY, PredictParams
 
 if TYPE_CHECKING:
     from abiss_py import Constraint
 
 
-#: Voxels of a chunk: indices of its edges, three to a voxel, are 32 bits. Voxels of a patch, which the net holds some
-#: hundred bytes of each for, and of a block, which is one file.
-CHUNK_VOXELS, PATCH_VOXELS, BLOCK_VOXELS = (2**32 - 1) // 3, 2**27, 2**27
-#: GiB of a task: more than any machine has.
-MOST_MEMORY = 2**16
+#: Voxels of a chunk: indices of its edges, three to a voxel, are 32 bits.
+CHUNK_VOXELS = (2**32 - 1) // 3
 #: Characters of a list of rules, and names of classes: a column of every table is kept for each.
 LONGEST_RULES, MOST_CLASSES = 100_000, 250
 
@@ -69,12 +65,9 @@ Rules = Annotated[
     Annotated[str, Field(max_length=LONGEST_RULES)] | None, BeforeValidator(_as_text), AfterValidator(_checked_rules)
 ]
 ClassNames = Annotated[Text | None, BeforeValidator(_as_names)]
-Grey = Annotated[Annotated[Number, Field(ge=0, le=255)] | None, BeforeValidator(none_if_blank)]
-GreyDeviation = Annotated[Annotated[Number, Field(gt=0, le=255)] | None, BeforeValidator(none_if_blank)]
-ModelName = Annotated[str, AfterValidator(checked_path)]
 
 
-class SegmentationParams(RunParameters):
+class SegmentationParams(PredictParams):
     """An image, or affinities made from one, becomes supervoxels and segments.
 
     Thresholds are affinities, 0 to 1, whatever the affinity layer's type: uint8 counts as value/255.
@@ -106,13 +99,6 @@ class SegmentationParams(RunParameters):
         "Input",
         "what a high value of `affinities` means: that two voxels are one object, or that a boundary is between them",
     )
-    mip: Whole = parameter(0, "Input", "scale of the input to work at; 0 is the finest", ge=0, le=63)
-    bbox: Corners = parameter(
-        None,
-        "Input",
-        "box to segment: x0, y0, z0, x1, y1, z1, the end not included; the whole input when left out",
-        unit="voxels",
-    )
     frame: Corners = parameter(
         None,
         "Input",
@@ -120,11 +106,7 @@ class SegmentationParams(RunParameters):
         "`bbox` grow inside it with all ids kept; `bbox` itself when left out",
         unit="voxels",
     )
-    missing_blocks: Literal["error", "zero"] = parameter(
-        "error", "Input", "what a block that the input does not hold means: an error, or zeros (counted in the report)"
-    )
     ground_truth: Path = parameter(None, "Input", "precomputed labels to score the segmentation against; 0 is ignored")
-    block_size: Size = parameter((64, 64, 64), "Output", "storage block of the layers that are written", unit="voxels")
     chunk_size: Size = parameter(
         (256, 256, 256), "Chunks", "chunk that is segmented at once; the result does not depend on it", unit="voxels"
     )
@@ -143,33 +125,6 @@ class SegmentationParams(RunParameters):
         gt=0.5,
         le=MOST_MEMORY,
         unit="GiB",
-    )
-    model: ModelName = parameter(
-        "boundary-fib25", "Affinities", "boundary net: the name of a shipped one, or the path of a weights file"
-    )
-    model_resolution_limit: Number = parameter(
-        0.25,
-        "Affinities",
-        "by how much the image's voxels may differ from those the net was trained on, on any axis: 0.25 is 25 %",
-        ge=0,
-        le=1000,
-    )
-    precision: Literal["auto", "bf16", "fp32"] = parameter(
-        "auto", "Affinities", "arithmetic of the net; auto takes bf16 where the processor has it"
-    )
-    grey_mean: Grey = parameter(
-        None,
-        "Affinities",
-        "mean grey value of the tissue, which the net sees as 0; with `grey_std` it takes the place of what is "
-        "measured in the image when the run is prepared",
-        unit="grey value",
-    )
-    grey_std: GreyDeviation = parameter(
-        None, "Affinities", "standard deviation of the tissue's grey values; goes with `grey_mean`", unit="grey value"
-    )
-    patch_size: Size = parameter((96, 96, 96), "Affinities", "patch the net sees at once", unit="voxels")
-    patch_overlap: Size = parameter(
-        (16, 16, 16), "Affinities", "overlap of neighbouring patches, blended", unit="voxels"
     )
     affinity_dtype: Literal["uint8", "float32"] = parameter(
         "uint8", "Affinities", "how predicted affinities are stored"
@@ -215,23 +170,17 @@ class SegmentationParams(RunParameters):
             problems.append(
                 f"`watershed_low` must be below `watershed_high`, got {self.watershed_low} and {self.watershed_high}"
             )
-        if self.bbox is not None and any(a >= b for a, b in zip(self.bbox[:3], self.bbox[3:], strict=True)):
-            problems.append(f"`bbox` is empty: {list(self.bbox)}; each of x1, y1, z1 must be above x0, y0, z0")
-        elif self.bbox is not None and _voxels(self.bbox) > MOST_VOXELS:
-            problems.append(f"`bbox` has more than 2^61 voxels: {list(self.bbox)}; ids and edge indices are 64 bits")
+        problems += self.box_problems()
         problems += _frame_problems(self.frame, self.bbox)
         if self.batch_chunks & (self.batch_chunks - 1):
             problems.append(f"`batch_chunks` must be 0 or a power of two, got {self.batch_chunks}")
-        if any(2 * o > p for o, p in zip(self.patch_overlap, self.patch_size, strict=True)):
-            problems.append(f"`patch_overlap` {self.patch_overlap} is more than half of `patch_size` {self.patch_size}")
         if 0 < self.agglomeration_threshold < 2**-30:
             problems.append(
                 f"`agglomeration_threshold` must be 0 or at least 2^-30, got {self.agglomeration_threshold}"
             )
         problems += self._semantic_problems()
         problems += self._too_many_voxels()
-        if (self.grey_mean is None) != (self.grey_std is None):
-            problems.append("`grey_mean` and `grey_std` go together; give both or neither")
+        problems += self.net_problems()
         problems += self._conventions_of_no_affinities()
         if problems:
             raise ValueError("\n".join(problems))
@@ -260,13 +209,8 @@ class SegmentationParams(RunParameters):
         ]
 
     def _too_many_voxels(self) -> list[str]:
-        limits = {"chunk_size": CHUNK_VOXELS, "patch_size": PATCH_VOXELS, "block_size": BLOCK_VOXELS}
-        sizes = {name: math.prod(getattr(self, name)) for name in limits}
-        return [
-            f"`{name}` {getattr(self, name)} is {sizes[name]} voxels; allowed are {most}"
-            for name, most in limits.items()
-            if sizes[name] > most
-        ]
+        size = math.prod(self.chunk_size)
+        return [f"`chunk_size` {self.chunk_size} is {size} voxels; allowed are {CHUNK_VOXELS}"] * (size > CHUNK_VOXELS)
 
     @property
     def rules(self) -> tuple[Constraint, ...]:

@@ -21,6 +21,7 @@ from seuron.engine.plan import MAX_TIER_TASKS, Estimate, Task, Tier
 from seuron.pipelines.segmentation import estimates
 from seuron.pipelines.segmentation.facts import VolumeFacts
 from seuron.pipelines.segmentation.params import SegmentationParams
+from seuron.pipelines.stages.predict.cells import whole_blocks
 
 #: Tiers of an octree at most, leaves among them: four reach from one chunk to ten million.
 OCTREE_TIERS = 5
@@ -43,10 +44,6 @@ TASK_SECONDS = 1.7
 LEAF_TIERS = ("watershed", "agglomeration", "labels")
 #: Smaller leaves are kept for so much more time: less is lost with a machine, and progress is finer.
 SLOWER_AT_MOST = 1.1
-#: The net is run on at most this many voxels along an axis at once (16 bytes a voxel of memory), and
-#: there are at least so many tasks, where the volume allows it, to keep several workers busy.
-LARGEST_PATCH_CELL = 512
-FEWEST_PATCH_TASKS = 4
 #: Tasks that a root's graph is shared out to in one round, at most.
 MAX_BINS = 256
 #: Voxels that a task of the evaluation holds at once.
@@ -57,7 +54,7 @@ REMAPPING: dict[str, str] = {"watershed": "remap_supervoxels", "agglomeration": 
 
 def region_size(params: SegmentationParams) -> Triple:
     """The chunk size, rounded up to whole storage blocks."""
-    return triple([-(-c // b) * b for c, b in zip(params.chunk_size, params.block_size, strict=True)])
+    return whole_blocks(params.chunk_size, params.block_size)
 
 
 def batch_side(params: SegmentationParams, facts: VolumeFacts) -> int:
@@ -111,25 +108,6 @@ def largest_over_memory(params: SegmentationParams, facts: VolumeFacts) -> Task 
     return largest if largest.memory_bytes > params.task_memory * 2**30 else None
 
 
-def inference_cell(params: SegmentationParams, facts: VolumeFacts) -> Triple:
-    """What the net is run on at once."""
-    return facts.cell or choose_inference_cell(params, facts.box)
-
-
-def choose_inference_cell(params: SegmentationParams, box: Box) -> Triple:
-    """Whole regions, as many as leave `FEWEST_PATCH_TASKS` cells.
-
-    Patches that overlap two cells are computed for both, so that no cell depends on another; small
-    cells are therefore dear: 3.4 times the net's work at 512^3 voxels, 4.6 times at 256^3.
-    """
-    cell = region_size(params)
-    while True:
-        larger = triple([2 * c for c in cell])
-        if max(larger) > LARGEST_PATCH_CELL or math.prod(box.grid_shape(larger)) < FEWEST_PATCH_TASKS:
-            return cell
-        cell = larger
-
-
 def grid_origin(facts: VolumeFacts, unit: Triple) -> Triple:
     """Where a grid of cells that are whole `unit`s from the corner of the run's box on begins.
 
@@ -138,15 +116,6 @@ def grid_origin(facts: VolumeFacts, unit: Triple) -> Triple:
     """
     corners = zip(facts.id_frame.minimum, facts.box.minimum, unit, strict=True)
     return triple([f + (b - f) % u for f, b, u in corners])
-
-
-def affinity_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
-    """The net on boxes of whole regions; none where affinities are given."""
-    if params.image is None:
-        return ()
-    cell = facts.box.cell_of_at_most(MAX_TIER_TASKS, inference_cell(params, facts))
-    held = math.prod(inference_cell(params, facts))
-    return (_cover("affinities", facts, cell, grid_origin(facts, params.block_size), held),)
 
 
 def watershed_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:

@@ -15,6 +15,7 @@ from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.plausibility import input_warnings, result_warnings
 from seuron.pipelines.segmentation.segment_sizes import Sizes, segment_sizes
 from seuron.pipelines.segmentation.size_histogram import size_histogram
+from seuron.pipelines.stages.predict.report import prediction_sections
 from seuron.reporting import quantities
 from seuron.reporting.page_templates import environment
 from seuron.reporting.plots import score_picture
@@ -26,7 +27,8 @@ LARGEST = 8
 
 def sections(run: SegmentationRun) -> list[Section]:
     """Warnings of the input, scores, sizes and rules, as far as there are any."""
-    return [*_input(run), *_scores(run), *_sizes(run), *_rules(run)]
+    net = prediction_sections(run, "affinities")
+    return [*_input(run), *_scores(run), *_sizes(run), *_rules(run), *net]
 
 
 def _input(run: SegmentationRun) -> Iterator[Section]:

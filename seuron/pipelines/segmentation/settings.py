@@ -18,33 +18,23 @@ from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.octree import Octree, agglomeration_octree, watershed_octree
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.predicates import with_predicates
+from seuron.pipelines.stages.predict import params as predict_params
 
 #: Parameters that say where data come from: they enter keys as fingerprints of the blocks that a task sees,
-#: and as facts (`model` as the digest of its weights, `precision` and the grey scale as what they came to). How
-#: affinities are written down is a setting where it is not as usual, so that keys without it stay.
+#: and as facts. How affinities are written down is a setting where it is not as usual, so that keys without it stay.
 SOURCE_PARAMETERS = (
-    *("image", "affinities", "semantic", "ground_truth", "mip", "missing_blocks"),
-    *("affinity_channels", "affinity_edges", "affinity_values"),
-    *("model", "precision", "grey_mean", "grey_std"),
+    *("affinities", "semantic", "ground_truth", "affinity_channels", "affinity_edges", "affinity_values"),
+    *predict_params.SOURCE_PARAMETERS,
 )
 #: Parameters that say where tasks lie: they enter keys as places.
-PLACE_PARAMETERS = ("bbox", "frame", "batch_chunks", "task_memory")
+PLACE_PARAMETERS = (*predict_params.PLACE_PARAMETERS, "frame", "batch_chunks")
 
 
 def sources(params: SegmentationParams) -> dict[str, Source]:
     """The volumes that a run reads, by the parameter that names them."""
-    found = {name: getattr(params, name) for name in ("image", "affinities", "semantic", "ground_truth")}
-    return {name: Source(path, params.mip, params.missing_blocks) for name, path in found.items() if path is not None}
-
-
-def affinity_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
-    facts = run.facts
-    return {
-        "net": facts.net,
-        "precision": facts.precision,
-        "grey scale": [facts.grey_mean, facts.grey_std],
-        "place": _patches(task.box, run),
-    }
+    found = {name: getattr(params, name) for name in ("affinities", "semantic", "ground_truth")}
+    given = {name: Source(path, params.mip, params.missing_blocks) for name, path in found.items() if path is not None}
+    return {**predict_params.sources_of(params), **given}
 
 
 def watershed_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
@@ -99,29 +89,6 @@ def _code_of_predicates(constraints: str | None) -> tuple[str, ...]:
     functions = (rule.function() for rule in rules)
     files = (inspect.getsourcefile(getattr(function, "py_func", function)) for function in functions)
     return tuple(digest_of_bytes([Path(file).read_bytes()]) for file in files if file is not None)
-
-
-def _patches(box: Box, run: SegmentationRun) -> dict[str, Any]:
-    """The patches that a box of affinities is made of, and how far the image goes on beyond them."""
-    from seuron.nets.patches import PatchGrid, needed_region
-
-    grid = PatchGrid(run.facts.source_box or run.facts.box, run.params.patch_size, run.params.patch_overlap)
-    indices = [index for index, _ in grid.overlapping(box)]
-    # A patch's weights depend on its neighbours, as far as they overlap it.
-    reach = [-(-size // stride) for size, stride in zip(grid.patch_size, grid.stride, strict=True)]
-    last = zip(grid.count, indices[-1], reach, strict=True)
-    return {
-        "patches": [grid.image.minimum, indices[0], indices[-1], [min(n - 1 - i, r) for n, i, r in last]],
-        "image": needed_region(grid, box).corners,
-    }
-
-
-def affinity_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:
-    """The image where the net's patches lie."""
-    from seuron.nets.patches import PatchGrid, needed_region
-
-    grid = PatchGrid(run.facts.source_box or run.facts.box, run.params.patch_size, run.params.patch_overlap)
-    return {"image": needed_region(grid, task.box)}
 
 
 def watershed_sources(run: SegmentationRun, task: Task) -> Mapping[str, Box]:

@@ -56,12 +56,12 @@ from abiss_py import (
     watershed_chunk,
 )
 from seuron.box import Box, Triple, triple
-from seuron.engine.inputs import inputs_digest, tables_read
+from seuron.engine.inputs import filled_blocks, inputs_digest, tables_read
 from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
 from seuron.errors import DataError
 from seuron.pipelines.segmentation.affinity_input import read_affinities, stored_at, voxels_read
-from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of, filled_blocks, place_of
+from seuron.pipelines.segmentation.chunks import chunk_name, chunks_of, place_of
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
 from seuron.pipelines.segmentation.layers import affinity_mip
 from seuron.pipelines.segmentation.octree import watershed_octree
@@ -150,7 +150,7 @@ def _leaf(run: SegmentationRun, task: Task) -> Counts:
             views[index], faces[index] = split_views(chunk.region), chunk.faces
             counts["chunks"] += 1
             counts["basins"] += chunk.basins
-            counts["filled_blocks"] += filled_blocks(run, volume, box)
+            counts["filled_blocks"] += filled_blocks(run, "affinities", box)
             made = list(closable_seams(faces, index, kind))
             write_seam(tables, chunk_name("seams", index), Seam.join([seam for _, _, seam in made]))
             met[index] = []
