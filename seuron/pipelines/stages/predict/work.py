@@ -34,6 +34,8 @@ from seuron.storage import Storage
 from seuron.storage.tables import read_group, write_groups
 from seuron.volumes import Volume, open_volume
 
+#: Planes along x that are turned into what is stored at once.
+PLANES = 8
 #: Rows that wait to be written at most: each holds its sums.
 ROWS_WAITING = 2
 
@@ -73,14 +75,22 @@ class _Output:
 
     def stored(self, sums: Sums, box: Box) -> dict[str, NDArray[Any]]:
         """What each layer stores of a box, `(C, X, Y, Z)`, from sums of all patches."""
-        numbers = self._unmasked(FixedPoint(*self.facts.value_range).numbers(sums), box)
-        found = {}
-        for name, channels in self.facts.outputs.items():
-            chosen = numbers[[self.facts.channels.index(channel) for channel in channels]]
-            found[name] = to_uint8(chosen) if self.volumes[name].dtype == np.uint8 else chosen
+        outputs = {
+            name: [self.facts.channels.index(channel) for channel in channels]
+            for name, channels in self.facts.outputs.items()
+        }
+        found = {name: np.empty((len(rows), *box.shape), self.volumes[name].dtype) for name, rows in outputs.items()}
+        kept, fixed = kept_voxels(self.run, "output_mask", box), FixedPoint(*self.facts.value_range)
+        for start in range(0, box.shape[0], PLANES):  # a few planes at a time stay in the cache
+            planes = slice(start, start + PLANES)
+            numbers = self._unmasked(fixed.numbers(sums[:, planes]), None if kept is None else kept[planes])
+            for name, rows in outputs.items():
+                chosen = numbers if rows == list(range(len(numbers))) else numbers[rows]
+                stored = to_uint8(chosen) if found[name].dtype == np.uint8 else chosen
+                found[name][:, planes] = stored
         return found
 
-    def _unmasked(self, numbers: Floats, box: Box) -> Floats:
+    def _unmasked(self, numbers: Floats, kept: NDArray[np.bool_] | None) -> Floats:
         """Numbers, 0 where the output mask or the masking channel says so; the masking channel itself stays."""
         if self.facts.masking is not None:
             masking = self.facts.channels.index(self.facts.masking)
@@ -88,7 +98,6 @@ class _Output:
             for channel in range(len(numbers)):
                 if channel != masking:
                     numbers[channel][high] = 0
-        kept = kept_voxels(self.run, "output_mask", box)
         if kept is not None:
             numbers *= kept
         return numbers
@@ -111,7 +120,7 @@ def _run_net(run: Run, task: Task) -> Counts:
     with _Rows(output, cells, parts, run.tables(task.id)).writing() as rows:
         for layer, seen in _read_ahead(run, image, cells, parts):
             indices, region, covers, kept = seen
-            sums, window = rows.window(layer, indices)
+            sums, window = rows.window(layer)
             predictor.add(indices.places(), region, covers, sums, window, kept)
             rows.write_complete(layer)
     counts = predictor.counts
@@ -188,13 +197,14 @@ class _Rows:
             while self._writing:
                 self._writing.popleft().result()
 
-    def window(self, z: int, indices: Box) -> tuple[Sums, Box]:
+    def window(self, z: int) -> tuple[Sums, Box]:
         """The sums of all voxels that a layer of patches reaches and that have not left yet, and where they are."""
         top = min(self._cells.grid.axis_reach(2, z)[1], self._parts.reach.maximum[2])
         if top > self._at.maximum[2]:
             at = Box(self._at.minimum, (*self._at.maximum[:2], top))
-            sums = np.zeros((len(self._sums), *at.shape), np.int32)
+            sums = np.empty((len(self._sums), *at.shape), np.int32)
             sums[..., : self._at.shape[2]] = self._sums
+            sums[..., self._at.shape[2] :] = 0
             self._sums, self._at = sums, at
         return self._sums, self._at
 
