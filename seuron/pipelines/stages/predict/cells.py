@@ -106,18 +106,7 @@ class Cells:
 
     def parts(self, index: Triple) -> CellParts:
         """The parts of the cell at a place."""
-        cell = self.box.cell(self.size, index, self.origin)
-        axes = [_axis_parts(self, axis, place) for axis, place in enumerate(index)]
-        if not all(ends.patches for ends in axes):
-            nothing = Box(cell.minimum, cell.minimum)
-            return CellParts(cell, Box((0, 0, 0), (0, 0, 0)), nothing, nothing, nothing)
-        patches, reach, own, written = (
-            _box([(ends.patches.start, ends.patches.stop) for ends in axes]),
-            _box([ends.reach for ends in axes]),
-            _box([ends.own for ends in axes]),
-            _box([ends.written for ends in axes]),
-        )
-        return CellParts(cell, patches, reach, own, written)
+        return _parts(self, index)
 
     def contributors(self, index: Triple) -> Box:
         """The places of the cells whose patches reach a cell."""
@@ -147,6 +136,23 @@ class _AxisParts:
     reach: Ends
     own: Ends
     written: Ends
+
+
+@lru_cache(maxsize=4096)
+def _parts(cells: Cells, index: Triple) -> CellParts:
+    """Kept, as the keys of a plan ask for each cell from every neighbour."""
+    cell = cells.box.cell(cells.size, index, cells.origin)
+    axes = [_axis_parts(cells, axis, place) for axis, place in enumerate(index)]
+    if not all(ends.patches for ends in axes):
+        nothing = Box(cell.minimum, cell.minimum)
+        return CellParts(cell, Box((0, 0, 0), (0, 0, 0)), nothing, nothing, nothing)
+    return CellParts(
+        cell,
+        _box([(ends.patches.start, ends.patches.stop) for ends in axes]),
+        _box([ends.reach for ends in axes]),
+        _box([ends.own for ends in axes]),
+        _box([ends.written for ends in axes]),
+    )
 
 
 @lru_cache(maxsize=4096)
