@@ -1,7 +1,4 @@
-"""A toy pipeline: which voxels of an image are bright, and how many there are. Nothing else knows of it.
-
-`SEURON_PIPELINES=toy=toy_pipeline` adds it to all front ends.
-"""
+"""A toy pipeline, which `SEURON_PIPELINES=toy=toy_pipeline` adds: which voxels of an image are bright, and how many."""
 
 from __future__ import annotations
 
@@ -60,6 +57,10 @@ def cells(params, facts):
     return (Tier.of_cells(facts.box, params.cell, lambda index, box: Estimate(box.voxels / 1e7, 10**8)),)
 
 
+def whole(params, facts):
+    return (Tier.of_whole(facts.box, Estimate(0.1, 10**8)),)
+
+
 PIPELINE = Pipeline(
     name="toy",
     help="the bright voxels of an image",
@@ -67,15 +68,7 @@ PIPELINE = Pipeline(
     facts=Facts,
     stages=(
         Stage("threshold", __name__, 1, ("cpu",), cells, ("level",), sources=lambda run, task: {"image": task.box}),
-        Stage(
-            "total",
-            __name__,
-            1,
-            ("cpu",),
-            lambda params, facts: (Tier.of_whole(facts.box, Estimate(0.1, 10**8)),),
-            reads=lambda run, task: run.plan.stage("threshold").tiers,
-            shareable=lambda task: True,
-        ),
+        Stage("total", __name__, 1, ("cpu",), whole, reads=lambda run, task: run.plan.stage("threshold").tiers),
         report_stage(),
     ),
     check=check,
