@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seuron.cli import chat, cluster, data, demo, deployment, train, volumes, worker
+from seuron.cli import chat, chunk, cluster, data, demo, deployment, train, volumes, worker
 from seuron.cli.deferred import DeferredCommand, group_of
 from seuron.cli.shell_commands import shell_command
 from seuron.commands.registry import Command, command_named, commands
@@ -102,3 +102,5 @@ for _name, (_panel, _help) in _GROUPS.items():
                 explain(context, name="", pipeline="segmentation", as_json=False)
 
     app.add_typer(_group, name=_name, rich_help_panel=_panel)
+
+app.add_typer(chunk.app, name="chunk", rich_help_panel=_DATA)

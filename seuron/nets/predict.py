@@ -9,7 +9,7 @@ the number of threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,7 +21,7 @@ from seuron.errors import DataError
 from seuron.nets.augmented_views import views_of
 from seuron.nets.engines import Engine
 from seuron.nets.models import ModelDescription
-from seuron.nets.normalisation import GreyScale, Normalisation
+from seuron.nets.normalisation import GreyScale, Normalisation, measure_image, measure_percentiles
 from seuron.nets.patches import Blending, FixedPoint, Floats, PatchGrid, Sums, cut_patch
 
 Grey = npt.NDArray[np.uint8]
@@ -173,6 +173,21 @@ class PatchPredictor:
         inside, here = shared.within(self.grid.patch(index)), shared.within(at)
         for values in outputs:
             self.numbers.add(sums[(slice(None), *here)], values[(slice(None), *inside)], shares)
+
+
+def model_scale(described: ModelDescription, read: Callable[[Box], Grey], box: Box) -> Normalisation:
+    """The grey scale of a box of an image as a model wants it: the model's own, or measured in the box.
+
+    Raises PermanentError where there is nothing to measure.
+    """
+    scale = described.scale
+    if scale.kind == "fixed":
+        return Normalisation(scale.mean, scale.std)
+    if scale.kind == "none":
+        return Normalisation(0.0, 1.0)
+    if scale.kind == "percentiles":
+        return measure_percentiles(read, box, scale.low, scale.high)
+    return measure_image(read, box)
 
 
 def value_range(described: ModelDescription, channels: tuple[int, ...]) -> tuple[float, float]:

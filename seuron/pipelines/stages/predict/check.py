@@ -15,15 +15,10 @@ from seuron.nets.engines import Engine, load_engine
 from seuron.nets.models import ModelDescription, known_descriptions, shipped_models
 from seuron.nets.models.fit import resolution_problems
 from seuron.nets.models.model_file import models_folder
-from seuron.nets.normalisation import (
-    Normalisation,
-    measure_image,
-    measure_percentiles,
-    measure_sections,
-)
+from seuron.nets.normalisation import Normalisation, measure_sections
 from seuron.nets.patch_choice import fastest_patch, measured_patches
 from seuron.nets.patches import PatchGrid
-from seuron.nets.predict import offsets_of, value_range
+from seuron.nets.predict import model_scale, offsets_of, value_range
 from seuron.pipelines.stages.predict.facts import PredictionFacts, WantedChannels
 from seuron.pipelines.stages.predict.masks import MASKS, MaskFacts, mask_factor
 from seuron.pipelines.stages.predict.params import PredictParams
@@ -232,20 +227,13 @@ def _with_scale(
     def read(part: Box) -> NDArray[Any]:
         return image.read(part, missing=params.missing_blocks)[..., 0]
 
-    scale = described.scale
     try:
         if params.grey_mean is not None and params.grey_std is not None:
             volume = Normalisation(params.grey_mean, params.grey_std)
         elif kept is not None:
             volume = Normalisation(kept.grey_mean, kept.grey_std)
-        elif scale.kind == "fixed":
-            volume = Normalisation(scale.mean, scale.std)
-        elif scale.kind == "none":
-            volume = Normalisation(0.0, 1.0)
-        elif scale.kind == "percentiles":
-            volume = measure_percentiles(read, box, scale.low, scale.high)
         else:
-            volume = measure_image(read, box)
+            volume = model_scale(described, read, box)
     except PermanentError as error:
         problems.append(
             f"`image`: {error}. Give a `bbox` with tissue, or the tissue's `grey_mean` and `grey_std` (0 to 255)"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seuron.engine.run import Run
+    from seuron.volumes import Volume
 
 #: The parameters that name masks.
 MASKS = ("image_mask", "output_mask")
@@ -55,19 +56,24 @@ def kept_voxels(run: Run[Any, Any], name: str, box: Box) -> NDArray[np.bool_] | 
 
     Beyond its own bounds, and where it has no block, a mask keeps everything.
     """
-    import numpy as np
-
     from seuron.volumes import open_volume
 
     mask = run.facts.prediction.masks.get(name)
     if mask is None:
         return None
+    volume = open_volume(run.sources[name].path, run.sources[name].mip)
+    return kept_by(volume, mask, box, inverted=getattr(run.params, f"invert_{name}"))
+
+
+def kept_by(volume: Volume, mask: MaskFacts, box: Box, *, inverted: bool) -> NDArray[np.bool_]:
+    """The voxels `(X, Y, Z)` of a box of an image that a mask in a volume keeps: where it is not 0, or is."""
+    import numpy as np
+
     seen, kept = mask.seen(box), np.ones(box.shape, np.bool_)
     if seen.voxels == 0:
         return kept
-    volume = open_volume(run.sources[name].path, run.sources[name].mip)
     stored = volume.read(seen, missing="zero")[..., 0] != 0
-    stored = ~stored if getattr(run.params, f"invert_{name}") else stored
+    stored = ~stored if inverted else stored
     for block in volume.missing_blocks(seen):
         stored[block.intersect(seen).within(seen)] = True
     fine = stored.repeat(mask.factor[0], 0).repeat(mask.factor[1], 1).repeat(mask.factor[2], 2)
