@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import profiles
 import pytest
 import watchdog
+
+if TYPE_CHECKING:
+    from chaos.object_store import ObjectStore
 
 PROJECT = Path(__file__).resolve().parents[1]
 KERNELS = PROJECT / "abiss_py" / "kernels"
@@ -100,3 +106,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return FIRST.index(first) if first in FIRST else len(FIRST), places[name]
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A small S3 that cloud-files knows in this process, one for all tests: it keeps where an alias leads."""
+    from chaos.object_store import ALIAS, ObjectStore
+    from cloudfiles.paths import add_alias
+
+    with ObjectStore() as made, pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("cloud-files")
+        for name, value in made.settings(folder).items():
+            patched.setenv(name, value)
+        add_alias(ALIAS, json.loads((folder / "aliases.json").read_text())[ALIAS]["host"])
+        yield made

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pytest
-from chaos.object_store import ALIAS, ObjectStore
+from chaos.object_store import ObjectStore
 
 from seuron.box import Box
 from seuron.datasets.drafts import make_draft
@@ -18,19 +16,6 @@ from seuron.storage import Storage, join
 from seuron.volumes import create_volume, open_volume
 
 BOX = Box((0, 0, 0), (32, 32, 32))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """A store that cloud-files knows in this process."""
-    from cloudfiles.paths import add_alias
-
-    with ObjectStore() as made, pytest.MonkeyPatch.context() as patched:
-        folder: Path = tmp_path_factory.mktemp("cloud-files")
-        for name, value in made.settings(folder).items():
-            patched.setenv(name, value)
-        add_alias(ALIAS, json.loads((folder / "aliases.json").read_text())[ALIAS]["host"])
-        yield made
 
 
 @pytest.fixture

@@ -39,10 +39,7 @@ def session(deployment: Deployment) -> Iterator[Session]:
 
 
 def started(session: Session, values: dict[str, Any]) -> RunHandle:
-    words = [f"{name}={value}" for name, value in values.items()]
-    answer = execute(session, ["run", DAG, *words, "wait=no"])
-    assert answer.code == OK, answer.text
-    return session.deployment.find(str(values["output"]))
+    return session.deployment.run(toy_pipeline.ToyParams(**values))
 
 
 def records(output: Path) -> dict[str, bytes]:

@@ -22,20 +22,6 @@ from seuron.engine.setup import parse_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 DAG = "dataset_tissue"
-#: A dataset of another pipeline, that is made again when the first has a new version.
-LATER = """
-name = "later"
-image = "input"
-resolution = [8, 8, 40]
-publish = "published"
-pipeline = "toy"
-
-[parameters]
-cell = [32, 32, 48]
-
-[schedule]
-after = "tissue"
-"""
 #: A busy machine takes minutes for what an idle one does in seconds.
 SECONDS = 540.0
 
@@ -67,9 +53,9 @@ def dataset(
     file = datasets_folder() / "tissue.toml"
     file.write_text(text)
     later = datasets_folder() / "later.toml"
-    later.write_text(
-        LATER.replace('"input"', places['"input"']).replace('"published"', json.dumps(str(folder / "later")))
-    )
+    text = text.replace('"tissue"', '"later"').replace("/published", "/published_later")
+    text = text.replace("chunk_size = [32, 32, 16]", "chunk_size = [32, 32, 48]")  # one leaf: it only has to begin
+    later.write_text(f'{text}\n[schedule]\nafter = "tissue"\n')
     yield read_dataset(file)
     file.unlink()
     later.unlink()

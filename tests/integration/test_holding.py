@@ -71,8 +71,7 @@ def test_tasks_of_a_run_that_has_spent_its_budget_give_their_slots_back(
     assert ["paused by ada" in told[0], "too dear" in told[0], told[1].startswith("thrifty: continues")] == [True] * 3
     assert execute(session, ["cancel", "thrifty"]).code == OK
 
-    words = [f"{name}={value}" for name, value in settings.items()]
-    answer = execute(session, ["run", DAG, *words, "budget_dollars=9"])
-    assert answer.code == OK, answer.text
+    handle = session.deployment.run(toy_pipeline.ToyParams(**settings, budget_dollars=9))
+    assert handle.wait().state is RunState.SUCCEEDED
     assert results(output) == results(toy_run(cell="64,64,32"))
     session.deployment.close()

@@ -60,7 +60,7 @@ def test_what_was_saved_predicts_the_same(result: TrainingResult, tmp_path: Path
     with torch.inference_mode():
         before, after = (net.eval()(batch)[0].numpy() for net in (result.net, loaded))
     np.testing.assert_array_equal(after, before)
-    engine = load_engine(tmp_path / "net.npz", precision="fp32", device="cpu")
+    engine = load_engine(tmp_path / "net.safetensors", precision="fp32", device="cpu")
     expected = np.clip((1 / (1 + np.exp(-before[:3])) - TARGET_MARGIN) / (1 - 2 * TARGET_MARGIN), 0, 1)
     np.testing.assert_allclose(engine.run(batch.numpy())[0], expected, atol=1e-4)
     assert record["steps"] == 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cells import BOX, RESOLUTION, cells, membranes, write_layer
+from small_nets import made_up_prediction
 
 from seuron.engine.run import Run
 from seuron.pipelines.segmentation import PIPELINE
@@ -45,7 +46,13 @@ def _made(tmp_path_factory: pytest.TempPathFactory, layer_format: LayerFormat) -
     run = Run(
         PIPELINE,
         params,
-        VolumeFacts(BOX, RESOLUTION, "uint8", dict.fromkeys(("affinities", "supervoxels", "segmentation"), 2)),
+        VolumeFacts(
+            BOX,
+            RESOLUTION,
+            "uint8",
+            dict.fromkeys(("affinities", "supervoxels", "segmentation"), 2),
+            made_up_prediction(BOX, (256, 256, 256)),
+        ),
     )
     run.save()
     for task in run.plan.tasks:  # the names of records say that the layers are written

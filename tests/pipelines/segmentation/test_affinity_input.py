@@ -25,7 +25,7 @@ from seuron.pipelines.segmentation.affinity_input import read_affinities
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plausibility import result_warnings
 from seuron.pipelines.segmentation.segment_sizes import Sizes
-from seuron.volumes import create_volume, open_volume
+from seuron.volumes import open_volume
 
 SHAPE = (30, 26, 20)
 ORDERS = ["".join(order) for order in permutations("xyz")]
@@ -172,14 +172,3 @@ def test_a_result_that_cannot_be_right_is_warned_of(tmp_path: Path) -> None:
     ids = np.arange(1, 11, dtype=np.uint64)
     assert not result_warnings(Sizes(ids, np.full(10, 100), 1000, 0))
     assert "nearly all is dust" in " ".join(result_warnings(Sizes(ids, np.full(10, 10), 5000, 0)))
-
-
-@pytest.mark.parametrize(("voxel", "warned"), [((10, 10, 10), False), ((8, 8, 8), False), ((4, 4, 40), True)])
-def test_a_net_for_other_voxels_is_warned_of(tmp_path: Path, voxel: tuple[int, int, int], warned: bool) -> None:
-    """A net of 10 nm on serial sections ran without a word."""
-    box = Box.from_shape((0, 0, 0), (48, 40, 32))
-    volume = create_volume(str(tmp_path / "image"), box, voxel, dtype="uint8", pyramid=False)
-    volume.write(box, np.random.default_rng(0).integers(60, 200, box.shape, np.uint8))
-    found = parse_parameters(SegmentationParams, {"image": volume.path, "output": str(tmp_path / "run")})
-    assert bool(warnings_of(found)) == warned
-    assert not warned or "10 x 10 x 10 nm" in warnings_of(found)[0]
