@@ -101,6 +101,23 @@ def test_chunks_change_no_byte_and_each_patch_is_computed_once(
     assert total(parts, "voxels") == total(whole, "voxels") == whole.facts.box.voxels
 
 
+@pytest.mark.parametrize(("layer_format", "shard_above"), [("ome-zarr", 0), ("ome-zarr", 20), ("precomputed", 20)])
+def test_layers_have_the_same_voxels_in_both_formats_and_in_shards(
+    whole: Run, folder: Path, tmp_path: Path, layer_format: str, shard_above: int
+) -> None:
+    """Cells are whole shards, so several tasks never write one file; every scale is that of precomputed blocks."""
+    made = run_local(
+        parameters(
+            folder, tmp_path / "run", layer_format=layer_format, shard_above=shard_above, chunk_size=(16, 16, 16)
+        )
+    )
+    assert len(made.plan.stage("predict").tiers[0]) > 3
+    for scale in range(whole.facts.scales):
+        first, second = (open_volume(run.layer("affinities"), scale) for run in (whole, made))
+        np.testing.assert_array_equal(second.read(second.box), first.read(first.box))
+    assert open_volume(made.layer("affinities")).is_sharded == bool(shard_above)
+
+
 class Killed(Exception):
     """A process that ends here."""
 
