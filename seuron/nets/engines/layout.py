@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,38 @@ from seuron.errors import PermanentError
 from seuron.nets.models import ModelDescription, OutputLayer
 
 Floats = NDArray[np.float32]
+
+
+def run_patches(description: ModelDescription, batch: Floats, infer: Callable[[Floats], Sequence[Floats]]) -> Floats:
+    """The outputs `(N, K, X, Y, Z)` of a batch `(N, C, X, Y, Z)`, finished; see `Engine.run`.
+
+    One patch at a time: a library may choose its algorithm by the size of the batch, and round otherwise.
+
+    Args:
+        description: of the net.
+        batch: float32.
+        infer: the net's tensors of a patch's tensor, in the net's own order of axes.
+    """
+    check_batch(description, batch)
+    outputs = np.empty((batch.shape[0], description.channels, *batch.shape[2:]), np.float32)
+    for index, patch in enumerate(batch):
+        tensors = infer(net_input(description, patch))
+        outputs[index] = finished(our_output(description, tensors, triple(batch.shape[2:])), description)
+    return outputs
+
+
+def refusal(description: ModelDescription, shape: Sequence[int], error: Exception) -> PermanentError:
+    """What to raise where a library cannot run a net on a tensor of a shape."""
+    return PermanentError(
+        f"the net {description.name} cannot run on a tensor of {tuple(shape)} ({description.axes}): "
+        f"{last_line(error)}; check `inputs`, `axes` and `patch` of its description"
+    )
+
+
+def last_line(error: Exception) -> str:
+    """What an error says in the end: libraries put where it happened before that."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def check_batch(description: ModelDescription, batch: Floats) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from seuron.box import triple
 from seuron.errors import PermanentError
 from seuron.nets.engines import EngineName, Precision, layout
 from seuron.nets.models import ModelDescription, ModelFile
@@ -55,20 +54,14 @@ class OnnxEngine:
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """The outputs `(N, K, X, Y, Z)` of a batch `(N, C, X, Y, Z)`; see `Engine`."""
-        layout.check_batch(self.description, batch)
-        outputs = np.empty((batch.shape[0], self.description.channels, *batch.shape[2:]), np.float32)
-        for index, patch in enumerate(batch):
-            given = layout.net_input(self.description, patch)
-            try:
-                tensors = self._session.run(None, {self._input: given})
-            except _ERRORS as error:
-                raise PermanentError(
-                    f"the net {self.description.name} cannot run on a tensor of {given.shape} "
-                    f"({self.description.axes}): {error}; check `inputs`, `axes` and `patch` of its description"
-                ) from error
-            raw = layout.our_output(self.description, tensors, triple(batch.shape[2:]))
-            outputs[index] = layout.finished(raw, self.description)
-        return outputs
+        return layout.run_patches(self.description, batch, self._tensors)
+
+    def _tensors(self, given: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        try:
+            found: list[NDArray[np.float32]] = self._session.run(None, {self._input: given})
+        except _ERRORS as error:
+            raise layout.refusal(self.description, given.shape, error) from error
+        return found
 
 
 def check_shape(description: ModelDescription, what: str, shape: list[Any]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from seuron.box import triple
 from seuron.errors import PermanentError
 from seuron.nets.engines import EngineName, Precision, layout
 from seuron.nets.engines.conversion import openvino_graph
@@ -39,7 +38,7 @@ class OpenVinoEngine:
             compiled = core.compile_model(openvino_graph(core, model), "CPU", settings)
         except RuntimeError as error:
             raise PermanentError(
-                f"{model.path}: OpenVINO cannot run it ({_last_line(error)}); use the engine torch or onnx"
+                f"{model.path}: OpenVINO cannot run it ({layout.last_line(error)}); use the engine torch or onnx"
             ) from error
         if len(compiled.inputs) != 1:
             raise PermanentError(f"the net {model.path} has {len(compiled.inputs)} inputs; nets of one are run")
@@ -48,23 +47,11 @@ class OpenVinoEngine:
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """The outputs `(N, K, X, Y, Z)` of a batch `(N, C, X, Y, Z)`; see `Engine`."""
-        layout.check_batch(self.description, batch)
-        outputs = np.empty((batch.shape[0], self.description.channels, *batch.shape[2:]), np.float32)
-        for index, patch in enumerate(batch):
-            given = layout.net_input(self.description, patch)
-            try:
-                found = self._request.infer([given], share_inputs=True)
-            except RuntimeError as error:
-                raise PermanentError(
-                    f"the net {self.description.name} cannot run on a tensor of {given.shape} "
-                    f"({self.description.axes}): {_last_line(error)}; check `inputs`, `axes` and `patch`"
-                ) from error
-            tensors = [np.asarray(found[number]) for number in range(self._outputs)]
-            raw = layout.our_output(self.description, tensors, triple(batch.shape[2:]))
-            outputs[index] = layout.finished(raw, self.description)
-        return outputs
+        return layout.run_patches(self.description, batch, self._tensors)
 
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    def _tensors(self, given: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        try:
+            found = self._request.infer([given], share_inputs=True)
+        except RuntimeError as error:
+            raise layout.refusal(self.description, given.shape, error) from error
+        return [np.asarray(found[number]) for number in range(self._outputs)]

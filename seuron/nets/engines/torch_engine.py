@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seuron.box import triple
 from seuron.errors import PermanentError
 from seuron.nets.engines import EngineName, Precision, layout
 from seuron.nets.engines.modules import load_module
@@ -44,15 +43,8 @@ class TorchEngine:
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """The outputs `(N, K, X, Y, Z)` of a batch `(N, C, X, Y, Z)`; see `Engine`."""
-        layout.check_batch(self.description, batch)
-        outputs = np.empty((batch.shape[0], self.description.channels, *batch.shape[2:]), np.float32)
         with torch.inference_mode():
-            # One patch at a time: a library may choose its algorithm by the size of the batch, and round otherwise.
-            for index, patch in enumerate(batch):
-                tensors = self._tensors(layout.net_input(self.description, patch))
-                raw = layout.our_output(self.description, tensors, triple(batch.shape[2:]))
-                outputs[index] = layout.finished(raw, self.description)
-        return outputs
+            return layout.run_patches(self.description, batch, self._tensors)
 
     def _tensors(self, patch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         given = torch.from_numpy(patch).to(self._device, self._dtype)
@@ -63,10 +55,7 @@ class TorchEngine:
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise PermanentError(
-                f"the net {self.description.name} cannot run on a tensor of {tuple(given.shape)} "
-                f"({self.description.axes}): {_first_line(error)}; check `inputs`, `axes` and `patch`"
-            ) from error
+            raise layout.refusal(self.description, given.shape, error) from error
         tensors = list(found) if isinstance(found, (tuple, list)) else [found]
         return [tensor.float().cpu().numpy() for tensor in tensors]
 
@@ -78,8 +67,3 @@ def _precision(model: ModelFile, precision: Precision | Literal["auto"], device:
         return "fp32"  # a program of others may hold numbers of one type
     able = torch.cuda.is_bf16_supported() if device.startswith("cuda") else hardware_bf16()
     return "bf16" if able else "fp32"
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
