@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from seuron.cli.output import echo
+from seuron.cli.volumes import parse_layer_format
 
 if TYPE_CHECKING:
     from seuron.box import Triple
@@ -221,12 +222,10 @@ def write(
 ) -> Step:
     """Into a layer, which is made as large as the volume that was read; the chunk must be whole blocks of it."""
     from seuron.commands.argument_types import absolute
-    from seuron.errors import ParameterErrors
     from seuron.pipelines.inference import operators
 
-    if layer_format not in ("precomputed", "ome-zarr"):
-        raise ParameterErrors([f"--format: got {layer_format!r}; allowed are precomputed and ome-zarr"], "write")
-    settings: dict[str, Any] = {"block": _size(block, "--block"), "layer_format": layer_format, "pyramid": pyramid}
+    settings: dict[str, Any] = {"block": _size(block, "--block"), "pyramid": pyramid}
+    settings["layer_format"] = parse_layer_format(layer_format)
     return "write", lambda chunk: operators.write_layer(chunk, absolute(layer), **settings)
 
 

@@ -62,7 +62,7 @@ def import_(
     options = _options(source, dataset, axes, resolution, offset, channel, time, missing_sections, window)
     found = understand(source, options, kind=_kind(kind))
     echo(_description(found))
-    plan = plan_import(found, source, absolute(out), options, layer_format=_layer_format(layer_format))
+    plan = plan_import(found, source, absolute(out), options, layer_format=parse_layer_format(layer_format))
     echo(f"{'layer':<10} {plan.destination}: {plan.kind}, {plan.dtype}, voxels {plan.box}")
     if dry_run:
         echo("Nothing was written (--dry-run).")
@@ -182,7 +182,8 @@ def _kind(text: str | None) -> Kind | None:
     return found
 
 
-def _layer_format(text: str) -> LayerFormat:
+def parse_layer_format(text: str) -> LayerFormat:
+    """The value of --format; raises ParameterErrors."""
     from seuron.errors import ParameterErrors
 
     if text not in ("precomputed", "ome-zarr"):

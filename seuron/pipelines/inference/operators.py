@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple, triple
+from seuron.engine.queues import usable_cores
 from seuron.errors import ParameterErrors
 from seuron.pipelines.stages.predict.masks import MaskFacts, kept_by, mask_factor
 from seuron.volumes import create_volume, open_volume
@@ -110,7 +111,7 @@ def infer(
     from seuron.nets.predict import model_scale, predict_volume
 
     _check(chunk, "infer", images=True, channels=1, dtype="uint8")
-    loaded = load_engine(model, engine=engine, threads=_cores())
+    loaded = load_engine(model, engine=engine, threads=usable_cores())
     described = loaded.description
     if problems := resolution_problems(described, {0: chunk.resolution_nm}, 0):
         raise ParameterErrors(problems, "the net")
@@ -268,16 +269,7 @@ def _check(
             f"{operator}: the chunk has {chunk.channels} channels, and {channels} is needed; put `channel N` before it"
         )
     if dtype is not None and chunk.voxels.dtype != dtype:
-        problems.append(
-            f"{operator}: the chunk holds {chunk.voxels.dtype}, and {dtype} is needed; put `normalize` before it"
-            if dtype == "uint8"
-            else f"{operator}: the chunk holds {chunk.voxels.dtype}, and {dtype} is needed; leave it out"
-        )
+        remedy = "put `normalize` before it" if dtype == "uint8" else "leave it out"
+        problems.append(f"{operator}: the chunk holds {chunk.voxels.dtype}, and {dtype} is needed; {remedy}")
     if problems:
         raise ParameterErrors(problems, f"the operator {operator}")
-
-
-def _cores() -> int:
-    from seuron.engine.queues import usable_cores
-
-    return usable_cores()

@@ -28,8 +28,8 @@ def prediction_sections(run: Run[Any, Any], stage: str) -> Iterator[Section]:
         figures=(
             Figure(
                 "Net",
-                f"{rate:.2f} Mvox/s",
-                f"of a task; the net worked {quantities.percent(busy)} of the time ({facts.engine}, {facts.precision})",
+                f"{rate:.2f}",
+                f"Mvox/s a task, {quantities.percent(busy)} of its time in the net ({facts.engine}, {facts.precision})",
                 "Voxels of the result by the time of all tasks of the net",
             ),
         ),
