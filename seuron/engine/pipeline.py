@@ -49,12 +49,26 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True)
+class LayerAttachment:
+    """What a viewer shows with a layer beside its voxels, such as properties of segments, meshes or skeletons.
+
+    `name` is unlike that of any layer, `path` where it lies, with an `info` that Neuroglancer reads, and `stage` makes
+    it: it is shown once the stage has ended.
+    """
+
+    name: str
+    path: str
+    stage: str
+
+
+@dataclass(frozen=True)
 class Layer:
     """A volume of a run: one that it was given, or one that `stage` writes.
 
     A layer of the run's own has `scales`, of which the stage makes the first, and the stage `pyramid` the others.
     `shader` is Neuroglancer's, `selected` says whether a viewer shows it at first, `mip` at which of its scales the run
     works. `layer_format` and `shard_above` are those of `LayerLayout`; layers have no shards where it is 0.
+    `attachments` are shown with it.
     """
 
     name: str
@@ -70,6 +84,7 @@ class Layer:
     mip: int = 0
     layer_format: LayerFormat = "precomputed"
     shard_above: int = 0
+    attachments: tuple[LayerAttachment, ...] = ()
 
     def layout(self, facts: Facts) -> LayerLayout:
         """How a layer of the run's own is laid out."""

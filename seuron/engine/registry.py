@@ -48,6 +48,12 @@ BUILT_IN = {
             help="a net is run over an image; each of its outputs becomes a layer",
             aliases=("run inference",),
         ),
+        PipelineEntry(
+            name="products",
+            module="seuron.pipelines.products",
+            help="a segmentation becomes what people use, such as a table of its segments",
+            aliases=("run products",),
+        ),
     )
 }
 

@@ -106,6 +106,23 @@ def read_rows(storage: Storage, name: str, rows: NDArray[np.int64]) -> Table:
     return {key: np.concatenate([part[key] for part in found]) for key in found[0]}
 
 
+def read_keys(storage: Storage, name: str, key: str, wanted: NDArray[Any]) -> Table:
+    """The rows of `name.parquet` whose `key` is among `wanted`; both are sorted. Other row groups are not read."""
+    with _opened(storage, name) as file:
+        column = file.schema_arrow.get_field_index(key)
+        found = [_columns(file.schema_arrow.empty_table())]
+        for group in range(file.num_row_groups):
+            limits = file.metadata.row_group(group).column(column).statistics
+            if limits is not None and limits.has_min_max:
+                first, last = np.searchsorted(wanted, np.array([limits.min, limits.max], wanted.dtype))
+                if first == last and (first == wanted.size or wanted[first] != limits.max):
+                    continue
+            table = _columns(file.read_row_group(group))
+            rows = np.flatnonzero(np.isin(table[key], wanted, assume_unique=True))
+            found.append({other: values[rows] for other, values in table.items()})
+    return {other: np.concatenate([part[other] for part in found]) for other in found[0]}
+
+
 def read_on_disk(storage: Storage, name: str) -> Table:
     """The columns of `name.parquet` as arrays on disk (`scratch`), for tables that memory need not hold.
 

@@ -37,6 +37,16 @@ def layer_versions(snapshot: RunSnapshot) -> dict[str, str]:
     return versions
 
 
+def attachment_versions(snapshot: RunSnapshot, layer: Layer) -> dict[str, str]:
+    """The attachments of a layer that are whole, each with its version."""
+    versions = {}
+    for attachment in layer.attachments:
+        tiers = snapshot.run.plan.stage(attachment.stage).tiers
+        if tiers and _done(snapshot, tiers[-1].id_prefix()) == len(tiers[-1]):
+            versions[attachment.name] = snapshot.version[:8]
+    return versions
+
+
 def scales_made(snapshot: RunSnapshot, layer: Layer) -> int:
     """How many scales of a layer of the run's own are there: the first, and those that the pyramid has made."""
     made = 1
@@ -62,9 +72,12 @@ def layer_info(snapshot: RunSnapshot, name: str, content: bytes) -> bytes:
 
 
 def layer_folder(run: Run, name: str) -> Path | None:
-    """The folder of a layer on this machine; None for another name, or a layer in an object store."""
+    """The folder of a layer or an attachment on this machine; None for another name, or one in an object store."""
     layer = _layer(run, name)
-    return None if layer is None else local_folder(dataset_path(layer.path))
+    if layer is not None:
+        return local_folder(dataset_path(layer.path))
+    attached = (attachment for layer in run.layers for attachment in layer.attachments)
+    return next((local_folder(attachment.path) for attachment in attached if attachment.name == name), None)
 
 
 def _layer(run: Run, name: str) -> Layer | None:

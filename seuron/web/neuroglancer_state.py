@@ -21,7 +21,7 @@ from seuron.volumes import Volume, open_volume
 from seuron.volumes.detection import dataset_path
 from seuron.web.focus import Focus
 from seuron.web.layer_sources import layer_source
-from seuron.web.layers import layer_versions
+from seuron.web.layers import attachment_versions, layer_versions
 from seuron.web.snapshot import RunSnapshot
 
 #: Red, green and blue are the first three channels, such as affinities along x, y and z: dark on membranes.
@@ -45,11 +45,12 @@ BACKGROUND = "#15181c"
 
 @dataclass(frozen=True)
 class ShownLayer:
-    """A layer that is shown, the URL at which Neuroglancer finds it, and its finest scale."""
+    """A layer that is shown, the URL at which Neuroglancer finds it, its finest scale, and URLs of attachments."""
 
     layer: Layer
     url: str
     volume: Volume
+    attached: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -83,7 +84,16 @@ def _shown_layers(snapshot: RunSnapshot, address: Callable[[str, str], str]) -> 
         folder = dataset_path(layer.path)
         url = folder if local_folder(folder) is None else address(layer.name, versions[layer.name])
         inside = volume.path.removeprefix(folder) if volume.path.startswith(f"{folder}/") else ""
-        yield ShownLayer(layer, url + inside, volume)
+        yield ShownLayer(layer, url + inside, volume, tuple(_attached(snapshot, layer, address)))
+
+
+def _attached(snapshot: RunSnapshot, layer: Layer, address: Callable[[str, str], str]) -> Iterator[str]:
+    """The URL of each attachment of a layer that is there."""
+    versions = attachment_versions(snapshot, layer)
+    for attachment in layer.attachments:
+        if attachment.name in versions:
+            local = local_folder(attachment.path) is not None
+            yield address(attachment.name, versions[attachment.name]) if local else attachment.path
 
 
 def _run_state(run: Run, layers: list[ShownLayer]) -> dict[str, Any]:
@@ -116,7 +126,10 @@ def _focused(state: dict[str, Any], focus: Focus, result: str | None) -> dict[st
 
 
 def _layer_state(layer: ShownLayer) -> dict[str, Any]:
-    state: dict[str, Any] = {"name": layer.name, "source": layer_source(layer.volume, layer.url)}
+    source: Any = layer_source(layer.volume, layer.url)
+    if layer.attached:
+        source = [source, *(f"precomputed://{url}" for url in layer.attached)]
+    state: dict[str, Any] = {"name": layer.name, "source": source}
     if layer.volume.kind == "segmentation":
         return {**state, "type": "segmentation", "selectedAlpha": LABEL_OPACITY, "hideSegmentZero": True}
     if layer.volume.channels >= 3:

@@ -189,6 +189,7 @@ def test_one_name_one_class() -> None:
         "seuron.engine.execute",
         "seuron.pipelines.segmentation",
         "seuron.pipelines.inference",
+        "seuron.pipelines.products",
         "seuron.nets.models",
         "seuron.nets.engines",
         "seuron.cluster.drivers",

@@ -33,7 +33,7 @@ PIPELINE = replace(SEGMENTATION, name="other", help="another one", aliases=("do 
 def test_the_built_in_pipeline_is_known_by_name_and_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the variable there are the built-in ones, however they are asked for."""
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert pipeline_names() == ("segmentation", "inference")
+    assert pipeline_names() == ("segmentation", "inference", "products")
     assert pipelines()[0] is PIPELINE
     assert pipeline_named("segmentation") is PIPELINE
     assert pipeline_of(SegmentationParams(output="o", affinities="a")) is PIPELINE
@@ -43,7 +43,7 @@ def test_the_built_in_pipeline_is_known_by_name_and_parameters(monkeypatch: pyte
 def test_others_are_added_by_the_variable(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     """Words between spaces or commas; the module is the pipeline's."""
     monkeypatch.setenv(VARIABLE, words)
-    assert pipeline_names() == ("segmentation", "inference", "toy")
+    assert pipeline_names() == ("segmentation", "inference", "products", "toy")
     toy = pipeline_named("toy")
     assert toy.name == "toy"
     assert pipeline_of(toy.params(output="o", image="i")) is toy
@@ -54,7 +54,8 @@ def test_an_unknown_name_gets_a_suggestion_or_the_list(monkeypatch: pytest.Monke
     monkeypatch.setenv(VARIABLE, "toy=toy_pipeline")
     with pytest.raises(NotFoundError, match="no pipeline is called 'segmentatoin'; did you mean segmentation"):
         pipeline_named("segmentatoin")
-    with pytest.raises(NotFoundError, match="no pipeline is called 'xyz'; there are segmentation, inference, toy"):
+    there = "segmentation, inference, products, toy"
+    with pytest.raises(NotFoundError, match=f"no pipeline is called 'xyz'; there are {there}"):
         pipeline_named("xyz")
 
 

@@ -1,0 +1,47 @@
+"""What can be checked of a products run before its first task."""
+
+from __future__ import annotations
+
+from seuron.box import Box
+from seuron.errors import SeuronError
+from seuron.pipelines.products.facts import ProductsFacts, ProductsRun
+from seuron.pipelines.products.params import ProductsParams
+from seuron.volumes import Volume, open_volume
+
+
+def check(params: ProductsParams, before: ProductsRun | None, workers: int) -> tuple[ProductsFacts | None, list[str]]:
+    """The facts of the run's input, and a sentence for each thing that is wrong; None where it cannot be opened."""
+    try:
+        labels = open_volume(params.segmentation, params.mip)
+    except SeuronError as error:
+        return None, [f"`segmentation`: {error}"]
+    problems = _label_problems(labels)
+    box = Box.from_corners(params.bbox) if params.bbox else labels.box
+    if not labels.box.contains(box):
+        problems.append(f"`bbox`: {box} is outside the volume {labels.path}, which is {labels.box}")
+        box = box.intersect(labels.box) if box.intersect(labels.box).voxels else labels.box
+    if not problems:
+        problems += _decoding_problems("segmentation", labels, box)
+    return ProductsFacts(box, labels.resolution_nm, str(labels.dtype)), problems
+
+
+def _label_problems(labels: Volume) -> list[str]:
+    if labels.dtype.kind != "u" or labels.channels != 1:
+        return [
+            f"`segmentation`: {labels.path} has {labels.channels} channels of {labels.dtype}; labels are one channel "
+            "of uint8 to uint64. Give a layer of labels, or `seuron import` it as one (--kind segmentation)"
+        ]
+    if labels.kind != "segmentation":
+        return [
+            f"`segmentation`: {labels.path} is an image ({labels.kind_origin or 'by its type'}); give a layer of "
+            "labels, or `seuron import` it as one (--kind segmentation)"
+        ]
+    return []
+
+
+def _decoding_problems(name: str, volume: Volume, box: Box) -> list[str]:
+    try:
+        volume.check_decoding(box)
+    except SeuronError as error:
+        return [f"`{name}`: {error}"]
+    return []

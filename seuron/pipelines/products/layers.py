@@ -1,0 +1,35 @@
+"""The volumes of a products run, and what is shown with the segmentation."""
+
+from __future__ import annotations
+
+from seuron.engine.pipeline import Layer, LayerAttachment
+from seuron.pipelines.products import segment_table
+from seuron.pipelines.products.facts import ProductsFacts
+from seuron.pipelines.products.params import ProductsParams
+from seuron.storage import cloud_path, join
+
+#: Bytes that a run leaves for a segment, at most, and the voxels of small ones.
+SEGMENT_BYTES, SEGMENT_VOXELS = 4000, 1000
+
+
+def layers(params: ProductsParams, facts: ProductsFacts) -> list[Layer]:
+    """The volumes that were given; the segmentation is shown with what the run makes of it."""
+    attachments = attachments_of(params)
+    path = cloud_path(params.segmentation)
+    return [
+        Layer("segmentation", path, "segmentation", facts.label_dtype, mip=params.mip, attachments=attachments),
+    ]
+
+
+def attachments_of(params: ProductsParams) -> tuple[LayerAttachment, ...]:
+    """What Neuroglancer shows with the segmentation: an entry for each product that makes something of the kind."""
+    found = []
+    if params.wants(segment_table.NAME):
+        properties = segment_table.PROPERTIES
+        found.append(LayerAttachment(properties, join(params.output, properties), segment_table.NAME))
+    return tuple(found)
+
+
+def stored_bytes(params: ProductsParams, facts: ProductsFacts) -> int:
+    """What a run leaves on disk, at most."""
+    return facts.box.voxels // SEGMENT_VOXELS * SEGMENT_BYTES

@@ -1,0 +1,1 @@
+"""The work of each stage of the products: one module per product."""
