@@ -28,7 +28,7 @@ STATIC_FILE = re.compile(r"[a-z]+\.(?:js|css|svg)")
 #: other part of it begins with a dot.
 METADATA = r"info|zarr\.json|\.zarray|\.zattrs|\.zgroup|attributes\.json"
 VOLUME_FILE = re.compile(
-    rf"(?:\w[\w.-]*/)*(?:{METADATA})|(?:c\.)?\d+(?:\.\d+)*|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)"
+    rf"(?:\w[\w.-]*/)*(?:{METADATA})|(?:c\.)?\d+(?:\.\d+)*|[0-9a-f]+\.shard|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)"
 )
 #: One range of bytes.
 RANGE = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")

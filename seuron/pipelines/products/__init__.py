@@ -6,6 +6,8 @@ Makes what people use of a segmentation: a table of its segments, and more. Any 
 |---|---|---|
 | prepare | checks parameters and input, writes the plan | manager |
 | segment_table | what each segment has: voxels, box, centroid, a voxel inside | cpu |
+| meshes | surfaces at several levels of detail, closed across cells | cpu |
+| skeletons | branches with radii, joined across cells | cpu |
 | report | writes `report.html` | manager |
 
 Give `output` and `segmentation`; everything else has a default.
@@ -21,8 +23,10 @@ from seuron.engine.pipeline import Pipeline
 from seuron.engine.registry import BUILT_IN
 from seuron.pipelines.products.facts import ProductsFacts, ProductsRun
 from seuron.pipelines.products.layers import layers, stored_bytes
+from seuron.pipelines.products.meshes import MESHES
 from seuron.pipelines.products.params import ProductsParams, sources_of
 from seuron.pipelines.products.segment_table import segment_table_stage
+from seuron.pipelines.products.skeletons import SKELETONS
 from seuron.pipelines.stages.report import report_stage
 
 if TYPE_CHECKING:
@@ -62,6 +66,8 @@ PIPELINE: Pipeline[ProductsParams, ProductsFacts] = Pipeline(
     aliases=_ENTRY.aliases,
     stages=(
         segment_table_stage(),
+        MESHES.stage(),
+        SKELETONS.stage(),
         report_stage(),
     ),
 )

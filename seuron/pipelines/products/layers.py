@@ -5,7 +5,9 @@ from __future__ import annotations
 from seuron.engine.pipeline import Layer, LayerAttachment
 from seuron.pipelines.products import segment_table
 from seuron.pipelines.products.facts import ProductsFacts
+from seuron.pipelines.products.meshes import MESHES
 from seuron.pipelines.products.params import ProductsParams
+from seuron.pipelines.products.skeletons import SKELETONS
 from seuron.storage import cloud_path, join
 
 #: Bytes that a run leaves for a segment, at most, and the voxels of small ones.
@@ -27,6 +29,7 @@ def attachments_of(params: ProductsParams) -> tuple[LayerAttachment, ...]:
     if params.wants(segment_table.NAME):
         properties = segment_table.PROPERTIES
         found.append(LayerAttachment(properties, join(params.output, properties), segment_table.NAME))
+    found += [kind.attachment(params) for kind in (MESHES, SKELETONS) if params.wants(kind.name)]
     return tuple(found)
 
 

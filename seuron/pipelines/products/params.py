@@ -11,16 +11,16 @@ from seuron.box import Box
 from seuron.engine.pipeline import Source
 from seuron.errors import did_you_mean
 from seuron.params.fields import MOST_VOXELS, Corners, Names, Size, Whole, checked_path, parameter
-from seuron.params.run_parameters import RunParameters
+from seuron.pipelines.products.shape_params import ShapeParams
 
 #: What can be made of a segmentation, each by the stage of the same name.
-PRODUCTS = ("segment_table",)
+PRODUCTS = ("segment_table", "meshes", "skeletons")
 _ALLOWED = f"allowed are {', '.join(PRODUCTS)}"
 #: Voxels of a cell at most: a task holds its labels, eight bytes each.
 CELL_VOXELS = 2**30
 
 
-class ProductsParams(RunParameters):
+class ProductsParams(ShapeParams):
     """A segmentation becomes what people use, any part of it alone."""
 
     segmentation: Annotated[str, AfterValidator(checked_path)] = parameter(
@@ -65,6 +65,7 @@ class ProductsParams(RunParameters):
             for name in self.products
             if name not in PRODUCTS
         ]
+        problems += self.shape_problems()
         if self.bbox is not None:
             problems += _box_problems(self.bbox)
         if math.prod(self.cell_size) > CELL_VOXELS:

@@ -1,0 +1,1 @@
+"""Skeletons of segments: traced in cells of a volume, joined, and stored. The only importer of kimimaro and osteoid."""
