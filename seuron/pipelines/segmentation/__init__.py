@@ -10,6 +10,7 @@ Turns an electron-microscope volume into segmented neurons.
 | remap_supervoxels | carries the supervoxels' final ids down the octree | cpu |
 | agglomeration | joins supervoxels by the mean affinity of their contact | cpu, memory |
 | remap_segments | carries the segments' final ids down the octree | cpu |
+| edits | carries out what proofreaders decided, where there is an edit list | cpu |
 | labels | writes supervoxels and segments as volumes | cpu |
 | pyramid | makes the coarser scales of every layer | cpu |
 | evaluation | scores the segmentation against ground truth, where there is one | cpu |
@@ -105,7 +106,7 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
     report=_report,
     warnings=_warnings,
     chunks=_chunks,
-    paths=("image", "affinities", "image_mask", "output_mask", "semantic", "ground_truth", "output", "store"),
+    paths=("image", "affinities", "image_mask", "output_mask", "semantic", "ground_truth", "edits", "output", "store"),
     presets=PRESETS,
     aliases=_ENTRY.aliases,
     stages=(
@@ -156,6 +157,16 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
             work=_CPU * (plan.OCTREE_TIERS - 2),
             plan=plan.segment_remap_tiers,
             reads=dependencies.segment_remap_reads,
+            shareable=_in_store,
+        ),
+        Stage(
+            name="edits",
+            module=f"{_STAGES}.edits",
+            version=1,
+            work=_CPU,
+            plan=plan.edit_tiers,
+            reads=dependencies.edit_reads,
+            settings=settings.edit_settings,
             shareable=_in_store,
         ),
         Stage(

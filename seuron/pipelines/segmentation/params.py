@@ -160,6 +160,13 @@ class SegmentationParams(PredictParams):
         None, "Agglomeration", "the names of class 1, 2, ... of `semantic`, for example axon,dendrite,soma,glia"
     )
 
+    edits: Path = parameter(
+        None,
+        "Agglomeration",
+        "what proofreaders decided: a JSON list of merges and splits, or a filled in table of the proofreading queue "
+        "(docs/proofreading.md); carried out behind the agglomeration",
+    )
+
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         problems = []
