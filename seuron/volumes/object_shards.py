@@ -167,6 +167,7 @@ class StoredShapes:
         """The mesh of a segment at a level of detail; raises NotFoundError."""
         from cloudvolume.exceptions import MeshDecodeError, MeshMissingError
 
+        self.sharding  # noqa: B018  raises where nothing is
         try:
             found = self._cloud.mesh.get(number, lod=level)[number]
         except (MeshMissingError, MeshDecodeError) as error:
@@ -177,6 +178,7 @@ class StoredShapes:
         """The skeleton of a segment, an `osteoid.Skeleton` in nm; raises NotFoundError."""
         from cloudvolume.exceptions import EmptyFileException, SkeletonDecodeError
 
+        self.sharding  # noqa: B018
         try:
             return self._cloud.skeleton.get(number)
         except (EmptyFileException, SkeletonDecodeError) as error:

@@ -9,17 +9,21 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+import zmesh
 from cells import cells
 from hypothesis import given
 from hypothesis import strategies as st
+from osteoid import Skeleton
 from scipy import ndimage
+from typer.testing import CliRunner
 
 from seuron.box import Box
+from seuron.cli import app
 from seuron.engine.execute import run_task
 from seuron.engine.local import run_local
 from seuron.engine.run import Run
 from seuron.engine.setup import prepare_run
-from seuron.errors import NotFoundError, ParameterErrors, RunError
+from seuron.errors import NotFoundError, ParameterErrors, RunError, VolumeError
 from seuron.meshes.surface import Surface, joined
 from seuron.params import parse_parameters
 from seuron.pipelines.products import shapes
@@ -142,7 +146,8 @@ def test_how_tasks_are_cut_changes_no_byte(whole: Run, segmentation: str, tmp_pa
 def test_dust_is_left_out_by_the_voxels_of_the_whole_segment(whole: Run, segmentation: str, tmp_path: Path) -> None:
     """The speck has one voxel in each of eight cells: with a threshold of 8 it stays, with 9 it is nowhere."""
     for threshold, expected in ((8, {SPECK}), (9, set())):
-        run = run_local(parameters(segmentation, tmp_path / str(threshold), dust_threshold=threshold))
+        only = {"products": ("meshes",), "dust_threshold": threshold}
+        run = run_local(parameters(segmentation, tmp_path / str(threshold), **only))
         kept = set(stored(run, "meshes").ids().tolist())
         assert kept & {SPECK} == expected
         assert kept | {SPECK} == set(stored(whole, "meshes").ids().tolist())
@@ -211,6 +216,32 @@ def test_the_viewer_is_served_all_shapes(whole: Run, tmp_path: Path, monkeypatch
         assert len({skeleton.to_precomputed() for skeleton in found}) == 1
     finally:
         stop_server(tmp_path)
+
+
+def test_a_segment_is_exported_for_other_tools(whole: Run, tmp_path: Path) -> None:
+    """Its mesh as OBJ and PLY and its skeleton as SWC, in nm; what cannot be is refused, with the reason."""
+    number = FIRST_ID + 1
+    for name in ("mesh.obj", "mesh.ply", "skeleton.swc"):
+        said = _exported(whole.output, number, tmp_path / name)
+        assert said.startswith(f"{tmp_path / name}: ")
+        with pytest.raises(ParameterErrors, match="exists; give another name, or --overwrite"):
+            _exported(whole.output, number, tmp_path / name)
+    mesh, skeleton = stored(whole, "meshes").mesh(number), stored(whole, "skeletons").skeleton(number)
+    for read in (zmesh.Mesh.from_obj, zmesh.Mesh.from_ply):
+        found = read((tmp_path / f"mesh.{read.__name__[5:]}").read_bytes())
+        np.testing.assert_allclose(found.vertices, mesh.points_nm, atol=1e-3)
+    points = Skeleton.from_swc((tmp_path / "skeleton.swc").read_text()).vertices
+    assert {tuple(p) for p in np.rint(points)} == {tuple(p) for p in np.rint(skeleton.vertices)}
+    with pytest.raises(ParameterErrors, match=r"the name must end in \.obj, \.ply or \.swc"):
+        _exported(whole.output, number, tmp_path / "mesh.stl")
+    with pytest.raises(VolumeError, match="holds no meshes or skeletons"):
+        _exported(tmp_path, number, tmp_path / "none.obj")
+
+
+def _exported(*words: object) -> str:
+    result = CliRunner().invoke(app, ["export-segment", *map(str, words)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.mark.parametrize(
