@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from abiss_py.constraints import parse_constraints
+from abiss_py.contact_faces import contact_faces
 from abiss_py.kernels.compile_events import on_compiled
 from abiss_py.octree import segment
+from abiss_py.segment_statistics import nearest_voxels, segment_sums
 
 
 def load_kernels(show: Callable[[str], None] | None = None) -> int:
@@ -24,7 +26,8 @@ def load_kernels(show: Callable[[str], None] | None = None) -> int:
 
     `show` is given a line for each of them, with its seconds. Some voxels of each affinity type are segmented: the
     affinities are random, and cut into chunks, because some functions are only called where basins are absorbed, or
-    where there is a seam; with rules, because others are called by these alone.
+    where there is a seam; with rules, because others are called by these alone. Contacts and statistics of segments are
+    counted as well.
     """
     semantic = np.asfortranarray(np.random.default_rng(1).integers(0, 3, (12, 12, 12), np.uint32))
     none: dict[str, Any] = {}
@@ -38,6 +41,9 @@ def load_kernels(show: Callable[[str], None] | None = None) -> int:
         for affinities in (noise, np.asfortranarray(noise / np.float32(255))):
             for rules in (none, all_rules):
                 segment(affinities, high=0.9, low=0.01, size=10, dust=2, threshold=0.2, chunk_size=(6, 6, 6), **rules)
+            contact_faces(semantic, affinities=affinities)
+        found = segment_sums(semantic)
+        nearest_voxels(semantic, found.ids, found.sums / found.voxels[:, np.newaxis], (1.0, 1.0, 1.0))
     return len(compiled)
 
 

@@ -72,10 +72,9 @@ def nearest_voxels(
 
 
 def checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels as kernels take them: (X, Y, Z), uint32 or uint64, Fortran order; raises ArgumentError for others."""
+    """Labels as kernels take them: (X, Y, Z), uint64, Fortran order; raises ArgumentError for others."""
     if labels.ndim != 3 or labels.dtype.kind != "u":
         raise ArgumentError(
             f"labels are {labels.dtype} of the shape {labels.shape}; expected are unsigned integers (X, Y, Z)"
         )
-    dtype = np.uint32 if labels.dtype.itemsize < 8 else np.uint64
-    return np.asfortranarray(labels, dtype)
+    return np.asfortranarray(labels, np.uint64)

@@ -51,7 +51,7 @@ BUILT_IN = {
         PipelineEntry(
             name="products",
             module="seuron.pipelines.products",
-            help="a segmentation becomes what people use, such as a table of its segments",
+            help="a segmentation becomes what people use: a table of its segments, their contacts",
             aliases=("run products",),
         ),
     )

@@ -10,9 +10,7 @@ import numpy as np
 from seuron.meshes.surface import Surface
 
 
-def simplified(
-    surface: Surface, half_voxel_nm: Sequence[float], error_nm: float, planes: Sequence[int]
-) -> Surface:
+def simplified(surface: Surface, half_voxel_nm: Sequence[float], error_nm: float, planes: Sequence[int]) -> Surface:
     """As few triangles as an error of `error_nm` allows, by meshoptimizer's measure (quadrics, not a hard bound).
 
     Corners on the planes between cells stay, so that surfaces of neighbours still meet: these are where a coordinate is

@@ -41,12 +41,12 @@ class Surface(NamedTuple):
 
     def open_edges(self) -> int:
         """How many edges have a triangle on one side only: 0 where the surface is watertight."""
-        ends = self.triangles.astype(np.int64)
-        first, second = ends.ravel(), ends[:, [1, 2, 0]].ravel()
-        there, back = (np.unique(a << 32 | b, return_counts=True) for a, b in ((first, second), (second, first)))
-        if not np.array_equal(there[0], back[0]):
-            return int(np.setxor1d(there[0], back[0]).size)
-        return int(np.abs(there[1] - back[1]).sum())
+        first = self.triangles.astype(np.int64)
+        second = first[:, [1, 2, 0]]
+        edges = np.minimum(first, second) << 32 | np.maximum(first, second)
+        _, number = np.unique(edges.ravel(), return_inverse=True)
+        sides = np.bincount(number, weights=np.where(first < second, 1, -1).ravel())
+        return int(np.abs(sides).sum())
 
     def volume(self, half_voxel_nm: Sequence[float]) -> float:
         """What a closed surface encloses, nm^3; a half voxel is so many nm along x, y, z."""

@@ -83,7 +83,8 @@ def whole(
     from osteoid import Skeleton
 
     def positions(part: SkeletonPart) -> NDArray[np.float32]:
-        return (part.voxels * np.asarray(voxel_nm) + np.asarray(origin_nm)).astype(np.float32)
+        found: NDArray[np.float32] = (part.voxels * np.asarray(voxel_nm) + np.asarray(origin_nm)).astype(np.float32)
+        return found
 
     pieces = [Skeleton(positions(part), part.edges, radii=part.radii, segid=number) for part in parts]
     merged = Skeleton.simple_merge(pieces).consolidate()

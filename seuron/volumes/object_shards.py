@@ -127,7 +127,9 @@ class StoredShapes:
             return self._sharding
         content = Storage(self.path).get("info")
         if content is None:
-            raise VolumeError(f"{self.path} holds no meshes or skeletons (no `info`); make them with `seuron run products`")
+            raise VolumeError(
+                f"{self.path} holds no meshes or skeletons (no `info`); make them with `seuron run products`"
+            )
         return ObjectSharding(int(json.loads(content)["sharding"]["shard_bits"]))
 
     @cached_property
@@ -154,14 +156,18 @@ class StoredShapes:
         reader = ShardReader(self._cloud.cloudpath, self._cloud.cache, specification)
         found = [np.zeros(0, np.uint64)]
         for shard in range(2**self.sharding.shard_bits) if shards is None else shards:
+            file = self.sharding.file(shard)
             with suppress(EmptyFileException):  # there is no file where no id is in it
-                found.append(reader.list_labels(self.sharding.file(shard), self._name))
+                index = reader.get_index(file, self._name)
+                parts = reader.get_minishard_indices(file, index, list(range(len(index))), self._name)
+                found += [part[:, 0] for part in parts.values() if part is not None]
         return np.sort(np.concatenate(found))
 
     def mesh(self, number: int, level: int = 0) -> StoredMesh:
         """The mesh of a segment at a level of detail; raises NotFoundError."""
         from cloudvolume.exceptions import MeshDecodeError, MeshMissingError
 
+        self.sharding  # noqa: B018  raises where nothing is
         try:
             found = self._cloud.mesh.get(number, lod=level)[number]
         except (MeshMissingError, MeshDecodeError) as error:
@@ -172,6 +178,7 @@ class StoredShapes:
         """The skeleton of a segment, an `osteoid.Skeleton` in nm; raises NotFoundError."""
         from cloudvolume.exceptions import EmptyFileException, SkeletonDecodeError
 
+        self.sharding  # noqa: B018
         try:
             return self._cloud.skeleton.get(number)
         except (EmptyFileException, SkeletonDecodeError) as error:

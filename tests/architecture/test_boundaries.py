@@ -30,6 +30,11 @@ OWNERS = {
     "zarr": ("seuron/volumes/",),
     "h5py": ("seuron/training/volumes.py", "seuron/volumes/"),
     "tifffile": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
+    "zmesh": ("seuron/meshes/",),
+    "meshoptimizer": ("seuron/meshes/",),
+    "DracoPy": ("seuron/meshes/",),
+    "kimimaro": ("seuron/skeletons/",),
+    "osteoid": ("seuron/skeletons/",),
     "mrcfile": ("seuron/volumes/sources/",),
     "nrrd": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
     "wkw": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
@@ -50,7 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("box", "errors", "printable", "process_pool", "redaction"),
     ("params", "storage"),
     ("synth", "volumes"),
-    ("evaluation", "nets"),
+    ("evaluation", "meshes", "nets", "skeletons"),
     ("training",),
     ("engine",),
     ("cluster",),
@@ -205,6 +210,7 @@ def test_importing_is_cheap(package: str) -> None:
     """Every task process pays for what it imports: none of these loads a heavy library."""
     heavy = ["torch", "onnxruntime", "openvino", "bioimageio", "safetensors", "airflow", "cloudvolume", "cloudfiles"]
     heavy += ["tensorstore", "h5py", "pyarrow", "google.auth", "zarr", "tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
+    heavy += ["zmesh", "meshoptimizer", "DracoPy", "kimimaro", "osteoid"]
     heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,18 +1,19 @@
 """# Products
 
-Makes what people use of a segmentation: a table of its segments, and more. Any of it alone.
+Makes what people use of a segmentation: a table of its segments, and their contacts. Any of it alone.
 
 | stage | does | needs |
 |---|---|---|
 | prepare | checks parameters and input, writes the plan | manager |
 | segment_table | what each segment has: voxels, box, centroid, a voxel inside | cpu |
+| contacts | where two segments touch: area by axis, centroid, box, mean affinity | cpu |
 | meshes | surfaces at several levels of detail, closed across cells | cpu |
 | skeletons | branches with radii, joined across cells | cpu |
 | report | writes `report.html` | manager |
 
 Give `output` and `segmentation`; everything else has a default.
 Starting a run again with the same parameters goes on where the last one ended.
-Cells, workers, retries and crashes do not change a byte of the tables.
+Cells, workers, retries and crashes do not change a byte of the result.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from seuron.engine.pipeline import Pipeline
 from seuron.engine.registry import BUILT_IN
+from seuron.pipelines.products.contacts import contacts_stage
 from seuron.pipelines.products.facts import ProductsFacts, ProductsRun
 from seuron.pipelines.products.layers import layers, stored_bytes
 from seuron.pipelines.products.meshes import MESHES
@@ -62,10 +64,11 @@ PIPELINE: Pipeline[ProductsParams, ProductsFacts] = Pipeline(
     layers=layers,
     stored_bytes=stored_bytes,
     report=_report,
-    paths=("segmentation", "output", "store"),
+    paths=("segmentation", "affinities", "output", "store"),
     aliases=_ENTRY.aliases,
     stages=(
         segment_table_stage(),
+        contacts_stage(),
         MESHES.stage(),
         SKELETONS.stage(),
         report_stage(),

@@ -11,9 +11,10 @@ from seuron.pipelines.products.params import ProductsParams
 
 @dataclass(frozen=True)
 class ProductsFacts(Facts):
-    """The box, the voxel size, and the type of the labels."""
+    """The box, the voxel size, and the type of the labels and of the affinities, empty where none are given."""
 
     label_dtype: str
+    affinity_dtype: str = ""
 
 
 ProductsRun = Run[ProductsParams, ProductsFacts]

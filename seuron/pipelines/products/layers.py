@@ -16,11 +16,13 @@ SEGMENT_BYTES, SEGMENT_VOXELS = 4000, 1000
 
 def layers(params: ProductsParams, facts: ProductsFacts) -> list[Layer]:
     """The volumes that were given; the segmentation is shown with what the run makes of it."""
-    attachments = attachments_of(params)
-    path = cloud_path(params.segmentation)
-    return [
-        Layer("segmentation", path, "segmentation", facts.label_dtype, mip=params.mip, attachments=attachments),
-    ]
+    found = []
+    if params.affinities is not None:
+        path = cloud_path(params.affinities)
+        found.append(Layer("affinities", path, "image", facts.affinity_dtype, channels=3, mip=params.affinities_mip))
+    path, attachments = cloud_path(params.segmentation), attachments_of(params)
+    labels = Layer("segmentation", path, "segmentation", facts.label_dtype, mip=params.mip, attachments=attachments)
+    return [*found, labels]
 
 
 def attachments_of(params: ProductsParams) -> tuple[LayerAttachment, ...]:

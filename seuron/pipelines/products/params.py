@@ -10,11 +10,11 @@ from pydantic import AfterValidator, model_validator
 from seuron.box import Box
 from seuron.engine.pipeline import Source
 from seuron.errors import did_you_mean
-from seuron.params.fields import MOST_VOXELS, Corners, Names, Size, Whole, checked_path, parameter
+from seuron.params.fields import MOST_VOXELS, Corners, Names, Path, Size, Whole, checked_path, parameter
 from seuron.pipelines.products.shape_params import ShapeParams
 
 #: What can be made of a segmentation, each by the stage of the same name.
-PRODUCTS = ("segment_table", "meshes", "skeletons")
+PRODUCTS = ("segment_table", "contacts", "meshes", "skeletons")
 _ALLOWED = f"allowed are {', '.join(PRODUCTS)}"
 #: Voxels of a cell at most: a task holds its labels, eight bytes each.
 CELL_VOXELS = 2**30
@@ -30,6 +30,13 @@ class ProductsParams(ShapeParams):
         examples=["file:///data/runs/first/segmentation"],
     )
     mip: Whole = parameter(0, "Input", "scale of the segmentation to work at; 0 is the finest", ge=0, le=63)
+    affinities: Path = parameter(
+        None,
+        "Input",
+        "affinities of the same voxels, such as the layer of a segmentation run, for the mean affinity of contacts; "
+        "channels x, y, z, each of the edge to the voxel before",
+    )
+    affinities_mip: Whole = parameter(0, "Input", "scale of the affinities", ge=0, le=63)
     bbox: Corners = parameter(
         None,
         "Input",
@@ -72,6 +79,8 @@ class ProductsParams(ShapeParams):
             problems.append(
                 f"`cell_size` {self.cell_size} is {math.prod(self.cell_size)} voxels; allowed are {CELL_VOXELS}"
             )
+        if self.affinities is not None and not problems and not self.wants("contacts"):
+            problems.append("`affinities` are for the product `contacts`; add it to `products`, or leave them out")
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -86,4 +95,7 @@ def _box_problems(corners: tuple[int, int, int, int, int, int]) -> list[str]:
 
 def sources_of(params: ProductsParams) -> dict[str, Source]:
     """The volumes that a run reads."""
-    return {"segmentation": Source(params.segmentation, params.mip, params.missing_blocks)}
+    found = {"segmentation": Source(params.segmentation, params.mip, params.missing_blocks)}
+    if params.affinities is not None:
+        found["affinities"] = Source(params.affinities, params.affinities_mip, params.missing_blocks)
+    return found

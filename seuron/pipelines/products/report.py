@@ -7,7 +7,8 @@ import html
 import numpy as np
 
 from seuron.engine.sections import Figure, Section
-from seuron.pipelines.products import segment_table
+from seuron.pipelines.products import contacts, segment_table
+from seuron.pipelines.products.cells import last_of
 from seuron.pipelines.products.facts import ProductsRun
 from seuron.reporting.quantities import count
 from seuron.storage.tables import Table, read_groups
@@ -19,9 +20,16 @@ LARGEST = 10
 def sections(run: ProductsRun) -> list[Section]:
     """A part for each product that is there."""
     found = []
-    if run.storage.get(f"{segment_table.PROPERTIES}/info") is not None:
+    if _is_done(run, segment_table.NAME, "nearest"):
         found.append(_segments(run))
+    if _is_done(run, contacts.NAME, "sum"):
+        found.append(_contacts(run))
     return found
+
+
+def _is_done(run: ProductsRun, stage: str, role: str) -> bool:
+    """Whether a product is wanted, and there."""
+    return run.params.wants(stage) and run.record(last_of(run, stage, role).id) is not None
 
 
 def _segments(run: ProductsRun) -> Section:
@@ -44,6 +52,32 @@ def _segments(run: ProductsRun) -> Section:
         sentences=(f"{count(number)} segments.",),
         place="before stages",
     )
+
+
+def _contacts(run: ProductsRun) -> Section:
+    rows, number = _largest(run, contacts.TABLE, "area_um2")
+    cells = [
+        [
+            str(rows["a"][i]),
+            str(rows["b"][i]),
+            f"{rows['area_um2'][i]:.4g}",
+            ", ".join(f"{rows[f'centroid_{axis}_nm'][i] / size:.1f}" for axis, size in _voxel_size(run)),
+            f"{rows['mean_affinity'][i]:.3f}" if "mean_affinity" in rows else "",
+        ]
+        for i in range(rows["a"].size)
+    ]
+    head = ["segment", "segment", "um^2", "centroid, in voxels", "mean affinity"]
+    return Section(
+        "Contacts",
+        f"<p>The largest; all are in <code>{contacts.TABLE}.parquet</code>.</p>" + _table(head, cells),
+        (Figure("Contacts", count(number)),),
+        sentences=(f"{count(number)} contacts.",),
+        place="before stages",
+    )
+
+
+def _voxel_size(run: ProductsRun) -> list[tuple[str, float]]:
+    return list(zip("xyz", run.facts.resolution_nm, strict=True))
 
 
 def _largest(run: ProductsRun, table: str, column: str) -> tuple[Table, int]:

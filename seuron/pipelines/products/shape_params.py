@@ -36,7 +36,10 @@ class ShapeParams(RunParameters):
         (512, 512, 256), "Skeletons", "cell in which skeletons are traced, about; they are joined then", unit="voxels"
     )
     skeleton_factor: Size = parameter(
-        (2, 2, 1), "Skeletons", "labels are pooled so before they are traced; 1,1,1 is several times slower", unit="voxels"
+        (2, 2, 1),
+        "Skeletons",
+        "labels are pooled so before they are traced; 1,1,1 is several times slower",
+        unit="voxels",
     )
     skeleton_scale: Extent = parameter(
         4.0, "Skeletons", "around a path there is no other within its distance from the surface times this"

@@ -24,7 +24,7 @@ from seuron.meshes.levels import (
 )
 from seuron.meshes.marching_cubes import label_surfaces
 from seuron.meshes.simplification import simplified
-from seuron.meshes.surface import Surface
+from seuron.meshes.surface import Surface, joined
 from seuron.pipelines.products.facts import ProductsRun
 from seuron.pipelines.products.meshes import mesh_grid
 from seuron.pipelines.products.shapes import CELL, SHARD, CellGrid
@@ -45,7 +45,7 @@ from seuron.volumes.object_shards import mesh_manifest
 __all__ = ["inputs", "run"]
 
 #: Corners of a cell's surface are stored in half voxels of the cell: 16 bits hold them.
-_TYPES = {"corners": np.uint16, "triangles": np.uint32}
+_TYPES: dict[str, type[np.generic]] = {"corners": np.uint16, "triangles": np.uint32}
 _INFO = {
     "@type": "neuroglancer_multilod_draco",
     "vertex_quantization_bits": QUANTIZATION_BITS,
@@ -75,7 +75,7 @@ def _cell_parts(run: ProductsRun, grid: CellGrid, cell: Triple) -> Iterator[Shap
     for number, surface in label_surfaces(labels):
         count = voxels.pop(number, 0)
         if number not in small:
-            found = simplified(surface, _half_voxel(run), run.params.mesh_error_nm, np.multiply(grid.edge, 2))
+            found = simplified(surface, _half_voxel(run), run.params.mesh_error_nm, [2 * e for e in grid.edge])
             yield _part(number, cell, count, found)
     nothing = Surface(np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint32))
     for number in sorted(voxels):  # these fill what the cell sees: they have voxels here, and no surface
@@ -90,19 +90,22 @@ def _part(number: int, cell: Triple, voxels: int, surface: Surface) -> ShapePart
 
 def _write_meshes(run: ProductsRun, task: Task) -> Counts:
     edge = mesh_grid(run.params, run.facts).edge
-    objects, before, triangles = {}, {}, 0
+    objects, before, triangles, open_edges = {}, {}, 0, 0
     for number, parts in segments_of(run, task, _TYPES):
         pieces = {part.cell: _surface(part, edge) for part in parts if part.arrays["triangles"].size}
         if pieces:
             triangles += sum(len(surface.triangles) for surface in pieces.values())
+            open_edges += joined(list(pieces.values())).open_edges()
             fragments, manifest = _encoded(run, pieces, edge)
             objects[number], before[number] = fragments + manifest, len(fragments)
-    return {**write_shard(run, task, objects, before), "triangles": triangles}
+    return {**write_shard(run, task, objects, before), "triangles": triangles, "open_edges": open_edges}
 
 
 def _surface(part: ShapePart, edge: Triple) -> Surface:
     corners = part.arrays["corners"].reshape(-1, 3).astype(np.int32)
-    return Surface(corners, part.arrays["triangles"].reshape(-1, 3)).shifted(np.multiply(part.cell, edge) * 2)
+    return Surface(corners, part.arrays["triangles"].reshape(-1, 3)).shifted(
+        [2 * c * e for c, e in zip(part.cell, edge, strict=True)]
+    )
 
 
 def _encoded(run: ProductsRun, pieces: dict[Triple, Surface], edge: Triple) -> tuple[bytes, bytes]:

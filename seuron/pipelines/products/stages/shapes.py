@@ -1,9 +1,9 @@
 """What the stages `meshes` and `skeletons` share: parts of shapes from cells to files, and the list of all.
 
-    parts-N.parquet (of a cell's task)     the parts of the segments whose shapes go to file N: `id`, the cell `x, y, z`,
-                                           how many `voxels` of the cell the segment has, and arrays as bytes
-    objects.parquet (of a file's task)     the `id` of each segment in the file
-    OUTPUT/meshes, OUTPUT/skeletons        the files, and an `info`, which comes last: then all can be seen
+parts-N.parquet (of a cell's task)     the parts of the segments whose shapes go to file N: `id`, the cell `x, y, z`,
+                                       how many `voxels` of the cell the segment has, and arrays as bytes
+objects.parquet (of a file's task)     the `id` of each segment in the file
+OUTPUT/meshes, OUTPUT/skeletons        the files, and an `info`, which comes last: then all can be seen
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from seuron.volumes.pyramid import pool
 
 __all__ = ["inputs", "run"]
 
-_TYPES = {"vertices": np.int32, "edges": np.uint32, "radii": np.float32}
+_TYPES: dict[str, type[np.generic]] = {"vertices": np.int32, "edges": np.uint32, "radii": np.float32}
 _INFO = {"@type": "neuroglancer_skeletons", "transform": NO_TRANSFORM, "vertex_attributes": ATTRIBUTES}
 
 
@@ -65,7 +65,8 @@ def _cell_parts(run: ProductsRun, grid: CellGrid, cell: Triple) -> Iterator[Shap
     pooled = pool(labels[..., None], run.params.skeleton_factor, "segmentation")[..., 0]
     if small:
         pooled[np.isin(pooled, np.fromiter(small, pooled.dtype, len(small)))] = 0
-    offset = np.multiply(cell, grid.edge) // run.params.skeleton_factor
+    factor = run.params.skeleton_factor
+    offset = [c * e // f for c, e, f in zip(cell, grid.edge, factor, strict=True)]
     for number, part in trace(pooled, _pooled_nm(run), _tracing(run.params)):
         yield _part(number, cell, voxels.pop(number, 0), part.shifted(offset))
     nothing = SkeletonPart(np.zeros((0, 3), np.int32), np.zeros((0, 2), np.uint32), np.zeros(0, np.float32))
