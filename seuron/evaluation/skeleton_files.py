@@ -74,5 +74,5 @@ def _voxels(volume: Volume, nodes: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _contained(box: Box, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = ((voxels >= box.minimum) & (voxels < box.maximum)).all(axis=1)
-    return found
+    low, high = np.array(box.minimum), np.array(box.maximum)
+    return np.all((voxels >= low) & (voxels < high), axis=1)
