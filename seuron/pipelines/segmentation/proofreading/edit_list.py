@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ FORM = '{"merge": [A, B]} or {"split": [[A, ...], [B, ...]]}'
 
 
 @dataclass(frozen=True)
-class Merge:
+class MergeEdit:
     """Two pieces of one object; `place` says which edit of the list it is."""
 
     a: Piece
@@ -47,7 +48,7 @@ class Merge:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitEdit:
     """Pieces of one object, and pieces of others; `place` says which edit of the list it is."""
 
     one: tuple[Piece, ...]
@@ -63,13 +64,14 @@ class Split:
 class EditList:
     """All edits. Which comes first does not matter: they hold together, or the list is refused."""
 
-    merges: tuple[Merge, ...] = ()
-    splits: tuple[Split, ...] = ()
+    merges: tuple[MergeEdit, ...] = ()
+    splits: tuple[SplitEdit, ...] = ()
 
     @property
     def pieces(self) -> list[tuple[str, Piece]]:
         """Every piece, with the place of its edit."""
-        return [(edit.place, piece) for edit in (*self.merges, *self.splits) for piece in edit.pieces]
+        edits: list[MergeEdit | SplitEdit] = [*self.merges, *self.splits]
+        return [(edit.place, piece) for edit in edits for piece in edit.pieces]
 
     def problems_in(self, box: Box) -> list[str]:
         """A sentence for each voxel that is outside a run's box."""
@@ -105,8 +107,8 @@ def parse_edits(content: bytes, path: str) -> EditList:
     found = [edit for place, entry in entries if (edit := _edit(place, entry, problems)) is not None]
     if problems:
         raise ParameterErrors([f"`edits`: {problem}" for problem in problems])
-    merges = tuple(edit for edit in found if isinstance(edit, Merge))
-    return EditList(merges, tuple(edit for edit in found if isinstance(edit, Split)))
+    merges = tuple(edit for edit in found if isinstance(edit, MergeEdit))
+    return EditList(merges, tuple(edit for edit in found if isinstance(edit, SplitEdit)))
 
 
 def _entries(text: str, path: str) -> Iterable[tuple[str, Any]]:
@@ -129,7 +131,7 @@ def _rows(text: str, path: str) -> list[tuple[str, Any]]:
     entries: list[tuple[str, Any]] = []
     for row in reader:
         verdict, place = (row["verdict"] or "").strip().lower(), f"line {reader.line_num}"
-        pair = [int(row[side]) if (row[side] or "").isascii() and row[side].isdigit() else row[side] for side in "ab"]
+        pair = [int(text) if text and re.fullmatch("[0-9]+", text) else text for text in (row["a"], row["b"])]
         if verdict == JOIN:
             entries.append((place, {"merge": pair}))
         elif verdict == APART:
@@ -139,7 +141,7 @@ def _rows(text: str, path: str) -> list[tuple[str, Any]]:
     return entries
 
 
-def _edit(place: str, entry: Any, problems: list[str]) -> Merge | Split | None:
+def _edit(place: str, entry: Any, problems: list[str]) -> MergeEdit | SplitEdit | None:
     """One edit; what is wrong with it is added to the problems, a sentence each."""
     if isinstance(entry, str) and place.startswith("line"):
         problems.append(f"{place}: the verdict is {entry!r}; allowed are {JOIN}, {APART} and nothing")
@@ -154,7 +156,7 @@ def _edit(place: str, entry: Any, problems: list[str]) -> Merge | Split | None:
             problems.append(f"{place}: a merge has two pieces, got {len(pieces)}; write several merges for more")
         elif pieces is not None and pieces[0] == pieces[1]:
             problems.append(f"{place}: both pieces of the merge are {_short(pieces[0])}; give two different ones")
-        return Merge(*pieces, place) if pieces is not None and len(problems) == before else None
+        return MergeEdit(pieces[0], pieces[1], place) if pieces is not None and len(problems) == before else None
     if kind == "split":
         return _split(place, value, problems)
     hint = did_you_mean(kind, ("merge", "split"), "known are merge and split", quote="`")
@@ -162,7 +164,7 @@ def _edit(place: str, entry: Any, problems: list[str]) -> Merge | Split | None:
     return None
 
 
-def _split(place: str, value: Any, problems: list[str]) -> Split | None:
+def _split(place: str, value: Any, problems: list[str]) -> SplitEdit | None:
     if not isinstance(value, list) or len(value) != 2:
         problems.append(f"{place}: a split has two sides, each a list of pieces, got {_short(value)}")
         return None
@@ -170,10 +172,12 @@ def _split(place: str, value: Any, problems: list[str]) -> Split | None:
     one, other = (_pieces(place, f"side {number} of the split", side, problems) for number, side in enumerate(value, 1))
     if one is None or other is None:
         return None
-    problems += [f"{place}: side {n} of the split has no piece; give one" for n, s in enumerate((one, other), 1) if not s]
+    problems += [
+        f"{place}: side {n} of the split has no piece; give one" for n, s in enumerate((one, other), 1) if not s
+    ]
     both = [piece for piece in one if piece in other]
     problems += [f"{place}: {_short(piece)} is on both sides of the split; leave it on one" for piece in both]
-    return Split(one, other, place) if len(problems) == before else None
+    return SplitEdit(one, other, place) if len(problems) == before else None
 
 
 def _pieces(place: str, what: str, value: Any, problems: list[str]) -> tuple[Piece, ...] | None:
