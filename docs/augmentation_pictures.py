@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from seuron.box import Box, Triple, triple
 from seuron.nets.normalisation import measure_normalisation
 from seuron.synth import SyntheticVolume, synthesize
-from seuron.training.augmentations import Change, LabelledPatch
+from seuron.training.augmentations import LabelledPatch, PatchChange
 from seuron.training.augmentations.grey import recontrast_plane, vary_grey
 from seuron.training.augmentations.lost_sections import LostSections
 from seuron.training.augmentations.misalignment import MisalignedMissing, Misalignment
@@ -38,7 +38,7 @@ IN_THE_MIDDLE = 39
 _ALL, _HALF = slice(0, SIZE[0]), slice(0, SIZE[0] // 2)
 
 
-def families() -> dict[str, Change | None]:
+def families() -> dict[str, PatchChange | None]:
     """One change of each family of the paper, with numbers that show; None where grey values change alone."""
     step = Misalignment(MIDDLE, SIZE[2], (22, -14), labels_move=True)
     blank = BlankSections(((MIDDLE, (_ALL, _ALL)),), (BLACK,))
@@ -59,7 +59,7 @@ def families() -> dict[str, Change | None]:
     }
 
 
-def changed(tissue: SyntheticVolume, name: str, change: Change | None) -> LabelledPatch:
+def changed(tissue: SyntheticVolume, name: str, change: PatchChange | None) -> LabelledPatch:
     """The patch with one change."""
     extra = change.extra if change is not None else (0, 0, 0)
     cut = Box.from_shape(CORNER, triple([a + b for a, b in zip(SIZE, extra, strict=True)])).slices
