@@ -108,6 +108,9 @@ class Trainer:
         started = time.perf_counter()
         if self.checkpoints and (path := self.checkpoints.chosen(from_step)) is not None:
             self.state.load(path, self.digest)
+            self.processes.wait()  # until all have read what is removed now
+            if self.processes.writes:
+                self.checkpoints.forget_after(self.state.step)
             log.info("continued after step %d", self.state.step)
         with Curves.of(
             self.training, self.state.step, self.processes.writes and self.checkpoints is not None
@@ -183,10 +186,10 @@ class Trainer:
         if self.checkpoints is None or not self.processes.writes:
             return
         path = self.checkpoints.path(self.state.step)
-        if path.exists():  # of the last step, or of an interrupted start
+        if path.exists():  # just written, or just read
             return
         self.state.save(path, self.digest)
-        self.checkpoints.prune(self.state.step)
+        self.checkpoints.prune()
         log.info("checkpoint after step %d", self.state.step)
 
     def _result(self, seconds: float) -> TrainingResult:

@@ -136,10 +136,16 @@ class Checkpoints:
             return None
         return self.path(steps[-1] if step is None else step)
 
-    def prune(self, newest: int) -> None:
-        """Remove all but the newest, and those behind the step `newest`: what is continued from an earlier one."""
-        steps = self.steps()
-        for step in [*(s for s in steps if s > newest), *[s for s in steps if s <= newest][: -self.keep]]:
+    def prune(self) -> None:
+        """Remove all but the newest."""
+        self._remove(self.steps()[: -self.keep])
+
+    def forget_after(self, step: int) -> None:
+        """Remove those of later steps: a training that goes on from an earlier one makes them again."""
+        self._remove([later for later in self.steps() if later > step])
+
+    def _remove(self, steps: list[int]) -> None:
+        for step in steps:
             self.path(step).unlink()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seuron.box import Triple, triple
-from seuron.training.augmentations import Change, LabelledPatch, draw_changes, draw_exclusive
+from seuron.training.augmentations import LabelledPatch, PatchChange, draw_changes, draw_exclusive
 from seuron.training.augmentations.grey import recontrast_plane, vary_grey
 from seuron.training.augmentations.lost_sections import LostSections, draw_lost, draw_lost_missing
 from seuron.training.augmentations.misalignment import Misalignment, draw_misaligned_missing, draw_misalignment
@@ -25,7 +25,7 @@ PAPER = AugmentationChoice(
     warp=0.5, misalignment=0.2, missing=0.2, misaligned_missing=0.2, lost=0.2, lost_missing=0.2, out_of_focus=0.5
 )
 
-Draw = Callable[[np.random.Generator], Change | None]
+Draw = Callable[[np.random.Generator], PatchChange | None]
 #: Every family, drawn for patches of `SIZE`; slips and section defects change the image alone.
 FAMILIES: dict[str, Draw] = {
     "orientation": lambda rng: Orientation(rng, (8, 8, 40), SIZE),
@@ -47,7 +47,7 @@ def coded(shape: Triple) -> LabelledPatch:
     return LabelledPatch(labels.astype(np.float32), labels, labels % 3 != 0)
 
 
-def drawn(name: str, seed: int) -> tuple[Change, LabelledPatch]:
+def drawn(name: str, seed: int) -> tuple[PatchChange, LabelledPatch]:
     """A change of a family, and what it makes of a coded patch."""
     change = FAMILIES[name](np.random.default_rng(seed))
     assert change is not None

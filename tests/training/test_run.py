@@ -144,3 +144,10 @@ def test_the_command_takes_options_for_a_quick_start(tmp_path: Path) -> None:
     nothing = CliRunner().invoke(app, ["train", str(out)])
     assert isinstance(nothing.exception, ParameterErrors)
     assert "no volumes" in str(nothing.exception)
+
+
+def test_models_show_names_the_thresholds(trained: tuple[Path, Weights]) -> None:
+    """Who gets the file from somebody sees how good it was."""
+    shown = CliRunner().invoke(app, ["models", "show", str(trained[0])])
+    assert "thresholds: watershed 0.9 and 0.01" in shown.output
+    assert "chosen on synthetic 2 32x32x24 validation" in shown.output

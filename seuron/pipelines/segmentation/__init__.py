@@ -70,6 +70,18 @@ def _report(run: SegmentationRun) -> Sequence[Section]:
     return sections(run)
 
 
+def _completed(params: SegmentationParams) -> SegmentationParams:
+    from seuron.pipelines.segmentation.model_thresholds import with_model_thresholds  # reads the model
+
+    return with_model_thresholds(params)
+
+
+def _notes(params: SegmentationParams) -> list[str]:
+    from seuron.pipelines.segmentation.model_thresholds import threshold_notes  # reads the model
+
+    return threshold_notes(params)
+
+
 def _warnings(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
     from seuron.pipelines.segmentation.plausibility import input_warnings  # opens volumes
 
@@ -104,6 +116,8 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
     layers=layers,
     stored_bytes=stored_bytes,
     report=_report,
+    completed=_completed,
+    notes=_notes,
     warnings=_warnings,
     chunks=_chunks,
     paths=("image", "affinities", "image_mask", "output_mask", "semantic", "ground_truth", "edits", "output", "store"),

@@ -129,6 +129,12 @@ class SegmentationParams(PredictParams):
     affinity_dtype: Literal["uint8", "float32"] = parameter(
         "uint8", "Affinities", "how predicted affinities are stored"
     )
+    thresholds: Literal["model", "given"] = parameter(
+        "model",
+        "Watershed",
+        "where thresholds and sizes of watershed and agglomeration are from that are left at their default: the model, "
+        "if some were chosen when it was trained (the plan and the report say which); given takes all as they are",
+    )
     watershed_high: Number = parameter(
         0.99, "Watershed", "voxels joined by an affinity of at least this are one basin", ge=0, le=1
     )

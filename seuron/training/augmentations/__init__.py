@@ -18,7 +18,7 @@ import numpy as np
 
 from seuron.box import Triple, triple
 from seuron.training.augmentations.grey import recontrast_plane, vary_grey
-from seuron.training.augmentations.labelled_patch import Change, LabelledPatch
+from seuron.training.augmentations.labelled_patch import LabelledPatch, PatchChange
 from seuron.training.augmentations.lost_sections import draw_lost, draw_lost_missing
 from seuron.training.augmentations.misalignment import draw_misaligned_missing, draw_misalignment
 from seuron.training.augmentations.orientation import Orientation
@@ -26,11 +26,11 @@ from seuron.training.augmentations.sections import draw_missing, draw_out_of_foc
 from seuron.training.augmentations.warp import draw_warp
 from seuron.training.file import AugmentationChoice
 
-__all__ = ["Change", "LabelledPatch", "PatchChanges", "draw_changes", "draw_exclusive"]
+__all__ = ["DrawnChanges", "LabelledPatch", "PatchChange", "draw_changes", "draw_exclusive"]
 
 
 @dataclass(frozen=True)
-class PatchChanges:
+class DrawnChanges:
     """All that was drawn for one patch.
 
     Attributes:
@@ -39,7 +39,7 @@ class PatchChanges:
         kind: which of the exclusive families it has; empty for none.
     """
 
-    geometry: tuple[Change, ...]
+    geometry: tuple[PatchChange, ...]
     grey: bool
     recontrasted: bool
     kind: str
@@ -65,7 +65,7 @@ def draw_changes(
     resolution: tuple[float, float, float],
     size: Triple,
     room: Triple,
-) -> PatchChanges:
+) -> DrawnChanges:
     """What happens to one patch.
 
     Args:
@@ -81,17 +81,17 @@ def draw_changes(
     focus = draw_out_of_focus(rng, size, choice.single_sections) if rng.random() < choice.out_of_focus else None
     orientation = Orientation(rng, resolution, size) if choice.flip_rotate else None
     geometry = tuple(change for change in (warp, exclusive, focus, orientation) if change is not None)
-    return PatchChanges(geometry, rng.random() < choice.grey, rng.random() < choice.recontrasted, kind)
+    return DrawnChanges(geometry, rng.random() < choice.grey, rng.random() < choice.recontrasted, kind)
 
 
 def draw_exclusive(
     rng: np.random.Generator, choice: AugmentationChoice, size: Triple, room: Triple
-) -> tuple[str, Change | None]:
+) -> tuple[str, PatchChange | None]:
     """At most one of the families that exclude one another: its name and its change."""
     bounds = np.cumsum(list(choice.exclusive.values()))
     number = int(np.searchsorted(bounds, rng.random(), side="right"))
     kind = [*choice.exclusive, ""][number]
-    change: Change | None = None
+    change: PatchChange | None = None
     if kind == "misalignment":
         change = draw_misalignment(rng, size, room, choice.displacements, choice.slips)
     elif kind == "missing":

@@ -33,7 +33,7 @@ class LabelledPatch:
         return triple(self.image.shape)
 
 
-class Change(Protocol):
+class PatchChange(Protocol):
     """A change that was drawn: its numbers are fixed, so applied twice it gives the same.
 
     Attributes:
