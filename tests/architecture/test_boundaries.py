@@ -28,7 +28,7 @@ OWNERS = {
     "cloudfiles": ("seuron/storage/files.py",),
     "tensorstore": ("seuron/volumes/",),
     "zarr": ("seuron/volumes/",),
-    "h5py": ("seuron/training/volumes.py", "seuron/volumes/"),
+    "h5py": ("seuron/pipelines/segmentation/exports/", "seuron/training/volumes.py", "seuron/volumes/"),
     "tifffile": ("seuron/volumes/exports/", "seuron/volumes/sources/"),
     "zmesh": ("seuron/meshes/",),
     "meshoptimizer": ("seuron/meshes/",),
@@ -45,7 +45,9 @@ OWNERS = {
     "llvmlite": ("abiss_py/kernels/",),
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
     "pyarrow": ("seuron/storage/tables.py",),
-    "google": ("seuron/cluster/",),
+    # Of google.protobuf, which is a package of the same name, the exports need messages.
+    "google": ("seuron/cluster/", "seuron/pipelines/segmentation/exports/"),
+    "zstandard": ("seuron/pipelines/segmentation/exports/",),
     "slack_bolt": ("seuron/bot/",),
     "slack_sdk": ("seuron/bot/", "seuron/notifications/"),
 }
