@@ -1,4 +1,4 @@
-"""`seuron demo`, which `make run` calls: a synthetic volume through the whole pipeline."""
+"""`seuron demo`, which `make run` calls: a synthetic volume becomes segments, and these become what people use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import typer
 from seuron.cli.output import echo
 
 if TYPE_CHECKING:
+    from seuron.client import RunHandle
+    from seuron.commands import Answer
+    from seuron.pipelines.products.params import ProductsParams
     from seuron.pipelines.segmentation.params import SegmentationParams
 
 
@@ -19,33 +22,47 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="which volume")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="a new run, even if one is there already")] = False,
 ) -> None:
-    """Make a volume, segment it in Airflow, and say where everything is.
+    """Make a volume, segment it in Airflow, make meshes, skeletons and tables, and say where everything is.
 
     A demonstration that was interrupted is resumed; one that is complete is shown again.
     """
-    from dataclasses import replace
-
     from seuron.cli.shell_commands import show, terminal_session
     from seuron.client import connect
     from seuron.commands import Answer
     from seuron.commands.argument_types import three_sizes
     from seuron.commands.runs import follow
     from seuron.deployment import Home
-    from seuron.web.viewer import view_run
 
     home = Home.default()
     volume = _volume(home.demo, three_sizes(shape, "--shape"), seed)
-    parameters = _parameters(home.demo, volume, fresh=fresh)
+    segmentation = _parameters(home.demo, volume, fresh=fresh)
     with terminal_session(connect()) as session:
         session.deployment.ensure_started(lambda step: session.progress(Answer(step)))
-        handle = session.deployment.run(parameters)
-        answer = follow(session, handle)
-    if not answer.failed:
-        viewer, login = view_run(handle.folder(), home.viewer), session.deployment.embedded.login_url
-        answer = replace(answer, links={**answer.links, "viewer": viewer, "log in a browser with": login})
+        answer = follow(session, session.deployment.run(segmentation))
+        if not answer.failed:
+            handle = session.deployment.run(_products(segmentation))
+            answer = _both(answer, follow(session, handle), handle)
     show(answer, as_json=False)
     if answer.failed:
         raise typer.Exit(answer.code)
+
+
+def _both(segmented: Answer, made: Answer, handle: RunHandle) -> Answer:
+    """The answers for both runs as one, with the page on which everything is seen."""
+    from seuron.commands import Answer
+    from seuron.deployment import Home
+    from seuron.web.viewer import view_run
+
+    if made.failed:
+        return made
+    links = {
+        "Airflow": segmented.links["Airflow"],
+        "report": segmented.links["report"],
+        "report on meshes, skeletons and tables": made.links["report"],
+        "viewer": view_run(handle.folder(), Home.default().viewer),
+        "log in a browser with": handle.deployment.embedded.login_url,
+    }
+    return Answer(f"{segmented.text}\n{made.text}", [segmented.data, made.data], links)
 
 
 def _volume(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
@@ -83,3 +100,14 @@ def _parameters(folder: Path, volume: Path, *, fresh: bool) -> SegmentationParam
         if not all("already holds" in problem for problem in problems):
             raise ParameterErrors(problems)
     raise AssertionError("there is always a next number")
+
+
+def _products(segmentation: SegmentationParams) -> ProductsParams:
+    """What is made of the demonstration's segments, in a folder beside its run."""
+    from seuron.pipelines.products.params import ProductsParams
+
+    return ProductsParams(
+        segmentation=f"{segmentation.output}/segmentation",
+        image=segmentation.image,
+        output=f"{segmentation.output}-products",
+    )

@@ -68,7 +68,8 @@ class Layer:
     A layer of the run's own has `scales`, of which the stage makes the first, and the stage `pyramid` the others.
     `shader` is Neuroglancer's, `selected` says whether a viewer shows it at first, `mip` at which of its scales the run
     works. `layer_format` and `shard_above` are those of `LayerLayout`; layers have no shards where it is 0.
-    `attachments` are shown with it.
+    `attachments` are shown with it, and at first the segments selected that the file `first_segments` of the run's
+    folder lists (JSON), the most important one first.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Layer:
     layer_format: LayerFormat = "precomputed"
     shard_above: int = 0
     attachments: tuple[LayerAttachment, ...] = ()
+    first_segments: str = ""
 
     def layout(self, facts: Facts) -> LayerLayout:
         """How a layer of the run's own is laid out."""

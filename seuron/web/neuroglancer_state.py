@@ -17,6 +17,7 @@ from seuron.engine.pipeline import Layer
 from seuron.engine.run import Run
 from seuron.errors import SeuronError
 from seuron.storage import local_folder
+from seuron.storage.documents import read_if_whole
 from seuron.volumes import Volume, open_volume
 from seuron.volumes.detection import dataset_path
 from seuron.web.focus import Focus
@@ -45,12 +46,16 @@ BACKGROUND = "#15181c"
 
 @dataclass(frozen=True)
 class ShownLayer:
-    """A layer that is shown, the URL at which Neuroglancer finds it, its finest scale, and URLs of attachments."""
+    """A layer that is shown, the URL at which Neuroglancer finds it, and its finest scale.
+
+    `attached` are the URLs of its attachments, `segments` those that are selected at first.
+    """
 
     layer: Layer
     url: str
     volume: Volume
     attached: tuple[str, ...] = ()
+    segments: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -84,7 +89,8 @@ def _shown_layers(snapshot: RunSnapshot, address: Callable[[str, str], str]) -> 
         folder = dataset_path(layer.path)
         url = folder if local_folder(folder) is None else address(layer.name, versions[layer.name])
         inside = volume.path.removeprefix(folder) if volume.path.startswith(f"{folder}/") else ""
-        yield ShownLayer(layer, url + inside, volume, tuple(_attached(snapshot, layer, address)))
+        attached = tuple(_attached(snapshot, layer, address))
+        yield ShownLayer(layer, url + inside, volume, attached, _first_segments(snapshot.run, layer))
 
 
 def _attached(snapshot: RunSnapshot, layer: Layer, address: Callable[[str, str], str]) -> Iterator[str]:
@@ -94,6 +100,10 @@ def _attached(snapshot: RunSnapshot, layer: Layer, address: Callable[[str, str],
         if attachment.name in versions:
             local = local_folder(attachment.path) is not None
             yield address(attachment.name, versions[attachment.name]) if local else attachment.path
+
+
+def _first_segments(run: Run, layer: Layer) -> tuple[int, ...]:
+    return (read_if_whole(run.storage, layer.first_segments, tuple[int, ...]) or ()) if layer.first_segments else ()
 
 
 def _run_state(run: Run, layers: list[ShownLayer]) -> dict[str, Any]:
@@ -131,7 +141,8 @@ def _layer_state(layer: ShownLayer) -> dict[str, Any]:
         source = [source, *(f"precomputed://{url}" for url in layer.attached)]
     state: dict[str, Any] = {"name": layer.name, "source": source}
     if layer.volume.kind == "segmentation":
-        return {**state, "type": "segmentation", "selectedAlpha": LABEL_OPACITY, "hideSegmentZero": True}
+        selected = {"segments": [str(segment) for segment in layer.segments]} if layer.segments else {}
+        return {**state, "type": "segmentation", "selectedAlpha": LABEL_OPACITY, "hideSegmentZero": True, **selected}
     if layer.volume.channels >= 3:
         return {**state, "type": "image", "shader": layer.layer.shader or CHANNELS_SHADER, "opacity": 1}
     controls = {"normalized": {"range": _grey_range(layer.volume)}}
@@ -156,7 +167,8 @@ def _grey_range(volume: Volume) -> list[float]:
 
 def _result(layers: list[ShownLayer]) -> str | None:
     """The label layer that a run is for, or another of its own while that one is not there."""
-    own = [shown.layer for shown in layers if shown.layer.kind == "segmentation" and shown.layer.stage]
+    labels = [shown.layer for shown in layers if shown.layer.kind == "segmentation"]
+    own = [layer for layer in labels if layer.stage or layer.attachments]
     return next((layer.name for layer in sorted(own, key=lambda layer: not layer.selected)), None)
 
 

@@ -64,7 +64,7 @@ PIPELINE: Pipeline[ProductsParams, ProductsFacts] = Pipeline(
     layers=layers,
     stored_bytes=stored_bytes,
     report=_report,
-    paths=("segmentation", "affinities", "output", "store"),
+    paths=("segmentation", "affinities", "image", "output", "store"),
     aliases=_ENTRY.aliases,
     stages=(
         segment_table_stage(),

@@ -27,6 +27,8 @@ def check(params: ProductsParams, before: ProductsRun | None, workers: int) -> t
         box = box.intersect(labels.box) if box.intersect(labels.box).voxels else labels.box
     if not problems:
         problems += _decoding_problems("segmentation", labels, box)
+    if params.image is not None:
+        problems += _image_problems(params.image)
     dtype = ""
     if params.affinities is not None:
         try:
@@ -37,6 +39,16 @@ def check(params: ProductsParams, before: ProductsRun | None, workers: int) -> t
             problems += _affinity_problems(affinities, labels, box)
             dtype = str(affinities.dtype)
     return ProductsFacts(box, labels.resolution_nm, str(labels.dtype), dtype), problems
+
+
+def _image_problems(path: str) -> list[str]:
+    try:
+        image = open_volume(path)
+    except SeuronError as error:
+        return [f"`image`: {error}"]
+    if image.kind != "image":
+        return [f"`image`: {image.path} has labels; give an image, or leave it out: only a viewer shows it"]
+    return []
 
 
 def _label_problems(labels: Volume) -> list[str]:

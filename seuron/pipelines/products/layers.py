@@ -17,11 +17,21 @@ SEGMENT_BYTES, SEGMENT_VOXELS = 4000, 1000
 def layers(params: ProductsParams, facts: ProductsFacts) -> list[Layer]:
     """The volumes that were given; the segmentation is shown with what the run makes of it."""
     found = []
+    if params.image is not None:
+        found.append(Layer("image", cloud_path(params.image), "image", "uint8"))
     if params.affinities is not None:
         path = cloud_path(params.affinities)
         found.append(Layer("affinities", path, "image", facts.affinity_dtype, channels=3, mip=params.affinities_mip))
     path, attachments = cloud_path(params.segmentation), attachments_of(params)
-    labels = Layer("segmentation", path, "segmentation", facts.label_dtype, mip=params.mip, attachments=attachments)
+    labels = Layer(
+        "segmentation",
+        path,
+        "segmentation",
+        facts.label_dtype,
+        mip=params.mip,
+        attachments=attachments,
+        first_segments=segment_table.LARGEST if params.wants(segment_table.NAME) else "",
+    )
     return [*found, labels]
 
 

@@ -37,6 +37,9 @@ class ProductsParams(ShapeParams):
         "channels x, y, z, each of the edge to the voxel before",
     )
     affinities_mip: Whole = parameter(0, "Input", "scale of the affinities", ge=0, le=63)
+    image: Path = parameter(
+        None, "Input", "image that a viewer and the report show beneath the segments; nothing is computed from it"
+    )
     bbox: Corners = parameter(
         None,
         "Input",

@@ -7,14 +7,24 @@ import html
 import numpy as np
 
 from seuron.engine.sections import Figure, Section
+from seuron.errors import SeuronError
 from seuron.pipelines.products import contacts, segment_table
 from seuron.pipelines.products.cells import last_of
 from seuron.pipelines.products.facts import ProductsRun
+from seuron.pipelines.products.meshes import MESHES
+from seuron.pipelines.products.shapes import LIST
+from seuron.reporting.pictures import label_colours, png_uri
 from seuron.reporting.quantities import count
+from seuron.reporting.surface_pictures import Surface, draw_surfaces
+from seuron.storage import join
+from seuron.storage.documents import read_if_whole
 from seuron.storage.tables import Table, read_groups
+from seuron.volumes.object_shards import StoredShapes
 
-#: Segments and contacts that are listed.
-LARGEST = 10
+#: Segments and contacts that are listed, and segments that are drawn.
+LARGEST, DRAWN = 10, 12
+#: Voxels up to which surfaces are drawn at their finest level: segments of larger volumes have millions of triangles.
+FINE_VOXELS = 2**28
 
 
 def sections(run: ProductsRun) -> list[Section]:
@@ -24,6 +34,8 @@ def sections(run: ProductsRun) -> list[Section]:
         found.append(_segments(run))
     if _is_done(run, contacts.NAME, "sum"):
         found.append(_contacts(run))
+    if _is_done(run, MESHES.name, LIST) and (largest := read_if_whole(run.storage, segment_table.LARGEST, list[int])):
+        found.append(_surfaces(run, largest[:DRAWN]))
     return found
 
 
@@ -50,6 +62,26 @@ def _segments(run: ProductsRun) -> Section:
         f"<p>The largest; all are in <code>{segment_table.TABLE}.parquet</code>.</p>" + _table(head, cells),
         (Figure("Segments", count(number)),),
         sentences=(f"{count(number)} segments.",),
+        place="before stages",
+    )
+
+
+def _surfaces(run: ProductsRun, segments: list[int]) -> Section:
+    """The meshes of the largest segments, in the colours of their sections."""
+    meshes = StoredShapes(join(run.output, MESHES.name))
+    colours = label_colours(np.array(segments, np.uint64)).astype(int).tolist()
+    try:
+        level = 0 if run.facts.box.voxels <= FINE_VOXELS else run.params.mesh_levels - 1
+        shown = [meshes.mesh(segment, level) for segment in segments]
+        drawn = draw_surfaces([Surface(*mesh, tuple(colour)) for mesh, colour in zip(shown, colours, strict=True)])
+    except SeuronError as error:
+        return Section("Surfaces of the largest segments", f"<p>Not drawn: {html.escape(str(error))}.</p>")
+    names = ", ".join(map(str, segments))
+    picture = f'<figure><img src="{png_uri(np.asarray(drawn))}" alt="the {len(segments)} largest segments"></figure>'
+    return Section(
+        "Surfaces of the largest segments",
+        f"{picture}<p>Segments {names}; x is to the right, y down.</p>",
+        pictures={"surfaces": lambda: drawn},
         place="before stages",
     )
 

@@ -15,6 +15,8 @@ from seuron.pipelines.products.params import ProductsParams
 NAME = "segment_table"
 #: What it writes in the run's folder: a table, and a folder of Neuroglancer's.
 TABLE, PROPERTIES = "segments", "segment_properties"
+#: And the largest segments, which a viewer selects at first.
+LARGEST = "largest_segments.json"
 _CPU: tuple[Work, ...] = ("cpu",)
 #: Mvox/s of a core in each pass, and bytes for a voxel of a cell (docs/performance.md).
 RATE, BYTES_PER_VOXEL = 60.0, 20
@@ -31,7 +33,7 @@ def segment_table_stage() -> Stage:
         reads=_reads,
         settings=_settings,
         sources=_sources,
-        files=(f"{TABLE}.parquet", f"{PROPERTIES}/info"),
+        files=(f"{TABLE}.parquet", f"{PROPERTIES}/info", LARGEST),
         shareable=lambda task: task.role != "nearest",
     )
 

@@ -6,6 +6,7 @@ segment's centroid, and the nearest of all is chosen (*inside*, *nearest*). The 
 
     OUTPUT/segments.parquet             a row for each segment, ids ascending
     OUTPUT/segment_properties/info      Neuroglancer's segment properties
+    OUTPUT/largest_segments.json        ids of the largest, which a viewer selects at first
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from seuron.engine.pipeline import Counts, Inputs
 from seuron.engine.plan import Task
 from seuron.pipelines.products.cells import below, is_last, last_of
 from seuron.pipelines.products.facts import ProductsFacts, ProductsRun
-from seuron.pipelines.products.segment_table import NAME, PROPERTIES, TABLE
+from seuron.pipelines.products.segment_table import LARGEST, NAME, PROPERTIES, TABLE
 from seuron.storage import Storage
 from seuron.storage.table_merge import combined, first_rows, reduced
 from seuron.storage.tables import Table, read_groups, read_keys, read_pieces, write_groups, write_table
@@ -31,6 +32,8 @@ from seuron.volumes import open_volume
 
 #: Segments that are listed in the properties, the largest: a viewer loads them whole.
 MOST_LISTED = 200_000
+#: Segments that a viewer selects at first.
+MOST_SELECTED = 24
 
 _SUMS, _LEAST, _ENDS = ("sum_x", "sum_y", "sum_z"), ("x0", "y0", "z0"), ("x1", "y1", "z1")
 _PLACE = ("inside_x", "inside_y", "inside_z")
@@ -116,6 +119,8 @@ def _write_table(run: ProductsRun, nearest: Iterator[Table]) -> Counts:
 
     stored = write_groups(run.storage, TABLE, groups())
     stored += _write_properties(run.storage, listed[0])
+    order = np.lexsort([listed[0]["id"], -listed[0]["voxels"]])[:MOST_SELECTED]
+    run.storage.put(LARGEST, json.dumps(listed[0]["id"][order].tolist()).encode())
     return {**counts, "stored_bytes": stored}
 
 
