@@ -18,8 +18,8 @@ from seuron.nets.engines import load_engine
 from seuron.nets.normalisation import measure_normalisation
 from seuron.nets.patches import Blending, PatchGrid
 from seuron.nets.predict import predict_volume, to_uint8
-from seuron.nets.scores import affinity_histograms
-from seuron.nets.training_data import hdf5_volume
+from seuron.training.volumes import hdf5_volume
+from seuron.training.voxel_scores import affinity_histograms
 
 PATCH = 64
 OVERLAPS: tuple[tuple[int, Blending], ...] = (

@@ -27,10 +27,10 @@ from seuron.nets.checkpoint import SHIPPED
 from seuron.nets.engines import load_engine
 from seuron.nets.normalisation import measure_normalisation
 from seuron.nets.predict import predict_volume, to_uint8
-from seuron.nets.scores import affinity_histograms
-from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.synth import synthesize
+from seuron.training.volumes import TrainingVolume, hdf5_volume
+from seuron.training.voxel_scores import affinity_histograms
 
 #: Agglomeration thresholds tried on the validation part; everything else is a run's default.
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SOURCE = "HDF5, TIFF, a folder of sections, OME-Zarr, N5, MRC, NRRD, wkw, KNOSSOS, NumPy, precomputed"
 
+#: What a finished run of segmentation is exported as.
+RUN_FORMATS = ("webknossos-agglomerate", "pychunkedgraph")
+
 Source = Annotated[str, typer.Argument(metavar="FILE[:DATASET]", help=_SOURCE)]
 Dataset = Annotated[str | None, typer.Option(help="the array, of a file that holds several; or FILE:DATASET")]
 Resolution = Annotated[str | None, typer.Option(help="nm of a voxel, x,y,z; needed where the file does not say it")]
@@ -108,11 +111,17 @@ def inspect(
 
 
 def export(
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="a folder, gs:// or s3://, or a run's layer")],
+    layer: Annotated[
+        str, typer.Argument(metavar="LAYER", help="a folder, gs:// or s3://, or a run's layer; or a run, see --format")
+    ],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="file or folder to write, on this machine")],
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help="tiff, hdf5, ome-zarr, n5, wkw, nrrd, numpy, precomputed; else by the suffix"),
+        typer.Option(
+            "--format",
+            help="tiff, hdf5, ome-zarr, n5, wkw, nrrd, numpy, precomputed; else by the suffix. "
+            f"Of a run of segmentation: {', '.join(RUN_FORMATS)}",
+        ),
     ] = None,
     box: Annotated[str | None, typer.Option(help="x0,y0,z0,x1,y1,z1 in voxels of the scale; all of it without")] = None,
     mip: Annotated[int, typer.Option(min=0, help="the scale: 0 is the finest")] = 0,
@@ -120,11 +129,20 @@ def export(
         str | None, typer.Option(help="uint8, uint16, uint32, uint64 or float32; else the layer's")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace what is there")] = False,
+    chunk_size: Annotated[
+        str | None, typer.Option(help="x,y,z in voxels, of pychunkedgraph; about 256,256,512 without")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes, of pychunkedgraph")] = 1,
 ) -> None:
     """Write a layer, or a box of it, in a format of other tools, with voxel size and corner where that has a place.
 
     Labels that do not fit into --dtype are counted from 1 on, and TARGET.labels.csv says what they were.
+    A finished run of segmentation is written with its graph: its folder instead of a layer, and --format.
     """
+    if format_name in RUN_FORMATS:
+        _check_run_options(format_name, box, mip, dtype, chunk_size, workers)
+        _export_run(layer, target, format_name, chunk_size, workers, overwrite)
+        return
     from seuron.cli.byte_progress import ByteProgress
     from seuron.commands.argument_types import absolute, parse_box
     from seuron.volumes import open_volume
@@ -140,6 +158,39 @@ def export(
     for note in notes:
         echo(f"{'note':<10} {note}")
     echo(f"{target}: {wanted or volume.box} of {volume.path}, scale {mip}")
+
+
+def _check_run_options(
+    format_name: str, box: str | None, mip: int, dtype: str | None, chunk_size: str | None, workers: int
+) -> None:
+    """Raise ParameterErrors for options that mean nothing for an export of a run."""
+    from seuron.errors import ParameterErrors
+
+    given = {"--box": box, "--mip": mip, "--dtype": dtype}
+    if format_name != "pychunkedgraph":
+        given |= {"--chunk-size": chunk_size, "--workers": workers - 1}
+    problems = [f"{name}: {format_name} takes all of a run; leave it out" for name, value in given.items() if value]
+    if problems:
+        raise ParameterErrors(problems, "the export")
+
+
+def _export_run(run: str, target: str, format_name: str, chunk_size: str | None, workers: int, overwrite: bool) -> None:
+    from functools import partial
+
+    from seuron.cli.byte_progress import ByteProgress
+    from seuron.commands.argument_types import absolute, three_sizes
+    from seuron.pipelines.segmentation.exports.pychunkedgraph import export_pychunkedgraph
+    from seuron.pipelines.segmentation.exports.webknossos import export_webknossos
+
+    size = None if chunk_size is None else three_sizes(chunk_size, "--chunk-size")
+    to_graph = partial(export_pychunkedgraph, chunk_size=size, workers=workers)
+    write = to_graph if format_name == "pychunkedgraph" else partial(export_webknossos)
+    run, target = absolute(run), absolute(target)
+    with ByteProgress() as progress:
+        notes = write(run, target, overwrite=overwrite, progress=progress)
+    for note in notes:
+        echo(f"{'note':<10} {note}")
+    echo(f"{target}: {format_name} of {run}")
 
 
 def _options(

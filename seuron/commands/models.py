@@ -13,7 +13,7 @@ from seuron.errors import SeuronError
 from seuron.storage.allowed_paths import check_path
 
 if TYPE_CHECKING:
-    from seuron.nets.models import ModelDescription
+    from seuron.nets.models import ChosenThresholds, ModelDescription
 
 GROUP = "Data"
 MODEL = Argument("a net: its name, or the path of a file or package", metavar="MODEL")
@@ -162,8 +162,21 @@ def _text(found: ModelDescription) -> str:
         f"patch: {patch.default}, from {patch.minimum} in steps of {patch.granularity}; margin {found.margin}",
         "outputs:",
         *outputs,
+        *_thresholds(found.thresholds),
     ]
     return "\n".join([*lines, *([f"SHA-256: {found.sha256}"] if found.sha256 else [])])
+
+
+def _thresholds(chosen: ChosenThresholds | None) -> list[str]:
+    """What a segmentation takes of the net, and how good it was; nothing where none were chosen."""
+    if chosen is None:
+        return []
+    return [
+        f"thresholds: watershed {chosen.watershed_high:g} and {chosen.watershed_low:g}, sizes {chosen.watershed_size} "
+        f"and {chosen.watershed_dust}, agglomeration {chosen.agglomeration_threshold:g}; chosen on "
+        f"{'; '.join(chosen.chosen_on)}: VOI {chosen.voi_split:.3f} + {chosen.voi_merge:.3f}, adapted Rand error "
+        f"{chosen.adapted_rand_error:.4f}"
+    ]
 
 
 def _channel(name: str, offset: tuple[int, int, int] | None) -> str:

@@ -51,6 +51,7 @@ def plan(
     costs = _on_cluster(run, known, _cluster_file(session, cluster))
     lines = [f"{run.output}: {run.facts.box}", _table(expected, changes), _totals(expected)]
     lines += [_in_words(costs)] if costs is not None else []
+    lines += found.notes(run.params)
     for reason, tasks in (changes.reasons if changes else {}).items():
         lines.append(f"- {reason} ({', '.join(f'{number} {stage}' for stage, number in tasks.items())})")
     return Answer("\n".join(lines), _as_data(expected, changes, costs))

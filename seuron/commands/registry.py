@@ -31,6 +31,7 @@ MODULES = (
     "history",
     "summary",
     "results",
+    "proofreading",
     "garbage",
     "parameters",
     "machines",

@@ -26,14 +26,17 @@ from seuron.storage import cloud_path
 from seuron.storage.allowed_paths import check_path
 
 if TYPE_CHECKING:
+    from seuron.box import Box
     from seuron.engine.run import Run
-    from seuron.evaluation import Scores
+    from seuron.evaluation import ObjectError, RunLengths, Scores
     from seuron.pipelines.segmentation.analysis import Explanation, Sweep
 
 GROUP = "Results"
 PIECE = "id of a segment or supervoxel, or a voxel x,y,z"
 #: Segments of fewer voxels count as small (seuron.pipelines.segmentation.analysis.sweep says why), and what is swept.
 SMALL, THRESHOLDS = 10_000, "0.1:0.9:0.05"
+#: Worst objects that an answer names.
+WORST_SHOWN = 3
 #: Tables of a whole run, or blocks of two layers, are in memory: one such command at a time in a process.
 _AT_WORK = threading.Lock()
 
@@ -70,7 +73,7 @@ def sweep(
     handle = session.find(run)
     found_run, named = handle.folder(), _rules(session, rules or ())
     others = rules_by_name(found_run, named) if named else None
-    with _alone(session):
+    with alone(session):
         session.progress(Answer(f"sweeping {handle.name}: {len(swept)} thresholds{_times(named)}"))
         found = sweep_run(found_run, swept, rules=others, ground_truth=labels, small=small)
     page = write_sweep(found_run, found)
@@ -94,7 +97,7 @@ def explain(
 
     pieces = id_or_voxel(first, "A"), id_or_voxel(second, "B")
     found_run = session.find(run).folder()
-    with _alone(session):
+    with alone(session):
         found = explain_run(found_run, *pieces)
     link = _link(session, found_run, found) if view else None
     lines = [*sentences(found), *([link] if link else [])]
@@ -114,32 +117,72 @@ def evaluate(
     mip: Annotated[
         int, Argument("scale of the segmentation to compare at; of the labels, that with equal voxels is taken")
     ] = 0,
+    boundary: Annotated[float, Argument("leave out voxels within so many nm of a boundary of the labels")] = 0.0,
+    resample: Annotated[
+        bool, Argument("take labels of any voxel size, each voxel that in which the segmentation's centre lies")
+    ] = False,
 ) -> Answer:
-    """Score a segmentation: variation of information and adapted Rand error.
+    """Score a segmentation: variation of information and adapted Rand error, and where most of it comes from.
 
     Voxels are read here, both layers once.
     """
     from seuron.commands.summary import score_files
-    from seuron.evaluation import compared_text, evaluate_volumes, evaluation_box, labels_like
-    from seuron.volumes import open_volume
+    from seuron.evaluation import evaluate_volumes
 
     box = parse_box(bbox, "bbox") if bbox else None
-    if mip < 0:
-        raise ParameterErrors([f"`mip`: got {mip}; give a scale, 0 or more"])
+    problems = [f"`mip`: got {mip}; give a scale, 0 or more"] if mip < 0 else []
+    if not 0 <= boundary < float("inf"):
+        problems.append(f"`boundary`: got {boundary}; give a distance in nm, 0 or more")
+    if problems:
+        raise ParameterErrors(problems)
     layer, truth = _layers(session, segmentation, ground_truth)
-    with _alone(session):
+    with alone(session):
         session.progress(Answer(f"comparing {layer} with {truth}"))
-        found = evaluate_volumes(layer, truth, box, mip)
-    opened = open_volume(layer, mip)
-    labels = labels_like(opened, truth)
-    compared = compared_text(evaluation_box(opened, labels, box), opened.box, labels.box)
+        found = evaluate_volumes(layer, truth, box, mip, boundary_nm=boundary, resample=resample)
+    compared = _compared(layer, truth, box, mip, resample)
     pictures = score_files(found, session.pictures) if session.pictures is not None else []
     data = {**found.model_dump(mode="json"), "compared": compared}
     return Answer(f"{_scores_text(found)}\n{compared}", data, pictures=pictures)
 
 
+def _compared(layer: str, truth: str, box: Box | None, mip: int, resample: bool) -> str:
+    """How much of both was compared, in a sentence."""
+    from seuron.evaluation import compared_text, evaluation_box, labels_like, sampled_box, sampled_labels
+    from seuron.volumes import open_volume
+
+    opened = open_volume(layer, mip)
+    if resample:
+        sampled = sampled_labels(opened, truth)
+        return compared_text(sampled_box(opened, sampled, box), opened.box, sampled.box)
+    labels = labels_like(opened, truth)
+    return compared_text(evaluation_box(opened, labels, box), opened.box, labels.box)
+
+
+@command("trace", aliases=("run length", "erl"), permission="look", group=GROUP)
+def trace(
+    session: Session,
+    segmentation: Annotated[str, Argument("a precomputed segmentation, or a run")],
+    skeletons: Annotated[str, Argument("a folder of SWC files in nm, or one of them")],
+    *,
+    mip: Annotated[int, Argument("scale of the segmentation")] = 0,
+    tolerance: Annotated[int, Argument("nodes of a second skeleton from which on a segment counts as merged")] = 2,
+) -> Answer:
+    """Score a segmentation by true skeletons: expected run length (ERL), its share of the best (NERL), worst merges."""
+    from seuron.evaluation import evaluate_skeletons
+
+    wanted = (("mip", mip, 0), ("tolerance", tolerance, 1))
+    problems = [f"`{name}`: got {value}; give a number from {least}" for name, value, least in wanted if value < least]
+    if problems:
+        raise ParameterErrors(problems)
+    layer, truth = _layers(session, segmentation, skeletons)
+    with alone(session):
+        session.progress(Answer(f"following the skeletons of {truth} in {layer}"))
+        found = evaluate_skeletons(layer, truth, mip, tolerance)
+    return Answer(_run_lengths_text(found), found.model_dump(mode="json"))
+
+
 @contextmanager
-def _alone(session: Session) -> Iterator[None]:
+def alone(session: Session) -> Iterator[None]:
     """Wait until no other command of the process needs that much memory."""
     if not _AT_WORK.acquire(blocking=False):
         session.progress(Answer("waiting until the command of another user is done"))
@@ -245,4 +288,24 @@ def _scores_text(found: Scores) -> str:
         f"adapted Rand error  {found.adapted_rand_error:.4f}\n"
         f"over {found.voxels} voxels, {found.segments} segments, {found.truths} true objects\n"
         f"ignored: {found.ignored_voxels} voxels without ground truth (0 or a reserved id, the three highest)"
+        f"{_worst_text('worst merges, segments', found.worst_merges)}"
+        f"{_worst_text('worst splits, true objects', found.worst_splits)}"
     )
+
+
+def _worst_text(title: str, worst: Sequence[ObjectError]) -> str:
+    """The first of the worst objects in a line; nothing where there is none."""
+    named = (f"{error.id} ({error.bits:.4f} bits in {len(error.overlaps)} parts)" for error in worst[:WORST_SHOWN])
+    return f"\n{title}: {', '.join(named)}" if worst else ""
+
+
+def _run_lengths_text(found: RunLengths) -> str:
+    shares = (("right", found.right_nm), ("split", found.split_nm), ("merged", found.merged_nm))
+    parts = [f"{name} {length / found.length_nm:.2%}" for name, length in (*shares, ("omitted", found.omitted_nm))]
+    lines = [
+        f"ERL   {found.erl_nm / 1000:.3f} um",
+        f"NERL  {found.nerl:.4f}",
+        f"over {found.skeletons} skeletons, {found.length_nm / 1000:.3f} um: {', '.join(parts)}",
+    ]
+    merges = (f"{merged.id} ({merged.nm / 1000:.2f} um of {len(merged.skeletons)})" for merged in found.worst_merges)
+    return "\n".join([*lines, *([f"worst merges: {', '.join(merges)}"] if found.worst_merges else [])])

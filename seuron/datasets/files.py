@@ -72,7 +72,7 @@ class Dataset:
 
     def params(self, output: str) -> Any:
         """The same as the pipeline's model."""
-        return parse_parameters(self.pipeline.params, self.values(output))
+        return self.pipeline.completed(parse_parameters(self.pipeline.params, self.values(output)))
 
 
 @dataclass(frozen=True)

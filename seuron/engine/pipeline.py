@@ -179,6 +179,8 @@ class Pipeline(Generic[P, F]):
         layers: all volumes of a run, in the order in which a viewer shows them.
         stored_bytes: what a run leaves on disk, at most.
         report: what its report shows beside what all reports have.
+        completed: the parameters with what their inputs say of those that were left at their default.
+        notes: where such parameters are from, a sentence for each, for the plan and the report.
         warnings: what a run can be started with and yet is seldom meant, a sentence for each.
         paths: the parameters that are paths.
         chunks: how many chunks a task works on, for progress; 0 where tasks are not made of chunks.
@@ -197,6 +199,8 @@ class Pipeline(Generic[P, F]):
     stored_bytes: Callable[[P, F], int]
     replacements: Callable[[Run, Run], list[str]] = lambda before, run: []
     report: Callable[[Run], Sequence[Section]] = lambda run: ()
+    completed: Callable[[P], P] = lambda params: params
+    notes: Callable[[P], Sequence[str]] = lambda params: ()
     warnings: Callable[[P, F], Sequence[str]] = lambda params, facts: ()
     chunks: Callable[[Run, Task], int] = lambda run, task: 0
     paths: tuple[str, ...] = ("output", "store")

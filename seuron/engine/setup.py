@@ -31,7 +31,7 @@ WRITTEN_FIRST = {"inputs", "keys", "plan.json"}
 
 
 def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any], found: Sequence[str] = ()) -> P:
-    """The parameters that a user gave; `found` are problems with them that are known already.
+    """The parameters that a user gave, completed by what their inputs say; `found` are problems that are known already.
 
     Where they do not parse, the ParameterErrors also say what is wrong with the volumes that they
     name, so that everything is said at once; where they do, `check_run` says that.
@@ -41,7 +41,7 @@ def parse_run(pipeline: Pipeline[P, F], values: Mapping[str, Any], found: Sequen
     if params is not None:
         problems += _inspection_problems(pipeline, params)
         if not problems:
-            return params
+            return pipeline.completed(params)
         problems += unrelated(check_run(params)[1], wrong)
     raise ParameterErrors(list(dict.fromkeys(problems)))
 

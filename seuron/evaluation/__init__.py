@@ -12,7 +12,16 @@ from seuron.evaluation.scores import (
     with_truth,
     write_scores,
 )
-from seuron.evaluation.volumes import compared_text, evaluate_volumes, evaluation_box, labels_like
+from seuron.evaluation.skeleton_files import evaluate_skeletons
+from seuron.evaluation.skeletons import RunLengths, TrueSkeleton, run_lengths
+from seuron.evaluation.volumes import (
+    compared_text,
+    evaluate_volumes,
+    evaluation_box,
+    labels_like,
+    sampled_box,
+    sampled_labels,
+)
 
 __all__ = [
     "Agreement",
@@ -20,14 +29,20 @@ __all__ = [
     "ObjectError",
     "Overlap",
     "Overlaps",
+    "RunLengths",
     "Scores",
+    "TrueSkeleton",
     "compared_text",
     "contingency",
+    "evaluate_skeletons",
     "evaluate_volumes",
     "evaluation_box",
     "labels_like",
     "merge",
     "read_scores",
+    "run_lengths",
+    "sampled_box",
+    "sampled_labels",
     "scores",
     "with_truth",
     "write_scores",

@@ -34,7 +34,7 @@ def save_checkpoint(path: Path, net: BoundaryNet, record: dict[str, Any]) -> Non
         raise PermanentError(f"weights {path}: the net is folded already; save it before fold_norms")
     recipe = record.get("recipe", {})
     known = [(float(x), float(y), float(z)) for x, y, z in recipe.get("resolutions_nm", [])]
-    described = boundary_description(path.stem, len(net.config.widths), known)
+    described = boundary_description(path.stem, len(net.config.widths), known, flat_levels=net.config.flat_levels)
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
     write_own(path, Weights(described, {"kind": "boundary", **net.config.as_dict()}, arrays, record))
 

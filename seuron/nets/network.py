@@ -18,12 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from seuron.box import Triple
 from seuron.errors import PermanentError
 
 Norm = Literal["batch", "instance"]
 
 OFFSETS: tuple[int, ...] = (1, 3, 9)
 """Distances, in voxels, of the affinities the net learns; the first is the one that is used."""
+
+DESCRIPTORS = 10
+"""Numbers that describe the shape of the body around a voxel (`seuron.training.descriptors`)."""
 
 
 TARGET_MARGIN = 0.1
@@ -40,11 +44,17 @@ class NetworkConfig:
         offsets: distances in voxels; the net has `3 * len(offsets)` outputs, ordered
             `(offset, axis)`: x, y, z at the first offset, then x, y, z at the second.
         norm: `batch` (folded at inference) or `instance`.
+        section_offsets: the distances along z; those of x and y if None.
+        flat_levels: how many of the first levels are pooled along x and y only, for thick sections.
+        descriptors: whether local shape descriptors follow the affinities, ten more outputs.
     """
 
     widths: tuple[int, ...] = (16, 32, 64)
     offsets: tuple[int, ...] = OFFSETS
     norm: Norm = "batch"
+    section_offsets: tuple[int, ...] | None = None
+    flat_levels: int = 0
+    descriptors: bool = False
 
     def __post_init__(self) -> None:
         if self.norm not in ("batch", "instance"):
@@ -53,16 +63,35 @@ class NetworkConfig:
             raise PermanentError(f"network widths: got {self.widths}; give at least one positive number of channels")
         if not self.offsets or self.offsets[0] != 1:
             raise PermanentError(f"network offsets: got {self.offsets}; the first must be 1, the affinity that is used")
+        along_z = self.section_offsets
+        if along_z is not None and (len(along_z) != len(self.offsets) or along_z[0] != 1):
+            raise PermanentError(
+                f"network section_offsets: got {along_z}; as many as offsets, {len(self.offsets)}, and the first is 1"
+            )
+        if not 0 <= self.flat_levels < len(self.widths):
+            raise PermanentError(f"network flat_levels: got {self.flat_levels}; 0 to {len(self.widths) - 1}")
+
+    @property
+    def channel_offsets(self) -> tuple[Triple, ...]:
+        """The offset of each affinity, from a voxel to the one that it is with, along x, y, z."""
+        pairs = zip(self.offsets, self.section_offsets or self.offsets, strict=True)
+        return tuple(offset for d, z in pairs for offset in ((-d, 0, 0), (0, -d, 0), (0, 0, -z)))
 
     @property
     def channels(self) -> int:
         """Number of outputs."""
-        return 3 * len(self.offsets)
+        return 3 * len(self.offsets) + (DESCRIPTORS if self.descriptors else 0)
 
     @property
-    def granularity(self) -> int:
+    def pooling(self) -> tuple[Triple, ...]:
+        """How many voxels along x, y, z become one from each level to the next."""
+        return tuple((2, 2, 1) if level < self.flat_levels else (2, 2, 2) for level in range(len(self.widths) - 1))
+
+    @property
+    def granularity(self) -> Triple:
         """A patch's sides must be multiples of this."""
-        return int(2 ** (len(self.widths) - 1))
+        poolings = len(self.widths) - 1
+        return (2**poolings, 2**poolings, 2 ** (poolings - self.flat_levels))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready fields."""
@@ -70,8 +99,9 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> NetworkConfig:
-        """The inverse of `as_dict`, through JSON too."""
-        return cls(tuple(fields["widths"]), tuple(fields["offsets"]), fields["norm"])
+        """The inverse of `as_dict`, through JSON too; what earlier versions did not write has its default."""
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(**{**fields, **lists})
 
 
 class ConvNorm(nn.Module):
@@ -114,7 +144,7 @@ class Residual(nn.Module):
 
 
 class BoundaryNet(nn.Module):
-    """Image `(N, 1, X, Y, Z)`, normalised, to logits `(N, 3 * offsets, X, Y, Z)`."""
+    """Image `(N, 1, X, Y, Z)`, normalised, to logits `(N, channels, X, Y, Z)`: affinities, then descriptors."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -130,11 +160,14 @@ class BoundaryNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         levels = [self.first(x)]
         for module in self.down:
-            levels.append(module(nn.functional.max_pool3d(levels[-1], 2)))
+            levels.append(module(nn.functional.max_pool3d(levels[-1], self.config.pooling[len(levels) - 1])))
         current = levels.pop()
         for shrink, module in zip(reversed(self.shrink), reversed(self.up), strict=True):
             # Narrowing before enlarging: the 1x1x1 convolution commutes with the interpolation and costs 8 times less.
-            enlarged = nn.functional.interpolate(shrink(current), scale_factor=2, mode="trilinear", align_corners=False)
+            grown = [float(step) for step in self.config.pooling[len(levels) - 1]]
+            enlarged = nn.functional.interpolate(
+                shrink(current), scale_factor=grown, mode="trilinear", align_corners=False
+            )
             current = module(enlarged + levels.pop())
         logits: Tensor = self.last(current)
         return logits

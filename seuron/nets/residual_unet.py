@@ -123,10 +123,17 @@ class LastConv(nn.Module):
         conv = nn.Conv3d(inputs, outputs, (1, 5, 5), padding=(0, 2, 2))
         self.outs = nn.ModuleList([nn.ModuleDict({"conv": conv})])
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def final(self) -> nn.Conv3d:
+        """The convolution that gives the outputs."""
         head = self.outs[0]
         assert isinstance(head, nn.ModuleDict)
-        result: Tensor = head["conv"](torch.relu(self.norm(x)))
+        conv = head["conv"]
+        assert isinstance(conv, nn.Conv3d)
+        return conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.final(torch.relu(self.norm(x)))
         return result
 
 

@@ -89,7 +89,7 @@ def read_pieces(storage: Storage, name: str) -> Iterator[Table]:
         if file.metadata.num_rows == 0:
             yield _columns(file.read())
         for batch in file.iter_batches(PIECE_ROWS):
-            yield {key: batch.column(key).to_numpy(zero_copy_only=False) for key in batch.schema.names}
+            yield _arrays(batch)
 
 
 def read_rows(storage: Storage, name: str, rows: NDArray[np.int64]) -> Table:
@@ -124,14 +124,20 @@ def read_keys(storage: Storage, name: str, key: str, wanted: NDArray[Any]) -> Ta
 
 
 def read_on_disk(storage: Storage, name: str) -> Table:
-    """The columns of `name.parquet` as arrays on disk (`scratch`), for tables that memory need not hold."""
-    columns: Table = {}
-    rows, start = count_rows(storage, name), 0
-    for piece in read_pieces(storage, name):
-        for key, column in piece.items():
-            columns.setdefault(key, on_disk(rows, column.dtype))[start : start + column.size] = column
-        start += next(iter(piece.values())).size
-    return columns
+    """The columns of `name.parquet` as arrays on disk (`scratch`), for tables that memory need not hold.
+
+    What fits into one piece stays in memory: most tables are small, and a file on disk for each column costs more.
+    """
+    with _opened(storage, name) as file:
+        rows, start = file.metadata.num_rows, 0
+        if rows <= PIECE_ROWS:
+            return _columns(file.read())
+        columns: Table = {}
+        for batch in file.iter_batches(PIECE_ROWS):
+            for key, column in _arrays(batch).items():
+                columns.setdefault(key, on_disk(rows, column.dtype))[start : start + column.size] = column
+            start += batch.num_rows
+        return columns
 
 
 def read_table(storage: Storage, name: str) -> Table:
@@ -195,6 +201,10 @@ def _digest_on_disk(path: Path, *version: int) -> str:
     """The digest of a file, computed once for each version of it: a task opens a table several times."""
     with path.open("rb") as file:
         return digest_of_file(file)
+
+
+def _arrays(batch: pa.RecordBatch) -> Table:
+    return {key: batch.column(key).to_numpy(zero_copy_only=False) for key in batch.schema.names}
 
 
 def _columns(table: pa.Table) -> Table:

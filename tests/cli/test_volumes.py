@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from seuron.cli import app
-from seuron.errors import ParameterErrors
+from seuron.errors import ParameterErrors, RunError
 from seuron.volumes import open_volume
 
 SHAPE = (12, 30, 40)
@@ -134,3 +134,12 @@ def test_sixteen_bits_become_eight_in_a_window(tmp_path: Path) -> None:
         out = _run("inspect", f"{tmp_path}/v.h5:raw", "--resolution", "4,4,40", "--window", window)
         assert "type       uint8" in out
         assert "become 0 to 255" in out
+
+
+def test_a_run_is_exported_whole(tmp_path: Path) -> None:
+    """Options of a layer's export are refused for a run, all of them named; a folder without a run is told."""
+    with pytest.raises(ParameterErrors) as error:
+        _run("export", tmp_path, tmp_path / "out", "--format", "webknossos-agglomerate", "--mip", "1", "--workers", "2")
+    assert [problem.split(":")[0] for problem in error.value.problems] == ["--mip", "--workers"]
+    with pytest.raises(RunError, match="holds no run"):
+        _run("export", tmp_path, tmp_path / "out", "--format", "pychunkedgraph", "--chunk-size", "64,64,64")

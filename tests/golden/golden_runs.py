@@ -89,7 +89,7 @@ def constrained_in_rounds(folder: Path, patch: pytest.MonkeyPatch) -> Run:
         semantic_classes="axon,dendrite",
         constraints=json.dumps(RULES),
         task_memory=0.51,
-        chunk_size=(11, 12, 13),
+        chunk_size=(11, 22, 20),
         batch_chunks=1,
     )
 

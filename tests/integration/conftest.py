@@ -44,6 +44,8 @@ OWN_FILES = ("run.json", "report.html", "costs.json", "retries.json", "tasks/", 
 GROUPS = {"deployment": "airflow", "server": "api-server"}
 #: What undoes a fixture that lives until the session ends, by group, or for all of this folder; twice does no harm.
 _ENDS: dict[str, Callable[[], object]] = {}
+#: What `environment` sets, once it is made.
+_VARIABLES: dict[str, str] = {}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,6 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in here:
         if item.path in groups:
             item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Set the environment again where this process ran tests of another folder in between."""
+    if _VARIABLES and "environment" not in _ENDS:
+        _set_variables()
 
 
 @pytest.hookimpl(trylast=True)
@@ -82,20 +91,26 @@ def ends() -> dict[str, Callable[[], object]]:
 
 
 @pytest.fixture(scope="session")
-def environment(ends: dict[str, Callable[[], object]]) -> Iterator[dict[str, str]]:
+def environment() -> Iterator[dict[str, str]]:
     """The environment of commands: a state folder for the session."""
     # Not pytest's own folder, which it locks to one user: as root, the database runs as another.
     folder = tempfile.mkdtemp(prefix="airflow-", dir=run_folder())
-    patch = pytest.MonkeyPatch()
     # The toy pipeline is added as the owner of a deployment adds one.
     paths = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
-    added = {"SEURON_HOME": folder, "PYTHONPATH": paths, "COLUMNS": "200", "SEURON_PIPELINES": "toy=toy_pipeline"}
-    for name, value in added.items():
-        patch.setenv(name, value)
-    ends["environment"] = patch.undo
+    _VARIABLES.update(SEURON_HOME=folder, PYTHONPATH=paths, COLUMNS="200", SEURON_PIPELINES="toy=toy_pipeline")
+    _set_variables()
     yield dict(os.environ)
-    patch.undo()
+    if "environment" in _ENDS:
+        _ENDS.pop("environment")()
+    _VARIABLES.clear()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set_variables() -> None:
+    patch = pytest.MonkeyPatch()
+    for name, value in _VARIABLES.items():
+        patch.setenv(name, value)
+    _ENDS["environment"] = patch.undo
 
 
 @pytest.fixture(scope="session")

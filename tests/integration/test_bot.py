@@ -112,9 +112,10 @@ def test_cancelling_names_who_did_it(
     bot: SlackBot, slack: SlackStandIn, hook: Hook, conf: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     """A run is cancelled by its name, by somebody else: who waits for it learns who and why, and so do the others."""
-    words = " ".join(f"{name}={value}" for name, value in conf(tmp_path / "unwanted").items())
-    asked = slack.say(f"run segmentation {words}")
-    slack.wait(lambda: "unwanted: " in str(slack.thread(asked)), "status of the run", SECONDS)
+    # It waits for a person after its first stage, so that it has not ended when it is cancelled.
+    values = conf(tmp_path / "unwanted", chunk_size=ONE_CHUNK, inspect_after=["watershed"])
+    asked = slack.say("run segmentation", files=[slack.file("p.json", json.dumps(values).encode())])
+    slack.wait(lambda: "unwanted: inspecting" in str(slack.thread(asked)), "word that it waits", SECONDS)
     cancelled = slack.say('cancel unwanted why="wrong threshold"', user=EVE)
     assert "unwanted is cancelled by Eve" in slack.answer(cancelled, 1, SECONDS)["text"]
     text = slack.answer(asked, 2, SECONDS)["text"]

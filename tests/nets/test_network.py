@@ -60,7 +60,7 @@ def test_config_survives_json() -> None:
     fields = {"widths": [4, 8], "offsets": [1, 2], "norm": "instance"}
     config = NetworkConfig.from_dict(fields)
     assert NetworkConfig.from_dict(config.as_dict()) == config
-    assert (config.channels, config.granularity) == (6, 2)
+    assert (config.channels, config.granularity) == (6, (2, 2, 2))
 
 
 @pytest.mark.parametrize("wrong", [{"norm": "layer"}, {"offsets": (3,)}, {"widths": ()}])
@@ -70,7 +70,7 @@ def test_impossible_nets_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["seuron", "seuron.nets", "seuron.nets.patches", "seuron.nets.training_data", "seuron.synth"]
+    "module", ["seuron", "seuron.nets", "seuron.nets.patches", "seuron.training.volumes", "seuron.synth"]
 )
 def test_torch_is_loaded_only_by_those_who_run_nets(module: str) -> None:
     """Importing torch takes seconds and hundreds of MB that a scheduler or planner must not pay."""

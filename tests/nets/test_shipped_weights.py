@@ -13,9 +13,9 @@ from seuron.nets.checkpoint import SHIPPED, load_checkpoint
 from seuron.nets.engines import load_engine
 from seuron.nets.normalisation import measure_normalisation
 from seuron.nets.predict import predict_volume, to_uint8
-from seuron.nets.scores import affinity_histograms
-from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.synth import synthesize
+from seuron.training.volumes import TrainingVolume, hdf5_volume
+from seuron.training.voxel_scores import affinity_histograms
 
 FIB25 = Path(__file__).parents[2].parent / "shared" / "data" / "fib25_train2_z000-166.h5"
 

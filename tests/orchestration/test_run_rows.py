@@ -10,16 +10,18 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONTENTS = (b"", b"{", b"\0\0", b"[1]")
-FILES = ("run.json", "costs.json", "stopped/one.json")
+FILES = ("run.json", "costs.json", "stopped/one.json", "gates/watershed.json")
 #: Makes the rows of failed runs with these outputs, in a process that may load Airflow.
 ROWS = """
 import json, sys
 from sqlalchemy.orm import Session
+from seuron.engine.states import Stop
 from seuron.orchestration.pages.airflow_rows import DagRunRow
 from seuron.orchestration.pages.run_rows import run_row
 from seuron.web.snapshot import SnapshotCache
 
-runs = (DagRunRow("segmentation", "one", "failed", output, "", 1.0, 2.0) for output in json.loads(sys.argv[1]))
+note = Stop("one", "cancelled", "Ada", 2.0, "ended at the inspection").note
+runs = (DagRunRow("segmentation", "one", "failed", output, note, 1.0, 2.0) for output in json.loads(sys.argv[1]))
 print("ROWS" + json.dumps([run_row(Session(), SnapshotCache(), run, newest=True) for run in runs]))
 """
 
@@ -43,7 +45,7 @@ def test_a_damaged_folder_is_a_row_with_a_problem(tmp_path: Path) -> None:
             outputs.append(str(damaged[-1]).removesuffix(f"/{name}"))
     (tmp_path / "file").write_text("mine")
     rows = rows_of([*outputs, str(tmp_path / "file"), str(tmp_path / "file" / "below"), "foo://bucket/run"])
-    assert {row["state"] for row in rows} == {"failed"}
+    assert {row["state"] for row in rows} == {"cancelled"}, "by the note in Airflow"
     for path, output, row in zip(damaged, outputs, rows, strict=False):
         assert str(path) in row["problem"]
         assert (row["output"], row["name"]) == (output, output.rsplit("/", 1)[-1])

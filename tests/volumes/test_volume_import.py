@@ -285,12 +285,13 @@ def test_a_worker_that_dies_is_told_and_the_import_continued(tmp_path: Path, mon
     monkeypatch.setattr(volume_import, "SLAB_BYTES", 5000)
     lively = multiprocessing.active_children()
 
-    def kill_one(*_: object) -> None:
-        workers = [child for child in multiprocessing.active_children() if child not in lively]
-        if workers and workers[0].pid is not None:
-            os.kill(workers[0].pid, signal.SIGKILL)
+    def kill(*_: object) -> None:
+        # All of them: the one that is left could do the rest before the pool sees that the other is gone.
+        for worker in multiprocessing.active_children():
+            if worker not in lively and worker.pid is not None:
+                os.kill(worker.pid, signal.SIGKILL)
 
     with pytest.raises(VolumeError, match="import again: it goes on"):
-        import_volume(path, str(tmp_path / "killed"), (9, 9, 9), block_size=BLOCK, workers=2, progress=kill_one)
+        import_volume(path, str(tmp_path / "killed"), (9, 9, 9), block_size=BLOCK, workers=2, progress=kill)
     import_volume(path, str(tmp_path / "killed"), (9, 9, 9), block_size=BLOCK)
     _same_layers(tmp_path / "whole", tmp_path / "killed")

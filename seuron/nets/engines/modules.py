@@ -12,6 +12,7 @@ from seuron.nets.architectures import filled
 from seuron.nets.models import ModelFile
 from seuron.nets.models.own_format import check_finite, read_own
 from seuron.nets.network import BoundaryNet, fold_norms
+from seuron.nets.residual_unet import ResidualUNet
 
 
 def load_module(model: ModelFile, device: str = "cpu") -> nn.Module:
@@ -21,14 +22,18 @@ def load_module(model: ModelFile, device: str = "cpu") -> nn.Module:
     if model.format == "torchscript":
         return _script(model, device)
     net = filled(read_own(model.path), str(model.path))
-    return used_outputs(fold_norms(net), model.description.channels) if isinstance(net, BoundaryNet) else net
+    if isinstance(net, BoundaryNet):
+        return used_outputs(fold_norms(net), net.last, model.description.channels)
+    if isinstance(net, ResidualUNet):
+        return used_outputs(net, net.out.final, model.description.channels)
+    return net
 
 
-def used_outputs(net: BoundaryNet, channels: int) -> BoundaryNet:
-    """Drop the auxiliary outputs of a boundary net, in place: those behind the first `channels`."""
-    state = {name: tensor[:channels] for name, tensor in net.last.state_dict().items()}
-    net.last = nn.Conv3d(net.last.in_channels, channels, 1)
-    net.last.load_state_dict(state)
+def used_outputs(net: nn.Module, last: nn.Conv3d, channels: int) -> nn.Module:
+    """Drop the auxiliary outputs of a net, in place: those of its last convolution behind the first `channels`."""
+    assert last.bias is not None
+    last.weight, last.bias = nn.Parameter(last.weight[:channels]), nn.Parameter(last.bias[:channels])
+    last.out_channels = len(last.weight)
     return net
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seuron.errors import PermanentError
+from seuron.errors import PermanentError, RunError
 from seuron.nets.engines import EngineName, Precision, layout
 from seuron.nets.engines.modules import load_module
 from seuron.nets.engines.processor import hardware_bf16
@@ -51,13 +51,24 @@ class TorchEngine:
         if self._channels_first:
             given = given.contiguous(memory_format=self._format)
         try:
-            found = self._net(given)
+            found = self._in_memory(given)
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"the device {self._device} has no memory for one patch of {' x '.join(map(str, given.shape))} of the "
+                f"net {self.description.name}; wait until others on it have ended, or give a smaller `patch_size`"
+            ) from error
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
             raise layout.refusal(self.description, given.shape, error) from error
         tensors = list(found) if isinstance(found, (tuple, list)) else [found]
         return [tensor.float().cpu().numpy() for tensor in tensors]
+
+    def _in_memory(self, given: torch.Tensor) -> Any:
+        """What the net gives for a patch. A batch is one patch here, so all that can be given up is torch's cache."""
+        try:
+            return self._net(given)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            return self._net(given)
 
 
 def _precision(model: ModelFile, precision: Precision | Literal["auto"], device: str) -> Precision:

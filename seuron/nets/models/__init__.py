@@ -8,12 +8,20 @@ shipped       the nets that come with seuron
 
 from __future__ import annotations
 
-from seuron.nets.models.description import Channel, InputScale, ModelDescription, OutputLayer, PatchShapes
+from seuron.nets.models.description import (
+    Channel,
+    ChosenThresholds,
+    InputScale,
+    ModelDescription,
+    OutputLayer,
+    PatchShapes,
+)
 from seuron.nets.models.model_file import ModelFile, describe, known_descriptions, model_path, open_model
 from seuron.nets.models.shipped import shipped_models
 
 __all__ = [
     "Channel",
+    "ChosenThresholds",
     "InputScale",
     "ModelDescription",
     "ModelFile",

@@ -132,6 +132,26 @@ def _allowed(step: int, low: int, high: int | None) -> str:
     return f"{', '.join(steps)}, ..." + (f", at most {high}" if high is not None else "")
 
 
+class ChosenThresholds(Parameters):
+    """What a segmentation with the net's affinities is best made with, and how good it is then.
+
+    Attributes:
+        watershed_high, watershed_low, watershed_size, watershed_dust, agglomeration_threshold: a run's parameters.
+        chosen_on: the volumes that they were chosen on.
+        voi_split, voi_merge, adapted_rand_error: the scores there.
+    """
+
+    watershed_high: Number
+    watershed_low: Number
+    watershed_size: Whole
+    watershed_dust: Whole
+    agglomeration_threshold: Number
+    chosen_on: tuple[str, ...] = ()
+    voi_split: Number
+    voi_merge: Number
+    adapted_rand_error: Number
+
+
 class ModelDescription(Parameters):
     """A net, in words and numbers.
 
@@ -147,6 +167,7 @@ class ModelDescription(Parameters):
         patch: the shapes it takes.
         margin: voxels at the border of a patch whose output is not to be used.
         outputs: the layers it makes, in the order of its channels.
+        thresholds: those of a segmentation, where they were chosen; runs take them unless told otherwise.
         sha256: of the files that it is made of, in full; written by whoever reads them.
     """
 
@@ -161,6 +182,7 @@ class ModelDescription(Parameters):
     patch: PatchShapes
     margin: tuple[Whole, Whole, Whole] = (0, 0, 0)
     outputs: Annotated[tuple[OutputLayer, ...], Field(min_length=1, max_length=64)]
+    thresholds: ChosenThresholds | None = None
     sha256: str = ""
 
     @model_validator(mode="after")

@@ -149,11 +149,15 @@ def _read_npz(path: Path) -> Weights:
 
 
 def boundary_description(
-    name: str, levels: int, resolutions_nm: list[tuple[float, float, float]], licence: str = ""
+    name: str, levels: int, resolutions_nm: list[tuple[float, float, float]], licence: str = "", flat_levels: int = 0
 ) -> ModelDescription:
-    """What is known of each boundary net of `levels` levels: its targets, its channels and its patches."""
-    step = 2 ** (levels - 1)
+    """What is known of each boundary net of `levels` levels: its targets, its channels and its patches.
+
+    `flat_levels` of the poolings leave z as it is.
+    """
+    step, flat = 2 ** (levels - 1), 2 ** (levels - 1 - flat_levels)
     side = -(-96 // step) * step
+    depth = side if flat == step else -(-32 // flat) * flat
     channels = [Channel(name=f"affinity-{axis}", offset=_before(axis)) for axis in "xyz"]
     affinities = OutputLayer(name="affinities", channels=tuple(channels), activation="sigmoid", targets=(0.1, 0.9))
     return ModelDescription(
@@ -161,7 +165,7 @@ def boundary_description(
         description="affinities of each voxel with the one before it along x, y and z",
         licence=licence,
         resolutions_nm=tuple(resolutions_nm),
-        patch=PatchShapes(default=(side, side, side), granularity=(step, step, step), minimum=(step, step, step)),
+        patch=PatchShapes(default=(side, side, depth), granularity=(step, step, flat), minimum=(step, step, flat)),
         outputs=(affinities,),
     )
 

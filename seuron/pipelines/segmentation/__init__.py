@@ -10,6 +10,7 @@ Turns an electron-microscope volume into segmented neurons.
 | remap_supervoxels | carries the supervoxels' final ids down the octree | cpu |
 | agglomeration | joins supervoxels by the mean affinity of their contact | cpu, memory |
 | remap_segments | carries the segments' final ids down the octree | cpu |
+| edits | carries out what proofreaders decided, where there is an edit list | cpu |
 | labels | writes supervoxels and segments as volumes | cpu |
 | pyramid | makes the coarser scales of every layer | cpu |
 | evaluation | scores the segmentation against ground truth, where there is one | cpu |
@@ -69,6 +70,18 @@ def _report(run: SegmentationRun) -> Sequence[Section]:
     return sections(run)
 
 
+def _completed(params: SegmentationParams) -> SegmentationParams:
+    from seuron.pipelines.segmentation.model_thresholds import with_model_thresholds  # reads the model
+
+    return with_model_thresholds(params)
+
+
+def _notes(params: SegmentationParams) -> list[str]:
+    from seuron.pipelines.segmentation.model_thresholds import threshold_notes  # reads the model
+
+    return threshold_notes(params)
+
+
 def _warnings(params: SegmentationParams, facts: VolumeFacts) -> list[str]:
     from seuron.pipelines.segmentation.plausibility import input_warnings  # opens volumes
 
@@ -103,9 +116,11 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
     layers=layers,
     stored_bytes=stored_bytes,
     report=_report,
+    completed=_completed,
+    notes=_notes,
     warnings=_warnings,
     chunks=_chunks,
-    paths=("image", "affinities", "image_mask", "output_mask", "semantic", "ground_truth", "output", "store"),
+    paths=("image", "affinities", "image_mask", "output_mask", "semantic", "ground_truth", "edits", "output", "store"),
     presets=PRESETS,
     aliases=_ENTRY.aliases,
     stages=(
@@ -156,6 +171,16 @@ PIPELINE: Pipeline[SegmentationParams, VolumeFacts] = Pipeline(
             work=_CPU * (plan.OCTREE_TIERS - 2),
             plan=plan.segment_remap_tiers,
             reads=dependencies.segment_remap_reads,
+            shareable=_in_store,
+        ),
+        Stage(
+            name="edits",
+            module=f"{_STAGES}.edits",
+            version=1,
+            work=_CPU,
+            plan=plan.edit_tiers,
+            reads=dependencies.edit_reads,
+            settings=settings.edit_settings,
             shareable=_in_store,
         ),
         Stage(

@@ -12,6 +12,7 @@ from seuron.pipelines.segmentation.facts import SegmentationRun, VolumeFacts, af
 from seuron.pipelines.segmentation.params import SegmentationParams
 from seuron.pipelines.segmentation.plan import choose_batch_side, grid_origin, largest_over_memory
 from seuron.pipelines.segmentation.predicates import with_predicates
+from seuron.pipelines.segmentation.proofreading.edit_list import content_digest, parse_edits, read_content
 from seuron.pipelines.stages.layer_blocks import growth_problems, shard_above, write_unit
 from seuron.pipelines.stages.predict.cells import choose_cell
 from seuron.pipelines.stages.predict.check import image_problems, prediction_facts
@@ -51,7 +52,23 @@ def check(
         problems += _constraint_problems(params, facts)
         problems += _semantic_problems(params, source, box, problems) if params.semantic else []
         problems += _memory_problems(params, facts)
+        facts = _with_edits(params, facts, problems) if params.edits else facts
     return facts, problems
+
+
+def _with_edits(params: SegmentationParams, facts: VolumeFacts, problems: list[str]) -> VolumeFacts:
+    """The facts with the digest of the edit list, which is checked as far as it can be without supervoxels."""
+    assert params.edits is not None
+    try:
+        content = read_content(params.edits)
+        problems += [f"`edits`: {problem}" for problem in parse_edits(content, params.edits).problems_in(facts.box)]
+    except ParameterErrors as error:
+        problems += error.problems
+        return facts
+    except SeuronError as error:
+        problems.append(f"`edits`: {error}")
+        return facts
+    return replace(facts, edits=content_digest(content))
 
 
 def _box(params: SegmentationParams, source: Volume, problems: list[str]) -> Box:

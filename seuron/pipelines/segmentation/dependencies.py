@@ -90,7 +90,14 @@ def _undecided_below(plan: Plan, octree: Octree, merge: Task) -> Reads:
         yield from watershed.remap_sources(closer)
 
 
+def edit_reads(run: SegmentationRun, task: Task) -> Reads:
+    """The whole region graph, and the watershed's tables, which say what supervoxel a voxel is in."""
+    for stage in ("watershed", "remap_supervoxels", "agglomeration"):
+        yield from run.plan.stage(stage).tiers
+
+
 def label_reads(run: SegmentationRun, task: Task) -> Reads:
+    yield from run.plan.stage("edits").tiers
     for octree in (watershed_octree(run.plan), agglomeration_octree(run.plan)):
         yield from _with_remaps(octree, octree.leaves.meeting(task.box))
 
@@ -101,3 +108,4 @@ def evaluation_reads(run: SegmentationRun, task: Task) -> Reads:
     else:
         yield run.plan.stage("evaluation").tiers[0]
         yield from run.plan.stage("agglomeration").tiers
+        yield from run.plan.stage("edits").tiers

@@ -18,6 +18,7 @@ RATES: dict[str, tuple[float, int]] = {
     "remap_supervoxels": (300.0, 1),
     "agglomeration": (30.0, 4),
     "remap_segments": (300.0, 1),
+    "edits": (300.0, 1),
     "labels": (15.0, 16),
     "evaluation": (40.0, 40),
 }

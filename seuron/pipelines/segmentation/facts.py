@@ -19,7 +19,7 @@ class VolumeFacts(Facts):
     of each output layer has; `prediction` is how the net is run, None where affinities are given.
     `frame` is the box that ids are counted in (None: `box`). `batch_chunks` is how leaves were cut, chosen once
     as well (0: by the size of `box`), so that a run which grows keeps its tasks. `shard_above` is that of the
-    layers that the run writes, 0 where none of them has shards.
+    layers that the run writes, 0 where none of them has shards. `edits` is the digest of the edit list's content.
     """
 
     dtype: str
@@ -28,6 +28,7 @@ class VolumeFacts(Facts):
     frame: Box | None = None
     batch_chunks: int = 0
     shard_above: int = 0
+    edits: str | None = None
 
     @property
     def id_frame(self) -> Box:

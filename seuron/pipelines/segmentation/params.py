@@ -129,6 +129,12 @@ class SegmentationParams(PredictParams):
     affinity_dtype: Literal["uint8", "float32"] = parameter(
         "uint8", "Affinities", "how predicted affinities are stored"
     )
+    thresholds: Literal["model", "given"] = parameter(
+        "model",
+        "Watershed",
+        "where thresholds and sizes of watershed and agglomeration are from that are left at their default: the model, "
+        "if some were chosen when it was trained (the plan and the report say which); given takes all as they are",
+    )
     watershed_high: Number = parameter(
         0.99, "Watershed", "voxels joined by an affinity of at least this are one basin", ge=0, le=1
     )
@@ -158,6 +164,13 @@ class SegmentationParams(PredictParams):
     )
     semantic_classes: ClassNames = parameter(
         None, "Agglomeration", "the names of class 1, 2, ... of `semantic`, for example axon,dendrite,soma,glia"
+    )
+
+    edits: Path = parameter(
+        None,
+        "Agglomeration",
+        "what proofreaders decided: a JSON list of merges and splits, or a filled in table of the proofreading queue "
+        "(docs/proofreading.md); carried out behind the agglomeration",
     )
 
     @model_validator(mode="after")

@@ -179,6 +179,13 @@ def segment_remap_tiers(params: SegmentationParams, facts: VolumeFacts) -> Seque
     return remap_tiers(agglomeration_tiers(params, facts), "remap_segments")
 
 
+def edit_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
+    """One task, where there is an edit list."""
+    if params.edits is None:
+        return ()
+    return (Tier.of_whole(facts.box, estimates.of_voxels("edits", 0, facts.box, 0)),)
+
+
 def label_tiers(params: SegmentationParams, facts: VolumeFacts) -> Sequence[Tier]:
     """The label layers, region by region."""
     held = math.prod(region_size(params, facts))

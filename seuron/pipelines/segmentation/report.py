@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from seuron.errors import SeuronError
 from seuron.evaluation import Scores, compared_text, read_scores
 from seuron.pipelines.segmentation.analysis import veto_counts
 from seuron.pipelines.segmentation.facts import SegmentationRun
+from seuron.pipelines.segmentation.model_thresholds import threshold_notes
 from seuron.pipelines.segmentation.plausibility import input_warnings, result_warnings
 from seuron.pipelines.segmentation.segment_sizes import Sizes, segment_sizes
 from seuron.pipelines.segmentation.size_histogram import size_histogram
@@ -28,7 +30,13 @@ LARGEST = 8
 def sections(run: SegmentationRun) -> list[Section]:
     """Warnings of the input, scores, sizes and rules, as far as there are any."""
     net = prediction_sections(run, "affinities")
-    return [*_input(run), *_scores(run), *_sizes(run), *_rules(run), *net]
+    return [*_input(run), *_scores(run), *_sizes(run), *_rules(run), *net, *_thresholds(run)]
+
+
+def _thresholds(run: SegmentationRun) -> Iterator[Section]:
+    """Which thresholds are those of the net; none where it says none."""
+    for note in threshold_notes(run.params):
+        yield Section("Thresholds", f"<p>{escape(note)}</p>", sentences=(note,))
 
 
 def _input(run: SegmentationRun) -> Iterator[Section]:

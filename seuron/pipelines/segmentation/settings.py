@@ -58,6 +58,10 @@ def agglomeration_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
     return settings
 
 
+def edit_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
+    return {"edits": run.facts.edits, "place": _frame(run)}
+
+
 def label_settings(run: SegmentationRun, task: Task) -> dict[str, Any]:
     return {"place": _frame(run)}
 

@@ -58,7 +58,7 @@ def open_wkw(path: Path, array: ExportedArray) -> Iterator[Target]:
     import wkw
 
     name = "segmentation" if array.kind == "segmentation" else "color"
-    corner = array.box.minimum if min(array.box.minimum) >= 0 else (0, 0, 0)
+    corner = wkw_corner(array.box)
     (path / name).mkdir(parents=True)
     header = wkw.Header(array.dtype.type, array.channels, block_len=WKW_BLOCK, file_len=WKW_BLOCK)
     with wkw.Dataset.create(str(path / name / "1"), header) as dataset:
@@ -69,6 +69,11 @@ def open_wkw(path: Path, array: ExportedArray) -> Iterator[Target]:
         yield Target(write)
     properties = _wkw_properties(path.name, name, corner, array)
     (path / "datasource-properties.json").write_text(json.dumps(properties, indent=1))
+
+
+def wkw_corner(box: Box) -> Triple:
+    """Where the first voxel of a box lies in a wkw layer."""
+    return box.minimum if min(box.minimum) >= 0 else (0, 0, 0)
 
 
 def _wkw_properties(dataset: str, name: str, corner: Triple, array: ExportedArray) -> dict[str, Any]:

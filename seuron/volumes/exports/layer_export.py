@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +14,7 @@ from seuron.errors import ParameterErrors, did_you_mean
 from seuron.storage import local_folder
 from seuron.volumes import Volume
 from seuron.volumes.exports.labels import new_labels, write_label_table
-from seuron.volumes.exports.target import GRID, ExportedArray, Writer
+from seuron.volumes.exports.target import GRID, ExportedArray, Writer, local_target, written_whole
 from seuron.volumes.volume_import import SLAB_BYTES, Progress, slabs
 
 INTEGERS = ("uint8", "uint16", "uint32", "uint64")
@@ -88,14 +84,22 @@ def export_layer(
     if volume.kind == "segmentation" and array.dtype.itemsize < volume.dtype.itemsize:
         boxes = (part.shifted(array.box.minimum) for part in _parts(volume, array, GRID))
         array = replace(array, labels=new_labels(volume.path, volume.read, boxes, array.dtype))
-    with _whole(path) as partial, _writer(chosen)(partial, array) as found:
+    with written_whole(path) as partial:
+        write_array(_writer(chosen), partial, array, volume, progress)
+    return tuple(_notes(chosen, path, array))
+
+
+def write_array(
+    writer: Writer, path: Path, array: ExportedArray, volume: Volume, progress: Progress | None = None
+) -> None:
+    """Write an array of a layer by a format's writer, slab by slab."""
+    with writer(path, array) as found:
         done = 0
         for part in _parts(volume, array, found.grid):
             found.write(part, array.voxels(part))
             done += part.voxels
             if progress is not None:
                 progress("export", done * array.bytes // array.box.voxels, array.bytes)
-    return tuple(_notes(chosen, path, array))
 
 
 def _checked(
@@ -104,15 +108,7 @@ def _checked(
     """The format and the path of a target, where nothing is in the way."""
     problems: list[str] = []
     chosen = _format(target, format_name, problems)
-    path = local_folder(target)
-    if path is None:
-        problems.append(
-            f"{target}: exports are written on this machine; give a path without {target.split('://')[0]}://"
-        )
-    elif path.exists() and not overwrite:
-        problems.append(f"{target} is there already; give another path, or --overwrite to replace it")
-    elif (layer := local_folder(volume.path)) is not None and (path == layer or path in layer.parents):
-        problems.append(f"{target} is or holds the layer itself; give another path")
+    path = local_target(target, overwrite, local_folder(volume.path), problems)
     if box is not None and not volume.box.contains(box):
         problems.append(f"--box: {box} is outside of the layer, which is {volume.box} at scale {volume.mip}")
     if chosen is not None:
@@ -166,25 +162,6 @@ def _parts(volume: Volume, array: ExportedArray, grid: Triple) -> list[Box]:
     unit = triple([-(-block // step) * step for block, step in zip(volume.block_size, grid, strict=True)])
     voxel_bytes = max(volume.dtype.itemsize, array.dtype.itemsize) * array.channels
     return slabs(Box((0, 0, 0), array.shape), unit, voxel_bytes, SLAB_BYTES)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` at the end, and is gone where there was an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.partial"
-    try:
-        yield partial
-        _remove(path)
-        partial.rename(path)
-    finally:
-        _remove(partial)
-
-
-def _remove(path: Path) -> None:
-    remove: Callable[[Any], None] = shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink
-    if path.exists() or path.is_symlink():
-        remove(path)
 
 
 def _notes(chosen: ExportFormat, path: Path, array: ExportedArray) -> Iterator[str]:

@@ -7,8 +7,10 @@ C). At the end of the `with` the file is whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seuron.box import Box, Triple
+from seuron.storage import local_folder
 from seuron.volumes.volume import Kind, Resolution
 
 #: Voxels that formats store together, or a multiple of them, where they have no grid of their own.
@@ -76,3 +79,41 @@ class ExportedArray:
 
 
 Writer = Callable[[Path, ExportedArray], AbstractContextManager[Target]]
+
+
+def local_target(target: str, overwrite: bool, source: Path | None, problems: list[str]) -> Path | None:
+    """The path of a target that is not in the way of anything; None where it is, and why is one of `problems`.
+
+    `source` is the folder of what is exported, None where that lies in the cloud.
+    """
+    path = local_folder(target)
+    if path is None:
+        scheme = target.split("://")[0]
+        problems.append(f"{target}: exports are written on this machine; give a path without {scheme}://")
+    elif path.exists() and not overwrite:
+        problems.append(f"{target} is there already; give another path, or --overwrite to replace it")
+    elif source is not None and (path == source or path in source.parents):
+        problems.append(f"{target} is or holds what is exported itself; give another path")
+    else:
+        return path
+    return None
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path to write to, of the same name, which takes the place of `path` at the end; an error leaves nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.partial"
+    folder.mkdir()
+    try:
+        yield folder / path.name
+        _remove(path)
+        (folder / path.name).rename(path)
+    finally:
+        _remove(folder)
+
+
+def _remove(path: Path) -> None:
+    remove: Callable[[Path], None] = shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink
+    if path.exists() or path.is_symlink():
+        remove(path)

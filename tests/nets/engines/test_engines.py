@@ -11,7 +11,7 @@ import pytest
 import torch
 from foreign_nets import TwoLayers, described, write_onnx, write_torchscript
 
-from seuron.errors import PermanentError
+from seuron.errors import PermanentError, RunError
 from seuron.nets.engines import Engine, layout, load_engine
 from seuron.nets.fetch import get_model
 from seuron.nets.models import Channel, ModelDescription, OutputLayer, PatchShapes, describe
@@ -49,6 +49,28 @@ def test_a_patch_has_one_output_whatever_is_in_its_batch(batch: np.ndarray, refe
     assert 0 <= reference.min() < reference.max() <= 1
     alone = load_engine("boundary-fib25", "torch", "fp32", "cpu").run(batch[1:])
     np.testing.assert_array_equal(alone, reference[1:])
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_device_without_memory_is_tried_again_then_named(
+    failures: int, batch: np.ndarray, reference: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patch that finds no memory is computed once torch's cache is empty; if not, the error names the remedy."""
+    engine = load_engine("boundary-fib25", "torch", "fp32", "cpu")
+    forward, left = torch.nn.Module.__call__, [failures]
+
+    def short_of_memory(module: torch.nn.Module, *given: object) -> object:
+        if isinstance(given[0], torch.Tensor) and given[0].shape[1] == 1 and left[0]:
+            left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(module, *given)
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", short_of_memory)
+    if failures == 1:
+        np.testing.assert_array_equal(engine.run(batch), reference)
+    else:
+        with pytest.raises(RunError, match=r"no memory for one patch of 1 x 1 x 16 x 8 x 12 .* smaller `patch_size`"):
+            engine.run(batch)
 
 
 @pytest.mark.parametrize(

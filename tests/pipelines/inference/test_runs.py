@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,9 @@ from seuron.nets.predict import predict_volume, to_uint8
 from seuron.params import parse_parameters
 from seuron.pipelines.inference import PIPELINE
 from seuron.pipelines.inference.params import InferenceParams
-from seuron.storage.tables import write_groups
 from seuron.volumes import create_volume, open_volume
 
+PROJECT = Path(__file__).parents[3]
 CORNER, SHAPE = (3, -5, 7), (44, 36, 30)
 VOXEL = (8.0, 8.0, 8.0)
 SMALL: dict[str, Any] = {
@@ -118,34 +121,38 @@ def test_layers_have_the_same_voxels_in_both_formats_and_in_shards(
     assert open_volume(made.layer("affinities")).is_sharded == bool(shard_above)
 
 
-class Killed(Exception):
-    """A process that ends here."""
+#: A run that ends by SIGKILL right behind the N-th table that a task hands on.
+KILLED_RUN = """
+import os, signal, sys
+from seuron.engine.local import run_local
+from seuron.params import parse_parameters
+from seuron.pipelines.inference.params import InferenceParams
+from seuron.pipelines.stages.predict import work
+
+write, left = work.write_groups, int(sys.argv[2])
+
+def write_and_die(*given, **named):
+    global left
+    done, left = write(*given, **named), left - 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+work.write_groups = write_and_die
+run_local(InferenceParams.model_validate_json(sys.argv[1]))
+"""
 
 
-@pytest.mark.parametrize("kills", [(0, 3, 6, 9, 12, 15)])
-def test_kills_in_the_middle_of_a_hand_over_change_nothing(
-    whole: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: tuple[int, ...]
-) -> None:
-    """Tasks end behind any of the tables that they hand on, half of a cell's blocks written; a start resumes.
+def test_kills_in_the_middle_of_a_hand_over_change_nothing(whole: Run, folder: Path, tmp_path: Path) -> None:
+    """SIGKILL behind a table that is handed on, where the task's others are not written; a start resumes.
 
     A second delivery of a task of the net, behind those that add up what it handed on, changes nothing either.
     """
     params = parameters(folder, tmp_path / "run", chunk_size=(16, 16, 16))
-    written, left = 0, list(kills)
-
-    def killed(*args: Any, **named: Any) -> int:
-        nonlocal written
-        done = write_groups(*args, **named)
-        written += 1
-        if left and written > left[0]:
-            left.pop(0)
-            raise Killed
-        return done
-
-    monkeypatch.setattr("seuron.pipelines.stages.predict.work.write_groups", killed)
-    while left:
-        with pytest.raises(Killed):
-            run_local(params)
+    for tables in (2, 6):
+        command = [sys.executable, "-c", KILLED_RUN, params.model_dump_json(), str(tables)]
+        died = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=PROJECT)
+        assert died.returncode == -signal.SIGKILL, died.stderr
     run = run_local(params)
     assert read(run).tobytes() == read(whole).tobytes()
 

@@ -15,7 +15,7 @@ from seuron.evaluation import ContingencyTable, contingency, merge, scores, writ
 from seuron.pipelines.segmentation.facts import SegmentationRun
 from seuron.pipelines.segmentation.octree import agglomeration_octree
 from seuron.pipelines.segmentation.plan import region_size
-from seuron.pipelines.segmentation.stages.remap import segments_of
+from seuron.pipelines.segmentation.stages.remap import EDITED, segments_of
 from seuron.storage.tables import read_table, write_table
 from seuron.volumes import open_volume
 
@@ -27,7 +27,8 @@ def inputs(run: SegmentationRun, task: Task) -> Inputs:
         return {"tables": inputs_digest(run, task, [parts_read(run, task, "supervoxels"), truth])}
     tables = [tables_read(run, other.id, "contingency") for other in run.plan.stage("evaluation").tiers[0]]
     names = [tables_read(run, other.id, "names") for tier in agglomeration_octree(run.plan).levels for other in tier]
-    return {"scores": inputs_digest(run, task, [tables, names])}
+    edited = [tables_read(run, other.id, EDITED) for other in run.plan.stage("edits").tasks]
+    return {"scores": inputs_digest(run, task, [tables, names, *([edited] if edited else [])])}
 
 
 def run(run: SegmentationRun, task: Task) -> Counts:

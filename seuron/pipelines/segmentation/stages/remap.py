@@ -35,6 +35,8 @@ from seuron.storage.tables import count_rows, read_groups
 
 #: Tables of tasks that close seams or lines that are kept: a leaf asks for four, and these for four each.
 KEPT = 256
+#: The table of the stage `edits`: supervoxels that edits gave to another segment.
+EDITED = "edited"
 
 
 def inputs(run: SegmentationRun, task: Task) -> Inputs:
@@ -133,15 +135,36 @@ def seam_ids(run: SegmentationRun, octree: Octree, seam: LeafSeam, final: FinalI
 def segments_in(run: SegmentationRun, leaf: Task) -> Mapping:
     """The segments of the supervoxels in an agglomeration leaf's box, where these have another id."""
     names, above = read_names(run.tables(leaf.id)), FinalIds(run, agglomeration_octree(run.plan)).of_task(leaf)
-    return Mapping.union([Mapping(names.keys, above.follow(names.values)), above])
+    decided = Mapping.union([Mapping(names.keys, above.follow(names.values)), above])
+    edited = edited_names(run)
+    kept = ~np.isin(decided.keys, edited.keys)
+    return Mapping.union([edited, Mapping(decided.keys[kept], decided.values[kept])])
 
 
 def segments_of(run: SegmentationRun, supervoxels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The segments of supervoxels from anywhere in the volume.
+    """The segments of supervoxels from anywhere in the volume, as the layer `segmentation` has them."""
+    edited, decided = edited_names(run), AgglomeratedSegments(run).of(supervoxels)
+    return np.where(np.isin(supervoxels, edited.keys), edited.follow(supervoxels), decided)
+
+
+def edited_names(run: SegmentationRun) -> Mapping:
+    """The segments of those supervoxels that edits moved to another one."""
+    tasks = run.plan.stage("edits").tasks
+    return Mapping.union([read_names(run.tables(task.id), EDITED) for task in tasks])
+
+
+class AgglomeratedSegments:
+    """The segments that the agglomeration made, before any edit.
 
     No id is renamed by two tasks of one tier: what several of them see is open, and keeps its name.
     """
-    ids = supervoxels
-    for tier in agglomeration_octree(run.plan).levels:
-        ids = Mapping.union([read_names(run.tables(task.id)) for task in tier]).follow(ids)
-    return ids
+
+    def __init__(self, run: SegmentationRun) -> None:
+        tiers = agglomeration_octree(run.plan).levels
+        self._names = [Mapping.union([read_names(run.tables(task.id)) for task in tier]) for tier in tiers]
+
+    def of(self, supervoxels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The segments of supervoxels from anywhere in the volume."""
+        for names in self._names:
+            supervoxels = names.follow(supervoxels)
+        return supervoxels

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seuron.errors import PermanentError
-from seuron.nets.scores import Histograms, affinity_histograms
-from seuron.nets.targets import affinity_targets, grow_boundaries
+from seuron.training.targets import NEAREST, affinity_targets, grow_boundaries
+from seuron.training.voxel_scores import Histograms, affinity_histograms
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=30))
@@ -32,7 +32,7 @@ def test_scores_are_what_counting_gives(samples: list[tuple[int, bool]]) -> None
 def test_perfect_affinities_score_one() -> None:
     rng = np.random.default_rng(2)
     labels = np.repeat(np.repeat(rng.integers(1, 4, (4, 4, 4)), 5, 0), 5, 1).repeat(5, 2).astype(np.uint32)
-    truth, _ = affinity_targets(grow_boundaries(labels), labels > 0, (1,))
+    truth, _ = affinity_targets(grow_boundaries(labels), labels > 0, NEAREST)
     found = affinity_histograms((np.moveaxis(truth, 0, -1) * 200).astype(np.uint8), labels)
     assert found.auc() == (1.0, 1.0, 1.0)
     assert found.f1(found.best_threshold()) == (1.0, 1.0, 1.0)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seuron.errors import PermanentError
-from seuron.nets.targets import affinity_targets, grow_boundaries, small_bodies
+from seuron.training.targets import NEAREST, affinity_targets, grow_boundaries, small_bodies
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def affinity_histograms(
     known = ~small_bodies(labels, minimum_body)
     if zero_is_unknown:
         known &= labels != 0
-    truth, mask = affinity_targets(grow_boundaries(labels), known, (1,))
+    truth, mask = affinity_targets(grow_boundaries(labels), known, NEAREST)
     counts = np.zeros((2, 3, 256), np.int64)
     for channel in range(3):
         for side in range(2):

@@ -10,7 +10,7 @@ import pytest
 
 from seuron.box import Box
 from seuron.errors import PermanentError
-from seuron.nets.training_data import TrainingVolume, hdf5_volume, read_hdf5
+from seuron.training.volumes import TrainingVolume, hdf5_volume, read_hdf5
 
 
 @pytest.fixture

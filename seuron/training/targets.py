@@ -10,18 +10,39 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from seuron.box import Triple
+
+#: Those that runs use.
+NEAREST: tuple[Triple, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+
 Labels = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
 
 
-def grow_boundaries(labels: Labels) -> Labels:
-    """Labels `(X, Y, Z)` with every voxel set to 0 that has a face neighbour of another label.
+def grow_boundaries(labels: Labels, steps: int = 1, axes: Sequence[int] = (0, 1, 2)) -> Labels:
+    """Labels `(X, Y, Z)` with every voxel set to 0 that has a face neighbour of another label, `steps` times.
 
     Bodies that touch then have a boundary two voxels wide, near what a membrane is at 10 nm: the
     net sees a membrane it can find, not an edge of no thickness it must guess.
+
+    Args:
+        labels: 0 is boundary.
+        steps: voxels that each body loses on each side.
+        axes: along which neighbours are looked at. Thick sections are eroded within their plane only.
     """
+    for _ in range(steps):
+        labels = _grown_once(labels, axes)
+    return labels
+
+
+def finest_axes(resolution: Sequence[float]) -> tuple[int, ...]:
+    """The axes whose voxels are less than twice as long as the shortest: along those, bodies are eroded."""
+    return tuple(axis for axis in range(3) if resolution[axis] < 2 * min(resolution))
+
+
+def _grown_once(labels: Labels, axes: Sequence[int]) -> Labels:
     grown = labels.copy()
-    for axis in range(3):
+    for axis in axes:
         low: list[slice] = [slice(None)] * 3
         high: list[slice] = [slice(None)] * 3
         low[axis], high[axis] = slice(None, -1), slice(1, None)
@@ -42,26 +63,25 @@ def small_bodies(labels: Labels, voxels: int) -> Mask:
     return small
 
 
-def affinity_targets(grown: Labels, known: Mask, offsets: Sequence[int]) -> tuple[npt.NDArray[np.float32], Mask]:
+def affinity_targets(grown: Labels, known: Mask, offsets: Sequence[Triple]) -> tuple[npt.NDArray[np.float32], Mask]:
     """Affinities of grown labels, and where they are known.
 
     Args:
         grown: labels `(X, Y, Z)` from `grow_boundaries`; 0 is boundary.
         known: `(X, Y, Z)`; an affinity with an unknown end is unknown.
-        offsets: distances in voxels.
+        offsets: of each channel, from a voxel to the one before it that its affinity is with: none is above 0.
 
     Returns:
-        Affinities, float32 0 or 1, and their mask, both `(3 * offsets, X, Y, Z)` with channels
-        `(offset, axis)`. Channel `(d, c)` at `v` is the affinity of `v` and `v - d e_c`; it is
-        unknown (mask false) where `v - d e_c` is outside.
+        Affinities, float32 0 or 1, and their mask, both `(C, X, Y, Z)`. Channel `c` at `v` is the affinity of `v` and
+        `v + offsets[c]`; it is unknown (mask false) where that is outside.
     """
-    affinities = np.zeros((3 * len(offsets), *grown.shape), np.float32)
+    affinities = np.zeros((len(offsets), *grown.shape), np.float32)
     mask = np.zeros(affinities.shape, bool)
-    for channel, (offset, axis) in enumerate((o, a) for o in offsets for a in range(3)):
-        here: list[slice] = [slice(None)] * 3
-        there: list[slice] = [slice(None)] * 3
-        here[axis], there[axis] = slice(offset, None), slice(None, -offset)
-        end, start = tuple(here), tuple(there)
+    for channel, offset in enumerate(offsets):
+        end = tuple(slice(-step, None) for step in offset)
+        start = tuple(slice(None, step or None) for step in offset)
+        if any(-step >= side for step, side in zip(offset, grown.shape, strict=True)):
+            continue
         affinities[channel][end] = (grown[end] == grown[start]) & (grown[end] != 0)
         mask[channel][end] = known[end] & known[start]
     return affinities, mask
