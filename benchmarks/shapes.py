@@ -15,7 +15,6 @@ import argparse
 import gzip
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -130,8 +129,10 @@ def measured(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str
 def _measured(work: Callable[..., dict[str, float]], arguments: tuple[Any, ...]) -> dict[str, float]:
     start = time.process_time()
     found = work(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cpu_s": time.process_time() - start, "peak_mib": peak, **found}
+    seconds = time.process_time() - start
+    # Of this process alone: `ru_maxrss` begins with that of the process that started it.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {"cpu_s": seconds, "peak_mib": int(status["VmHWM"].split()[0]) / 1024, **found}
 
 
 def main() -> None:
@@ -145,14 +146,19 @@ def main() -> None:
     labels = read_labels(options.labels, options.corner, options.shape)
     params = parse_parameters(ProductsParams, {"segmentation": "/labels", "output": "/run"})
     error, voxel = params.mesh_error_nm, options.voxel
-    parts = {"meshes": measured(run_product, "meshes", labels, voxel)}
-    parts["skeletons"] = measured(run_product, "skeletons", labels, voxel)
+    triangles = shown("meshes", run_product, "meshes", labels, voxel)["triangles"]
+    shown("skeletons", run_product, "skeletons", labels, voxel)
     if not options.without_peers:
-        parts["errors"] = measured(surface_errors, labels, voxel, error)
-        parts["zmesh"] = measured(plain_meshes, labels, voxel, error, int(parts["meshes"]["triangles"]))
-        parts["kimimaro"] = measured(plain_skeletons, labels, voxel, params)
-    for name, figures in parts.items():
-        print(json.dumps({"part": name, **{key: round(value, 4) for key, value in figures.items()}}))
+        shown("zmesh", plain_meshes, labels, voxel, error, int(triangles))
+        shown("kimimaro", plain_skeletons, labels, voxel, params)
+        shown("errors", surface_errors, labels, voxel, error)
+
+
+def shown(name: str, work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
+    """Measure a part, and print what was found."""
+    figures = measured(work, *arguments)
+    print(json.dumps({"part": name, **{key: round(value, 4) for key, value in figures.items()}}), flush=True)
+    return figures
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ REFERENCE: tuple[tuple[str, str, str], ...] = (
         "no pipeline of its own yet; `image=` in a segmentation predicts",
     ),
     ("run pipeline", "run segmentation", "from the image to segments in one run"),
-    ("extract contact surfaces", "", "not there yet"),
+    ("extract contact surfaces", "run products", "of any segmentation (docs/products.md)"),
     ("update synaptor parameters, run synaptor", "", "synapses are not there yet"),
     ("run igneous task(s)", "", "meshes are not there yet; uploaded scripts are never run"),
     ("run custom cpu / gpu task(s)", "", "never: an uploaded script would run with the deployment's rights"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seuron.cli import chat, chunk, cluster, data, demo, deployment, shapes, train, volumes, worker
+from seuron.cli import chat, chunk, cluster, data, demo, deployment, products, shapes, train, volumes, worker
 from seuron.cli.deferred import DeferredCommand, group_of
 from seuron.cli.shell_commands import shell_command
 from seuron.commands.registry import Command, command_named, commands
@@ -61,6 +61,8 @@ _single |= {
         ("inspect", volumes.inspect, _DATA),
         ("export", volumes.export, _DATA),
         ("export-segment", shapes.export_segment, _DATA),
+        ("export-graph", products.export_graph, _DATA),
+        ("export-tables", products.export_tables, _DATA),
         ("train", train.train, _DATA),
         ("chat", chat.chat, _CHAT),
         ("bot", chat.bot, _CHAT),

@@ -23,12 +23,12 @@ from seuron.web.snapshot import RunSnapshot
 
 CLIENT_FILE = re.compile(r"[a-z0-9][A-Za-z0-9_.-]*\.(?:js|map|css|wasm|html)")
 STATIC_FILE = re.compile(r"[a-z]+\.(?:js|css|svg)")
-#: The name of a file in a volume: one of metadata, a chunk of an array (`0.0.0`, `c.0.0.0`), or, in a subfolder, a
-#: shard or what begins with a number (blocks of a scale, chunks of an array, meshes and skeletons of a segment). No
-#: other part of it begins with a dot.
+#: The name of a file in a volume: one of metadata, a shard (of meshes and skeletons beside their metadata), a chunk of
+#: an array (`0.0.0`, `c.0.0.0`), or, in a subfolder, what begins with a number (blocks of a scale, chunks of an array,
+#: meshes and skeletons of a segment). No other part of it begins with a dot.
 METADATA = r"info|zarr\.json|\.zarray|\.zattrs|\.zgroup|attributes\.json"
 VOLUME_FILE = re.compile(
-    rf"(?:\w[\w.-]*/)*(?:{METADATA})|(?:c\.)?\d+(?:\.\d+)*|[0-9a-f]+\.shard|(?:\w[\w.-]*/)+(?:-?\d[\w.:-]*|[0-9a-f]+\.shard)"
+    rf"(?:\w[\w.-]*/)*(?:{METADATA}|[0-9a-f]+\.shard)|(?:c\.)?\d+(?:\.\d+)*|(?:\w[\w.-]*/)+-?\d[\w.:-]*"
 )
 #: One range of bytes.
 RANGE = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")

@@ -44,6 +44,8 @@ OWNERS = {
     "fastapi": ("seuron/orchestration/",),
     "llvmlite": ("abiss_py/kernels/",),
     "numba": ("abiss_py/kernels/", "seuron/synth/"),
+    "networkx": ("seuron/storage/graph_files.py",),
+    "sqlalchemy": ("seuron/orchestration/", "seuron/storage/databases.py"),
     "pyarrow": ("seuron/storage/tables.py",),
     # Of google.protobuf, which is a package of the same name, the exports need messages.
     "google": ("seuron/cluster/", "seuron/pipelines/segmentation/exports/"),
@@ -213,6 +215,7 @@ def test_importing_is_cheap(package: str) -> None:
     heavy = ["torch", "onnxruntime", "openvino", "bioimageio", "safetensors", "airflow", "cloudvolume", "cloudfiles"]
     heavy += ["tensorstore", "h5py", "pyarrow", "google.auth", "zarr", "tifffile", "mrcfile", "nrrd", "wkw", "PIL"]
     heavy += ["zmesh", "meshoptimizer", "DracoPy", "kimimaro", "osteoid"]
+    heavy += ["networkx", "sqlalchemy"]
     heavy += ["numba"] if package.startswith("seuron") else []
     check = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from seuron.storage import Storage, table_merge
 from seuron.storage.scratch import on_disk
-from seuron.storage.table_merge import joined, merged
+from seuron.storage.table_merge import combined, joined, merged, reduced
 from seuron.storage.tables import (
     Table,
+    read_keys,
     read_on_disk,
     read_pieces,
     read_rows,
@@ -105,3 +106,44 @@ def test_an_array_that_finds_no_room_on_disk_is_an_error() -> None:
     """At once, where it can still be told; not when a page is written, which would kill the process."""
     with pytest.raises(OSError, match=r"File too large|No space left"):
         on_disk(2**63 - 1, np.uint8)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(1, 9)), max_size=12), max_size=4),
+    st.integers(1, 5),
+    st.integers(1, 7),
+)
+def test_combined_tables_do_not_depend_on_pieces(
+    sources: list[list[tuple[int, int, int]]], piece: int, group_rows: int
+) -> None:
+    """Rows of one key meet whatever pieces they come in, keys across pieces as well; groups are full but the last."""
+
+    def pieces(rows: list[tuple[int, int, int]]) -> list[dict[str, np.ndarray]]:
+        columns = np.array(sorted(rows), np.int64).reshape(-1, 3)
+        parts = [columns[at : at + piece] for at in range(0, max(1, len(columns)), piece)]
+        return [{"a": part[:, 0], "b": part[:, 1], "n": part[:, 2], "most": part[:, 2]} for part in parts]
+
+    def combine(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return reduced(table, ("a", "b"), largest=("most",))
+
+    groups = list(combined([pieces(rows) for rows in sources], "a", combine, group_rows))
+    expected: dict[tuple[int, int], list[int]] = {}
+    for a, b, n in (row for rows in sources for row in rows):
+        expected.setdefault((a, b), []).append(n)
+    found = [row for group in groups for row in zip(*(column.tolist() for column in group.values()), strict=True)]
+    assert found == [(a, b, sum(n), max(n)) for (a, b), n in sorted(expected.items())]
+    assert all(group["a"].size == group_rows for group in groups[:-1])
+
+
+@given(st.sets(st.integers(0, 40), max_size=30), st.sets(st.integers(0, 45), max_size=9), st.integers(1, 6))
+def test_rows_by_key_are_found_in_every_row_group(
+    tmp_path_factory: pytest.TempPathFactory, there: set[int], wanted: set[int], rows: int
+) -> None:
+    """Groups are left out by their least and largest key only where none of their keys is wanted."""
+    ids = np.array(sorted(there), np.uint64)
+    groups = [{"id": ids[at : at + rows], "n": ids[at : at + rows] + 1} for at in range(0, max(1, len(ids)), rows)]
+    storage = Storage(str(tmp_path_factory.mktemp("keys")))
+    write_groups(storage, "table", groups)
+    found = read_keys(storage, "table", "id", np.array(sorted(wanted), np.uint64))
+    assert found["id"].tolist() == sorted(there & wanted)
+    assert found["n"].tolist() == [key + 1 for key in sorted(there & wanted)]

@@ -22,6 +22,6 @@ MESHES = ShapeKind(
     name="meshes",
     parameters=("mesh_cell", "mesh_error_nm", "mesh_levels"),
     grid=mesh_grid,
-    rate=2.0,
+    rate=1.5,
     bytes_per_voxel=60,
 )

@@ -19,7 +19,7 @@ TABLE, PROPERTIES = "segments", "segment_properties"
 LARGEST = "largest_segments.json"
 _CPU: tuple[Work, ...] = ("cpu",)
 #: Mvox/s of a core in each pass, and bytes for a voxel of a cell (docs/performance.md).
-RATE, BYTES_PER_VOXEL = 60.0, 20
+RATE, BYTES_PER_VOXEL = 30.0, 20
 
 
 def segment_table_stage() -> Stage:

@@ -31,6 +31,6 @@ SKELETONS = ShapeKind(
         "skeleton_branch_nm",
     ),
     grid=skeleton_grid,
-    rate=1.0,
+    rate=1.2,
     bytes_per_voxel=40,
 )
