@@ -27,7 +27,7 @@ from seuron.box import Box, triple
 from seuron.commands.formatting import table
 from seuron.engine.local import run_local
 from seuron.params import parse_parameters
-from seuron.pipelines.products.params import PRODUCTS, ProductsParams
+from seuron.pipelines.products.params import ProductsParams
 from seuron.volumes import create_volume
 
 REPEATS = 3
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("labels", type=Path)
     parser.add_argument("--resolution", default="16,16,40")
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--products", default=",".join(PRODUCTS))
+    parser.add_argument("--products", default="segment_table,contacts")
     given = parser.parse_args()
     x, y, z = (float(size) for size in given.resolution.split(","))
     labels = load(given.labels, given.side)

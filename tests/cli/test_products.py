@@ -1,4 +1,4 @@
-"""`seuron export-graph` and `seuron export-tables`: what a finished run's tables say, in files and databases of others."""
+"""`seuron export-graph` and `seuron export-tables`: a finished run's tables, in files and databases of others."""
 
 from __future__ import annotations
 
