@@ -105,10 +105,7 @@ def measure(run: Run) -> list[str]:
     randoms = [reader.voi(counts, np.random.default_rng(SEED + i).permutation(len(queue))) for i in range(ORDERS)]
     random = np.mean(randoms, axis=0)
     won = ranked[0] - ranked[-1]
-    table = reader.oracle.table
-    best = scores(table.renamed(reader.oracle.truth_of(table.segments.astype(np.int64)).astype(np.uint64))).voi
     lines = [f"{len(queue)} decisions; VOI {ranked[0]:.3f}, with all verdicts {ranked[-1]:.3f}"]
-    lines.append(f"the best that any joining of these supervoxels gives is about {best:.3f}")
     lines.append("| verdicts | share | VOI, ranked | won | VOI, random | won |\n|---|---|---|---|---|---|")
     for count, share, own, other in zip(counts, (0.0, *SHARES), ranked, random, strict=True):
         gains = [(ranked[0] - value) / won for value in (own, other)]
