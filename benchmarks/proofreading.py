@@ -27,7 +27,6 @@ from seuron.engine.local import run_local
 from seuron.engine.run import Run
 from seuron.evaluation import ContingencyTable, scores
 from seuron.nets.checkpoint import SHIPPED
-from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.params import parse_parameters
 from seuron.pipelines.segmentation.analysis import region_graph
 from seuron.pipelines.segmentation.params import SegmentationParams
@@ -36,6 +35,7 @@ from seuron.pipelines.segmentation.proofreading.queue import Queue, proofreading
 from seuron.pipelines.segmentation.stages.evaluation import supervoxel_table
 from seuron.pipelines.segmentation.stages.remap import segments_of
 from seuron.synth import synthesize
+from seuron.training.volumes import TrainingVolume, hdf5_volume
 from seuron.volumes import create_volume
 
 #: Shares of the queue after which the edits are scored.
@@ -105,10 +105,7 @@ def measure(run: Run) -> list[str]:
     randoms = [reader.voi(counts, np.random.default_rng(SEED + i).permutation(len(queue))) for i in range(ORDERS)]
     random = np.mean(randoms, axis=0)
     won = ranked[0] - ranked[-1]
-    table = reader.oracle.table
-    best = scores(table.renamed(reader.oracle.truth_of(table.segments.astype(np.int64)).astype(np.uint64))).voi
     lines = [f"{len(queue)} decisions; VOI {ranked[0]:.3f}, with all verdicts {ranked[-1]:.3f}"]
-    lines.append(f"the best that any joining of these supervoxels gives is about {best:.3f}")
     lines.append("| verdicts | share | VOI, ranked | won | VOI, random | won |\n|---|---|---|---|---|---|")
     for count, share, own, other in zip(counts, (0.0, *SHARES), ranked, random, strict=True):
         gains = [(ranked[0] - value) / won for value in (own, other)]

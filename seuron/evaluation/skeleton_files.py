@@ -70,9 +70,11 @@ def _inside(volume: Volume, skeleton: TrueSkeleton) -> TrueSkeleton:
 
 
 def _voxels(volume: Volume, nodes: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.floor(nodes / np.array(volume.resolution_nm)).astype(np.int64)
+    found: NDArray[np.int64] = np.floor(nodes / np.array(volume.resolution_nm)).astype(np.int64)
+    return found
 
 
 def _contained(box: Box, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
     low, high = np.array(box.minimum), np.array(box.maximum)
-    return np.all((voxels >= low) & (voxels < high), axis=1)
+    found: NDArray[np.bool_] = np.all((voxels >= low) & (voxels < high), axis=1)
+    return found

@@ -23,7 +23,7 @@ from seuron.pipelines.stages.predict import params as predict_params
 #: Parameters that say where data come from: they enter keys as fingerprints of the blocks that a task sees,
 #: and as facts. How affinities are written down is a setting where it is not as usual, so that keys without it stay.
 SOURCE_PARAMETERS = (
-    *("affinities", "semantic", "ground_truth", "affinity_channels", "affinity_edges", "affinity_values"),
+    *("affinities", "semantic", "ground_truth", "edits", "affinity_channels", "affinity_edges", "affinity_values"),
     *predict_params.SOURCE_PARAMETERS,
 )
 #: Parameters that say where tasks lie: they enter keys as places.

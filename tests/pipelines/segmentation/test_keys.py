@@ -72,9 +72,26 @@ def test_every_parameter_is_declared_once() -> None:
 def test_a_parameter_changes_its_stage_and_what_follows(change: dict[str, Any], first: str) -> None:
     """All tasks of the stage and of those behind it have other keys, those before it the same."""
     before, after = keys_of(IMAGE, IMAGE_FACTS), keys_of({**IMAGE, **change}, IMAGE_FACTS)
-    assert stages(changed(before, after)) == set(STAGES[STAGES.index(first) :])
+    assert stages(changed(before, after)) == {*STAGES[STAGES.index(first) :]} - {
+        "edits"
+    }  # without a list it has no task
     kept = {task for task in before.keys() - changed(before, after) if "-affinities-" not in task}  # their pyramid
     assert not stages(kept) & set(STAGES[STAGES.index(first) :])
+
+
+def test_another_edit_list_changes_what_lies_behind_it() -> None:
+    """By its content, not by its path; nothing before the stage depends on it."""
+    values = {**VALUES, "edits": "first.json"}
+    first, same = (
+        keys_of(values, replace(FACTS, edits="a")),
+        keys_of({**values, "edits": "b"}, replace(FACTS, edits="a")),
+    )
+    other = keys_of(values, replace(FACTS, edits="b"))
+    assert first == same
+    assert stages(changed(first, other)) == {"edits", "labels", "pyramid", "evaluation", "report"}
+    assert {"agglomeration", "remap_segments"} <= stages(first.keys() & keys_of(VALUES).keys()) - stages(
+        changed(first, keys_of(VALUES))
+    )
 
 
 def test_where_a_run_lies_does_not_matter() -> None:
