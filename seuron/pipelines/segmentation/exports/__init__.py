@@ -29,3 +29,12 @@ def checked_export(output: str, target: str, overwrite: bool) -> tuple[Segmentat
     if problems or path is None:
         raise ParameterErrors(problems, "the export")
     return run, path
+
+
+def edit_notes(run: SegmentationRun) -> tuple[str, ...]:
+    """What is lost of a run's edit list, where it has one."""
+    if run.params.edits is None:
+        return ()
+    return (
+        "edits are in the segments, but a merge of pieces that do not touch has no edge: give it to the tool again",
+    )

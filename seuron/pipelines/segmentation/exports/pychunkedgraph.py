@@ -20,7 +20,7 @@ from pathlib import Path
 
 from seuron.box import Triple, triple
 from seuron.errors import ParameterErrors
-from seuron.pipelines.segmentation.exports import checked_export
+from seuron.pipelines.segmentation.exports import checked_export, edit_notes
 from seuron.pipelines.segmentation.exports.chunk_edges import ChunkExport, write_edges, write_pieces
 from seuron.pipelines.segmentation.exports.chunk_ids import LAYER_BITS, ChunkIds
 from seuron.process_pool import as_finished, process_pool
@@ -81,7 +81,8 @@ def export_pychunkedgraph(
     note = f"{pieces} supervoxels in {ids.places.voxels} chunks of {', '.join(map(str, size))} voxels"
     if alone:
         note += f"; {alone} touch no other, and are in no edge: PyChunkedGraph has no node for these"
-    return (note, f"{path}/config.yml names files of this machine: name the buckets that you copy them to")
+    moved = f"{path}/config.yml names files of this machine: name the buckets that you copy them to"
+    return (note, moved, *edit_notes(run))
 
 
 def _all_chunks(export: ChunkExport, step: Step, calls: Calls, what: str, progress: Progress | None) -> int:

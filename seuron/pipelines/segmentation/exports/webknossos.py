@@ -30,10 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abiss_py import Contacts, affinity_type
-from seuron.pipelines.segmentation.analysis import clusters, merge_tree, region_graph
+from seuron.pipelines.segmentation.analysis import clusters, region_graph
 from seuron.pipelines.segmentation.chunks import place_of
-from seuron.pipelines.segmentation.exports import checked_export
+from seuron.pipelines.segmentation.exports import checked_export, edit_notes
 from seuron.pipelines.segmentation.facts import SegmentationRun, affinity_dtype
+from seuron.pipelines.segmentation.stages.remap import segments_of
 from seuron.volumes import open_volume
 from seuron.volumes.exports.block_stores import open_wkw, wkw_corner
 from seuron.volumes.exports.labels import write_label_table
@@ -80,6 +81,7 @@ def export_webknossos(
         f"{ids.size} supervoxels and {segments.size} segments are counted from 1 on; "
         f"{path}/supervoxels.csv and segments.csv say what they are in the run",
         f"in WebKnossos choose the mapping {name} of the layer segmentation",
+        *edit_notes(run),
     )
 
 
@@ -90,8 +92,7 @@ def mapping_name(run: SegmentationRun) -> str:
 
 def agglomerate_arrays(run: SegmentationRun, ids: Int64s) -> tuple[dict[str, NDArray[Any]], Int64s]:
     """The arrays of a run's agglomerate file, and its segments' ids; `ids` are its supervoxels; both ascending."""
-    joins = merge_tree(run, run.params.agglomeration_threshold)
-    segments, agglomerate = np.unique(joins.names(0, len(joins.joins)).follow(ids), return_inverse=True)
+    segments, agglomerate = np.unique(segments_of(run, ids), return_inverse=True)
     order = np.argsort(agglomerate, kind="stable")
     sizes = np.bincount(agglomerate, minlength=segments.size)
     begins = _offsets(sizes)

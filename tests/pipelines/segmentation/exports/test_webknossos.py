@@ -14,6 +14,7 @@ import wkw
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from small_runs import make_run
 
 from seuron.engine.run import Run
 from seuron.errors import ParameterErrors
@@ -145,3 +146,18 @@ def test_a_run_that_is_not_finished_is_refused(exported_run: Run, tmp_path: Path
         export_webknossos(str(copy), str(tmp_path / "out"))
     assert "is not finished (labels-0-0_0_0 is to be done)" in str(error.value)
     assert "is there already" in str(error.value)
+
+
+def test_edits_are_in_the_mapping(float_run: Run, tmp_path: Path) -> None:
+    """A merge that proofreaders decided joins two agglomerates, and the command says what edges cannot hold."""
+    supervoxels, segments = (_layer(float_run, name) for name in ("supervoxels", "segmentation"))
+    one, other = (supervoxels[segments == segment][0] for segment in np.unique(segments[segments > 0])[[0, -1]])
+    (tmp_path / "edits.json").write_text(json.dumps([{"merge": [int(one), int(other)]}]))
+    affinities = float_run.params.affinities
+    changes = {"affinity_edges": "forward", "edits": str(tmp_path / "edits.json")}
+    run = make_run(tmp_path / "run", affinities, None, **changes)
+    notes = export_webknossos(run.output, str(tmp_path / "cells"))
+    assert "has no edge" in notes[-1]
+    table = np.loadtxt(tmp_path / "cells" / "segments.csv", np.uint64, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(table[:, 1], np.unique(np.append(_layer(run, "segmentation"), np.uint64(0))))
+    assert len(table) == np.unique(segments[segments > 0]).size
