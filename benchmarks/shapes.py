@@ -32,7 +32,7 @@ from seuron.box import Box
 from seuron.engine.local import run_local
 from seuron.meshes.marching_cubes import label_surfaces
 from seuron.meshes.simplification import simplified
-from seuron.meshes.surface import Surface
+from seuron.meshes.surface import LatticeSurface
 from seuron.params import parse_parameters
 from seuron.pipelines.products.params import ProductsParams
 from seuron.volumes import create_volume
@@ -115,7 +115,7 @@ def surface_errors(labels: NDArray[Any], voxel: list[float], error_nm: float) ->
     }
 
 
-def _mesh(surface: Surface, half: NDArray[np.float64]) -> pyvista.PolyData:
+def _mesh(surface: LatticeSurface, half: NDArray[np.float64]) -> pyvista.PolyData:
     faces = np.column_stack([np.full(len(surface.triangles), 3), surface.triangles.astype(np.int64)])
     return pyvista.PolyData(surface.corners * half, faces.ravel())
 

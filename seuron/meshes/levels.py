@@ -14,7 +14,7 @@ import numpy as np
 
 from seuron.box import Triple, triple
 from seuron.meshes.simplification import simplified
-from seuron.meshes.surface import Surface, joined
+from seuron.meshes.surface import LatticeSurface, joined
 
 #: Bits of a coordinate within a fragment, the most that the format has.
 QUANTIZATION_BITS = 16
@@ -24,12 +24,12 @@ ERROR_FACTOR = 4
 COMPRESSION_LEVEL = 7
 
 #: Surfaces by the place of their cell or block; corners are counted from the grid's origin.
-Pieces = Mapping[Triple, Surface]
+Pieces = Mapping[Triple, LatticeSurface]
 
 
 def levels_of_detail(
     pieces: Pieces, levels: int, edge: Triple, half_voxel_nm: Sequence[float], error_nm: float
-) -> list[dict[Triple, Surface]]:
+) -> list[dict[Triple, LatticeSurface]]:
     """The fragments of each level by their places; `pieces` are the first, simplified with `error_nm` already.
 
     A cell is `edge` voxels long.
@@ -44,9 +44,9 @@ def levels_of_detail(
     return found
 
 
-def _halved(pieces: Pieces) -> dict[Triple, list[Surface]]:
+def _halved(pieces: Pieces) -> dict[Triple, list[LatticeSurface]]:
     """The pieces of each 2x2x2 places, by the place of these."""
-    found: dict[Triple, list[Surface]] = {}
+    found: dict[Triple, list[LatticeSurface]] = {}
     for place in sorted(pieces):
         found.setdefault(triple([p // 2 for p in place]), []).append(pieces[place])
     return found
@@ -62,7 +62,7 @@ def in_curve_order(places: Sequence[Triple]) -> list[Triple]:
     return sorted(places, key=code)
 
 
-def encoded_fragment(surface: Surface, place: Triple, size: Sequence[int]) -> bytes:
+def encoded_fragment(surface: LatticeSurface, place: Triple, size: Sequence[int]) -> bytes:
     """A fragment in Draco's format, its corners as whole numbers.
 
     `size` is what the fragment is long, in half voxels along x, y, z: the first corner of the fragment becomes 0, and

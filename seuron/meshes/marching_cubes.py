@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seuron.meshes.surface import Surface
+from seuron.meshes.surface import LatticeSurface
 
 #: Voxels along a side of a box at most: zmesh packs the coordinates of a corner into one number.
 MOST_VOXELS = 511
 
 
-def label_surfaces(labels: NDArray[Any]) -> Iterator[tuple[int, Surface]]:
+def label_surfaces(labels: NDArray[Any]) -> Iterator[tuple[int, LatticeSurface]]:
     """The number and the surface of each label but 0, by number.
 
     `labels` is (X, Y, Z), uint32, in Fortran order. A surface is open where its label reaches an end of the box: there
@@ -29,4 +29,4 @@ def label_surfaces(labels: NDArray[Any]) -> Iterator[tuple[int, Surface]]:
         found = mesher.get(number, normals=False, reduction_factor=0)
         mesher.erase(number)
         if found.faces is not None and len(found.faces):
-            yield int(number), Surface(found.vertices.astype(np.int32), found.faces)
+            yield int(number), LatticeSurface(found.vertices.astype(np.int32), found.faces)

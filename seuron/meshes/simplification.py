@@ -7,10 +7,12 @@ from ctypes import c_float, c_size_t, c_uint
 
 import numpy as np
 
-from seuron.meshes.surface import Surface
+from seuron.meshes.surface import LatticeSurface
 
 
-def simplified(surface: Surface, half_voxel_nm: Sequence[float], error_nm: float, planes: Sequence[int]) -> Surface:
+def simplified(
+    surface: LatticeSurface, half_voxel_nm: Sequence[float], error_nm: float, planes: Sequence[int]
+) -> LatticeSurface:
     """As few triangles as an error of `error_nm` allows, by meshoptimizer's measure (quadrics, not a hard bound).
 
     Corners on the planes between cells stay, so that surfaces of neighbours still meet: these are where a coordinate is
@@ -42,4 +44,4 @@ def simplified(surface: Surface, half_voxel_nm: Sequence[float], error_nm: float
         target_error=c_float(error_nm),
         options=c_uint(SIMPLIFY_ERROR_ABSOLUTE),
     )
-    return Surface(surface.corners, kept[:count].reshape(-1, 3)).compact() if count else surface
+    return LatticeSurface(surface.corners, kept[:count].reshape(-1, 3)).compact() if count else surface

@@ -18,7 +18,7 @@ Triangles = NDArray[np.uint32]
 _BITS = 21
 
 
-class Surface(NamedTuple):
+class LatticeSurface(NamedTuple):
     """Triangles whose outer side sees their corners counter-clockwise.
 
     `corners` is (N, 3), int32, in half voxels from an origin that its owner knows; `triangles` is (M, 3), uint32, rows
@@ -28,16 +28,16 @@ class Surface(NamedTuple):
     corners: Corners
     triangles: Triangles
 
-    def shifted(self, offset: Sequence[int]) -> Surface:
+    def shifted(self, offset: Sequence[int]) -> LatticeSurface:
         """The same surface from another origin: `offset` half voxels are added."""
-        return Surface(self.corners + np.asarray(offset, np.int32), self.triangles)
+        return LatticeSurface(self.corners + np.asarray(offset, np.int32), self.triangles)
 
-    def compact(self) -> Surface:
+    def compact(self) -> LatticeSurface:
         """Without corners that no triangle has; the others keep their order."""
         used = np.zeros(len(self.corners), np.bool_)
         used[self.triangles] = True
         numbers = np.cumsum(used, dtype=np.int64) - 1
-        return Surface(self.corners[used], numbers[self.triangles].astype(np.uint32))
+        return LatticeSurface(self.corners[used], numbers[self.triangles].astype(np.uint32))
 
     def open_edges(self) -> int:
         """How many edges have a triangle on one side only: 0 where the surface is watertight."""
@@ -57,16 +57,16 @@ class Surface(NamedTuple):
         return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
 
 
-def joined(surfaces: Sequence[Surface]) -> Surface:
+def joined(surfaces: Sequence[LatticeSurface]) -> LatticeSurface:
     """Several surfaces of one origin as one: corners at the same place become one corner."""
     if len(surfaces) == 1:
         return surfaces[0]
     corners = np.concatenate([surface.corners for surface in surfaces]).astype(np.int64)
     if corners.size == 0:
-        return Surface(corners.astype(np.int32), np.zeros((0, 3), np.uint32))
+        return LatticeSurface(corners.astype(np.int32), np.zeros((0, 3), np.uint32))
     lowest = corners.min(axis=0)
     x, y, z = (corners - lowest).T
     _, first, number = np.unique(x | y << _BITS | z << (2 * _BITS), return_index=True, return_inverse=True)
     starts = np.cumsum([0, *(len(surface.corners) for surface in surfaces)])
     triangles = [number[s.triangles.astype(np.int64) + start] for s, start in zip(surfaces, starts, strict=False)]
-    return Surface(corners[first].astype(np.int32), np.concatenate(triangles).astype(np.uint32))
+    return LatticeSurface(corners[first].astype(np.int32), np.concatenate(triangles).astype(np.uint32))

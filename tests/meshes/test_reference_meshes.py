@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seuron.meshes.marching_cubes import label_surfaces
 from seuron.meshes.simplification import simplified
-from seuron.meshes.surface import Surface, joined
+from seuron.meshes.surface import LatticeSurface, joined
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 MESHES, LABELS = DATA / "pinky40_reference_meshes", DATA / "pinky40_seg_512x512x512_16x16x40.ckl.gz"
@@ -42,7 +42,7 @@ def test_surfaces_are_where_the_reference_has_them() -> None:
         assert distances.max() < 4 * REFERENCE_NM[0]
 
 
-def _surface(voxels: NDArray[np.bool_]) -> tuple[Surface, NDArray[np.int64]]:
+def _surface(voxels: NDArray[np.bool_]) -> tuple[LatticeSurface, NDArray[np.int64]]:
     """The surface of a segment, made in cells, from the voxel before the first of its box; and that one."""
     where = np.argwhere(voxels)
     low, high = where.min(axis=0), where.max(axis=0) + 1

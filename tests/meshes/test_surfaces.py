@@ -17,14 +17,14 @@ from seuron.meshes.files import mesh_file
 from seuron.meshes.levels import encoded_fragment, in_curve_order, levels_of_detail
 from seuron.meshes.marching_cubes import label_surfaces
 from seuron.meshes.simplification import simplified
-from seuron.meshes.surface import Surface, joined
+from seuron.meshes.surface import LatticeSurface, joined
 
 HALF_NM = (8.0, 8.0, 20.0)
 
 
-def in_cells(labels: np.ndarray, edge: int) -> dict[int, dict[Triple, Surface]]:
+def in_cells(labels: np.ndarray, edge: int) -> dict[int, dict[Triple, LatticeSurface]]:
     """The surface of each label in each cell, from the grid's origin, one voxel before the volume."""
-    found: dict[int, dict[Triple, Surface]] = {}
+    found: dict[int, dict[Triple, LatticeSurface]] = {}
     around = np.pad(labels, (1, edge))
     for place in itertools.product(*(range(n // edge + 1) for n in labels.shape)):
         part = tuple(slice(i * edge, (i + 1) * edge + 1) for i in place)

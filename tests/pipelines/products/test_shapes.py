@@ -24,7 +24,7 @@ from seuron.engine.local import run_local
 from seuron.engine.run import Run
 from seuron.engine.setup import prepare_run
 from seuron.errors import NotFoundError, ParameterErrors, RunError, VolumeError
-from seuron.meshes.surface import Surface, joined
+from seuron.meshes.surface import LatticeSurface, joined
 from seuron.params import parse_parameters
 from seuron.pipelines.products import shapes
 from seuron.pipelines.products.params import ProductsParams
@@ -112,10 +112,10 @@ def test_every_segment_has_a_closed_mesh_in_its_place_at_every_level(whole: Run)
         stored(whole, "meshes").mesh(5)
 
 
-def _welded(mesh: StoredMesh) -> Surface:
+def _welded(mesh: StoredMesh) -> LatticeSurface:
     """The fragments as one surface, on a lattice of 0.1 nm: that is finer than the format's own."""
     corners = np.rint(mesh.points_nm.astype(np.float64) / 0.1).astype(np.int32)
-    return joined([Surface(corners, mesh.triangles), Surface(corners[:0], mesh.triangles[:0])])
+    return joined([LatticeSurface(corners, mesh.triangles), LatticeSurface(corners[:0], mesh.triangles[:0])])
 
 
 def test_skeletons_lie_in_their_segments(whole: Run) -> None:

@@ -24,7 +24,7 @@ from seuron.meshes.levels import (
 )
 from seuron.meshes.marching_cubes import label_surfaces
 from seuron.meshes.simplification import simplified
-from seuron.meshes.surface import Surface, joined
+from seuron.meshes.surface import LatticeSurface, joined
 from seuron.pipelines.products.facts import ProductsRun
 from seuron.pipelines.products.meshes import mesh_grid
 from seuron.pipelines.products.shapes import CELL, SHARD, CellGrid
@@ -77,12 +77,12 @@ def _cell_parts(run: ProductsRun, grid: CellGrid, cell: Triple) -> Iterator[Shap
         if number not in small:
             found = simplified(surface, _half_voxel(run), run.params.mesh_error_nm, [2 * e for e in grid.edge])
             yield _part(number, cell, count, found)
-    nothing = Surface(np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint32))
+    nothing = LatticeSurface(np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint32))
     for number in sorted(voxels):  # these fill what the cell sees: they have voxels here, and no surface
         yield _part(number, cell, voxels[number], nothing)
 
 
-def _part(number: int, cell: Triple, voxels: int, surface: Surface) -> ShapePart:
+def _part(number: int, cell: Triple, voxels: int, surface: LatticeSurface) -> ShapePart:
     return ShapePart(
         number, cell, voxels, {"corners": surface.corners.astype(np.uint16), "triangles": surface.triangles}
     )
@@ -101,14 +101,14 @@ def _write_meshes(run: ProductsRun, task: Task) -> Counts:
     return {**write_shard(run, task, objects, before), "triangles": triangles, "open_edges": open_edges}
 
 
-def _surface(part: ShapePart, edge: Triple) -> Surface:
+def _surface(part: ShapePart, edge: Triple) -> LatticeSurface:
     corners = part.arrays["corners"].reshape(-1, 3).astype(np.int32)
-    return Surface(corners, part.arrays["triangles"].reshape(-1, 3)).shifted(
+    return LatticeSurface(corners, part.arrays["triangles"].reshape(-1, 3)).shifted(
         [2 * c * e for c, e in zip(part.cell, edge, strict=True)]
     )
 
 
-def _encoded(run: ProductsRun, pieces: dict[Triple, Surface], edge: Triple) -> tuple[bytes, bytes]:
+def _encoded(run: ProductsRun, pieces: dict[Triple, LatticeSurface], edge: Triple) -> tuple[bytes, bytes]:
     """A mesh's fragments one after the other, and its manifest."""
     params, (x, y, z) = run.params, run.facts.resolution_nm
     levels = levels_of_detail(pieces, params.mesh_levels, edge, _half_voxel(run), params.mesh_error_nm)
