@@ -27,7 +27,6 @@ from seuron.engine.local import run_local
 from seuron.engine.run import Run
 from seuron.evaluation import ContingencyTable, scores
 from seuron.nets.checkpoint import SHIPPED
-from seuron.nets.training_data import TrainingVolume, hdf5_volume
 from seuron.params import parse_parameters
 from seuron.pipelines.segmentation.analysis import region_graph
 from seuron.pipelines.segmentation.params import SegmentationParams
@@ -36,6 +35,7 @@ from seuron.pipelines.segmentation.proofreading.queue import Queue, proofreading
 from seuron.pipelines.segmentation.stages.evaluation import supervoxel_table
 from seuron.pipelines.segmentation.stages.remap import segments_of
 from seuron.synth import synthesize
+from seuron.training.volumes import TrainingVolume, hdf5_volume
 from seuron.volumes import create_volume
 
 #: Shares of the queue after which the edits are scored.
