@@ -37,6 +37,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def products(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The tables of a small segmentation run."""
     given = {"segmentation": small_run.layer("segmentation"), "affinities": small_run.layer("affinities")}
+    given["products"] = "segment_table,contacts"
     output = str(tmp_path_factory.mktemp("products") / "run")
     return run_local(parse_parameters(ProductsParams, {**given, "output": output}))
 

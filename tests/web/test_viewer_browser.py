@@ -12,7 +12,9 @@ import pytest
 from browser import browser
 from numpy.typing import NDArray
 
+from seuron.engine.local import run_local
 from seuron.engine.run import Run
+from seuron.pipelines.products.params import ProductsParams
 from seuron.web.viewer import ensure_server, stop_server, view_run
 
 #: Generous: software rendering on a busy machine; it is a limit, not a wait.
@@ -109,3 +111,33 @@ def test_both_formats_show_the_same_picture(
     for number, (first, second) in enumerate(zip(*shown, strict=True)):
         different = (np.abs(first - second).max(axis=2) > 8).mean()
         assert different < 0.01, f"panel {number} differs in {different:.1%} of its pixels"
+
+
+def test_meshes_of_the_largest_segments_are_on_the_picture(
+    small_run: Run, server: str, tmp_path: Path, page: Any
+) -> None:
+    """The products of a segmentation: its largest segments are selected, and the panel in 3D shows their surfaces."""
+    params = ProductsParams(
+        segmentation=small_run.layer("segmentation"),
+        image=small_run.params.image,
+        output=str(tmp_path / "products"),
+        products=("segment_table", "meshes"),
+    )
+    made = run_local(params)
+    failed: list[str] = []
+    page.on("response", lambda r: failed.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto(view_run(made, tmp_path))
+    page.wait_for_function(LOADED % 2, timeout=PATIENCE_MS)
+    assert page.evaluate(PROBLEMS) == []
+    page.evaluate("() => viewer.layout.restoreState({type: 'viewer', layout: '3d', layers: ['segmentation']})")
+    page.wait_for_function("() => viewer.isReady()", timeout=PATIENCE_MS)
+    page.evaluate(DRAWN)
+    with_meshes = _coloured(_centres(page)[0])
+    page.evaluate(
+        "() => viewer.layerManager.getLayerByName('segmentation').layer.displayState.segmentationGroupState.value"
+        ".visibleSegments.clear()"
+    )
+    page.evaluate(DRAWN)
+    assert with_meshes > 0.2 > _coloured(_centres(page)[0]), "no surface is drawn, or something else is"
+    assert failed == []

@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray) -> Path
 
 def values(folder: Path, output: Path, **changes: Any) -> dict[str, Any]:
     files = {"segmentation": str(folder / "labels"), "affinities": str(folder / "affinities")}
-    return {**files, "output": str(output), **changes}
+    return {**files, "output": str(output), "products": "segment_table,contacts", **changes}
 
 
 def made(folder: Path, output: Path, **changes: Any) -> Run:

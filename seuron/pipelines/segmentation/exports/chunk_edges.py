@@ -39,8 +39,8 @@ from seuron.volumes import Volume, open_volume
 Int64s = NDArray[np.int64]
 Labels = NDArray[np.uint64]
 
-#: Voxels that a process goes through at once, where a block of the layer is not larger: some 500 MB of them.
-SLAB_VOXELS = 2**23
+#: Voxels that a process goes through at once, where a block of the layer is not larger: it stays below 1 GB then.
+SLAB_VOXELS = 2**22
 #: The table of a chunk's pieces.
 PIECE_COLUMNS = ("piece", "supervoxel", "segment", "voxels")
 
