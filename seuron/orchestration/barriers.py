@@ -10,8 +10,9 @@ from seuron.orchestration.routing import node
 
 #: What a gate is called in the group of its stage.
 GATE_ID = "inspect"
-#: A stage's first node waits for the nodes of so many stages before it, and not for the last of them alone.
-STAGES_AWAITED = 2
+#: A stage's first node waits for the nodes of so many stages before it, and not for the last of them alone: two
+#: stages one behind the other may have nothing to do (edits of the segmentation, and the names that follow).
+STAGES_AWAITED = 3
 
 
 def gate_node(stage: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 NICE = (1, 2, 5, 10)
 #: Ticks of an axis, about.
 TICKS = 5
+#: Least step between ticks: what is closer is one value to floating-point numbers.
+LEAST_STEP = 1e-300
 #: What a line of text takes, from one to the next.
 LINE = 13.0
 
@@ -93,6 +95,8 @@ class Chart:
 def ticks(low: float, high: float) -> list[float]:
     """Round values from `low` to `high`, about `TICKS` of them."""
     raw = (high - low) / TICKS
+    if raw < LEAST_STEP:
+        return [low]
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(nice for nice in NICE if nice * power >= raw * 0.9999) * power
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -30,7 +30,7 @@ _DRAW = "import sys; from seuron.reporting.surface_pictures import draw_file; dr
 
 
 @dataclass(frozen=True)
-class Surface:
+class ColouredSurface:
     """A surface: vertices (N, 3) XYZ in nm, triangles (M, 3) of their indices, and a colour RGB, 0 to 255."""
 
     vertices: NDArray[np.float32]
@@ -38,7 +38,7 @@ class Surface:
     colour: tuple[int, int, int]
 
 
-def draw_surfaces(surfaces: Sequence[Surface], size: tuple[int, int] = PIXELS) -> Image.Image:
+def draw_surfaces(surfaces: Sequence[ColouredSurface], size: tuple[int, int] = PIXELS) -> Image.Image:
     """The surfaces as Neuroglancer shows them, a little turned: x to the right, y down, z away from who looks.
 
     Raises RunError where this machine cannot draw.

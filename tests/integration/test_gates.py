@@ -128,5 +128,5 @@ def test_a_run_without_gates_starts_no_process_for_them(client: AirflowClient, f
     gates = [
         task for task in client.task_instances("segmentation", finished.run_id) if task.task_id.endswith(".inspect")
     ]
-    assert len(gates) == 8
+    assert len(gates) == 9
     assert {(task.state, task.try_number, task.map_index) for task in gates} == {("skipped", 0, -1)}

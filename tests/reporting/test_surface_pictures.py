@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seuron.errors import RunError
-from seuron.reporting.surface_pictures import Surface, draw_surfaces
+from seuron.reporting.surface_pictures import ColouredSurface, draw_surfaces
 
 pytest.importorskip("pyvista")
 
@@ -20,8 +20,8 @@ TRIANGLES = np.array(
 )
 
 
-def cube(corner: tuple[float, float, float], colour: tuple[int, int, int]) -> Surface:
-    return Surface((CORNERS + corner).astype(np.float32) * 100, TRIANGLES, colour)
+def cube(corner: tuple[float, float, float], colour: tuple[int, int, int]) -> ColouredSurface:
+    return ColouredSurface((CORNERS + corner).astype(np.float32) * 100, TRIANGLES, colour)
 
 
 def test_surfaces_are_drawn_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +39,6 @@ def test_surfaces_are_drawn_where_they_are(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_nothing_to_draw_is_an_error() -> None:
     """A picture of no triangle would be white, and say that there is nothing."""
-    empty = Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint32), (0, 0, 0))
+    empty = ColouredSurface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint32), (0, 0, 0))
     with pytest.raises(RunError, match="no surface to draw"):
         draw_surfaces([empty])

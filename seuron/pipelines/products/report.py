@@ -15,7 +15,7 @@ from seuron.pipelines.products.meshes import MESHES
 from seuron.pipelines.products.shapes import LIST
 from seuron.reporting.pictures import label_colours, png_uri
 from seuron.reporting.quantities import count
-from seuron.reporting.surface_pictures import Surface, draw_surfaces
+from seuron.reporting.surface_pictures import ColouredSurface, draw_surfaces
 from seuron.storage import join
 from seuron.storage.documents import read_if_whole
 from seuron.storage.tables import Table, read_groups
@@ -73,7 +73,9 @@ def _surfaces(run: ProductsRun, segments: list[int]) -> Section:
     try:
         level = 0 if run.facts.box.voxels <= FINE_VOXELS else run.params.mesh_levels - 1
         shown = [meshes.mesh(segment, level) for segment in segments]
-        drawn = draw_surfaces([Surface(*mesh, tuple(colour)) for mesh, colour in zip(shown, colours, strict=True)])
+        drawn = draw_surfaces(
+            [ColouredSurface(*mesh, tuple(colour)) for mesh, colour in zip(shown, colours, strict=True)]
+        )
     except SeuronError as error:
         return Section("Surfaces of the largest segments", f"<p>Not drawn: {html.escape(str(error))}.</p>")
     names = ", ".join(map(str, segments))

@@ -46,7 +46,7 @@ def test_leaves_cover_the_box_once(shape: Triple, chunk: Triple, block: Triple, 
     """In the first tier of every stage that sees the whole box, each voxel belongs to exactly one task."""
     plan, facts = plan_of(shape, chunk, block, batch)
     for stage in plan.stages:
-        if stage.name in REMAPPING.values():
+        if stage.name in REMAPPING.values() or stage.name == "edits":  # which there are none of
             continue
         for layer in stage.tiers[0].layers:
             seen = np.zeros(shape, np.uint8)
@@ -160,7 +160,7 @@ def test_stages_and_tiers_fit_the_row_that_airflow_draws() -> None:
     plan, _ = plan_of(shape, (256, 256, 512), (64, 64, 64), 0, corner=(0, 0, 0))
     for stage in plan.stages:
         assert len(stage.tiers) <= PIPELINE.stage(stage.name).tiers, stage.name
-        assert max(len(tier) for tier in stage.tiers) <= 50_000, stage.name
+        assert max((len(tier) for tier in stage.tiers), default=0) <= 50_000, stage.name
     assert [stage.name for stage in plan.stages] == [stage.name for stage in PIPELINE.stages]
 
 

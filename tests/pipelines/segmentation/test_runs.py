@@ -72,7 +72,7 @@ def test_three_tiers_and_two_workers_give_the_same_bytes(
     source: str, reference: dict[str, str], tmp_path: Path
 ) -> None:
     """A tree of merges, seams and lines closed before it, and a pool of processes change no byte of any scale."""
-    run = run_local(parameters(source, tmp_path, chunk_size=(24, 20, 26), batch_chunks=1), workers=2)
+    run = run_local(parameters(source, tmp_path, chunk_size=(15, 15, 13), batch_chunks=1), workers=2)
     assert [tier.role for tier in run.plan.stage("watershed").tiers] == ["leaf", "seam", "line", "merge", "merge"]
     assert bytes_of(tmp_path) == reference
 
