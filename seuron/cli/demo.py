@@ -109,5 +109,6 @@ def _products(segmentation: SegmentationParams) -> ProductsParams:
     return ProductsParams(
         segmentation=f"{segmentation.output}/segmentation",
         image=segmentation.image,
+        affinities=f"{segmentation.output}/affinities",
         output=f"{segmentation.output}-products",
     )
