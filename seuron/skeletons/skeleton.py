@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: A vertex's radius, as Neuroglancer is told of it.
+#: A vertex's radius, as Neuroglancer knows it.
 ATTRIBUTES: list[dict[str, Any]] = [{"id": "radius", "data_type": "float32", "num_components": 1}]
 
 

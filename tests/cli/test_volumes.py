@@ -137,7 +137,7 @@ def test_sixteen_bits_become_eight_in_a_window(tmp_path: Path) -> None:
 
 
 def test_a_run_is_exported_whole(tmp_path: Path) -> None:
-    """Options of a layer's export are refused for a run, all of them named; a folder without a run is told."""
+    """Options of a layer's export are refused for a run, all of them named; a folder without a run is named."""
     with pytest.raises(ParameterErrors) as error:
         _run("export", tmp_path, tmp_path / "out", "--format", "webknossos-agglomerate", "--mip", "1", "--workers", "2")
     assert [problem.split(":")[0] for problem in error.value.problems] == ["--mip", "--workers"]

@@ -1,4 +1,4 @@
-"""Training files: what is wrong with one is told at once, and its paths are relative to it."""
+"""Training files: what is wrong with one is named at once, and its paths are relative to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert found.folder == tmp_path / "deep" / "a.training"
 
 
-def test_everything_that_is_wrong_is_told(tmp_path: Path) -> None:
+def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
     document = """
 out = "a.pt"
 volume = []
